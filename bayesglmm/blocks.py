@@ -1,0 +1,202 @@
+"""Blocks: the closed set of things that a linear predictor is made of, and the response beside them.
+
+Every term of a formula, whatever its kind, becomes blocks, and blocks are all that the graph builder sees:
+
+    eta_i = sum_o offset_o[i] + sum_j X[i, j] beta[j] + sum_b sum_j Z_b[i, j] b_b[index_b[i], j]
+
+Arrays are numpy; nothing here knows pandas or PyMC. A leaf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+type Floats = NDArray[np.float64]
+type Ints = NDArray[np.intp]
+type LatentForm = Literal["spherical", "precision"]
+
+
+@dataclass(frozen=True, eq=False)
+class FixedBlock:
+    """Columns with a population coefficient each.
+
+    Attributes
+    ----------
+    label : str
+        The formula text that they came from: ``"fixed"`` for the linear part, ``"s(x)"`` for a smooth.
+    columns : tuple of str
+        Column names, as users see them: ``Intercept``, ``x``, ``period[2]``, ``a[b]:x``.
+    terms : tuple of str
+        For each column the term that made it (``period`` for ``period[2]``): a key for priors.
+    X : ndarray, shape (n, p)
+        The columns, on the user's scale.
+    intercept : int or None
+        Which column is the intercept that the default prior centres; None if there is none, or if the user
+        wrote `0 + Intercept` to have it as an ordinary column.
+    """
+
+    label: str
+    columns: tuple[str, ...]
+    terms: tuple[str, ...]
+    X: Floats
+    intercept: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RandomBlock:
+    """Coefficients with a common Gaussian distribution, looked up by level.
+
+    Row i contributes ``sum_j X[i, j] * b[index[i], j]``; an index of -1 (a level not seen when the model was
+    bound) contributes nothing. There is never an indicator matrix.
+
+    Attributes
+    ----------
+    label : str
+        The formula text: ``"(1 + x | g)"``.
+    group : str
+        The grouping factor: ``"g"``, ``"a:b"``; for a smooth its label.
+    terms : tuple of str
+        Names of the k coefficients per level: ``("Intercept", "x")``.
+    levels : tuple of str
+        Names of the J levels, in the order of `index`.
+    index : ndarray of int, shape (n,)
+        Level of each row.
+    X : ndarray, shape (n, k)
+        The varying columns.
+    covariance : str
+        Name in the registry of covariances.
+    latent : {"spherical", "precision"}
+        The form in which engines see the block: x = u with u ~ N(0, I) and b = Lambda u, or x = b with a
+        sparse precision Q(theta).
+    kind : {"group", "smooth"}
+        Where the block comes from; decides how it is reported.
+    options : mapping
+        What the covariance needs besides (positions, a kinship matrix, ...).
+    """
+
+    label: str
+    group: str
+    terms: tuple[str, ...]
+    levels: tuple[str, ...]
+    index: Ints
+    X: Floats
+    covariance: str
+    latent: LatentForm = "spherical"
+    kind: Literal["group", "smooth"] = "group"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class OffsetBlock:
+    """A known part of the predictor.
+
+    Attributes
+    ----------
+    label : str
+        The formula text: ``"offset(log(t))"``.
+    values : ndarray, shape (n,)
+        On the scale of the linear predictor.
+    """
+
+    label: str
+    values: Floats
+
+
+type Block = FixedBlock | RandomBlock | OffsetBlock
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """The blocks of one family parameter.
+
+    Attributes
+    ----------
+    parameter : str
+        Family parameter: ``"mu"``, ``"sigma"``, ``"zi"``.
+    n : int
+        Rows.
+    fixed : tuple of FixedBlock
+    random : tuple of RandomBlock
+    offsets : tuple of OffsetBlock
+    """
+
+    parameter: str
+    n: int
+    fixed: tuple[FixedBlock, ...] = ()
+    random: tuple[RandomBlock, ...] = ()
+    offsets: tuple[OffsetBlock, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all fixed columns, in the order of `X`."""
+        return tuple(c for block in self.fixed for c in block.columns)
+
+    @property
+    def column_terms(self) -> tuple[str, ...]:
+        """The term of each fixed column."""
+        return tuple(t for block in self.fixed for t in block.terms)
+
+    @property
+    def X(self) -> Floats:
+        """All fixed columns side by side, shape (n, p)."""
+        if not self.fixed:
+            return np.zeros((self.n, 0))
+        return self.fixed[0].X if len(self.fixed) == 1 else np.hstack([block.X for block in self.fixed])
+
+    @property
+    def intercept(self) -> int | None:
+        """Position of the intercept in `X`, or None."""
+        start = 0
+        for block in self.fixed:
+            if block.intercept is not None:
+                return start + block.intercept
+            start += len(block.columns)
+        return None
+
+    @property
+    def offset(self) -> Floats | None:
+        """Sum of the offsets, shape (n,), or None if there is none."""
+        return sum((block.values for block in self.offsets[1:]), self.offsets[0].values) if self.offsets else None
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """What was observed, as the family sees it.
+
+    Attributes
+    ----------
+    name : str
+        The formula text of the left side.
+    y : ndarray, shape (n,)
+        Values; counts of successes for binomial families, category codes 0..K-1 for factors.
+    trials : ndarray of shape (n,) or None
+        Binomial trials.
+    categories : tuple of str
+        Levels when the response is a factor (two for bernoulli: the second is success), else empty.
+    weights : ndarray of shape (n,) or None
+        Precision weights: Var(y_i) is divided by them (gaussian, student_t).
+    likelihood_weights : ndarray of shape (n,) or None
+        Multiply each row's log density.
+    censoring : ndarray of int, shape (n,), or None
+        -1 left, 0 none, 1 right, 2 interval censored (between `y` and `y_upper`).
+    y_upper : ndarray of shape (n,) or None
+        Upper ends of interval censored rows.
+    lower, upper : ndarray of shape (n,) or None
+        Truncation bounds (inclusive for counts).
+    """
+
+    name: str
+    y: NDArray[Any]
+    trials: Floats | None = None
+    categories: tuple[str, ...] = ()
+    weights: Floats | None = None
+    likelihood_weights: Floats | None = None
+    censoring: Ints | None = None
+    y_upper: Floats | None = None
+    lower: Floats | None = None
+    upper: Floats | None = None

@@ -1,0 +1,147 @@
+"""What a formula says, before it meets data: frozen, comparable, printable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bayesglmm.formula.syntax import Call, Name, Node
+
+type Interaction = tuple[Node, ...]
+"""The factors of one term: ``(a,)`` for ``a``, ``(a, log(x))`` for ``a:log(x)``."""
+
+
+@dataclass(frozen=True)
+class FixedSpec:
+    """A fixed-effect part after expansion of ``*``, ``/``, ``^``, ``%in%`` and removals.
+
+    Attributes
+    ----------
+    intercept : bool
+        Whether the constant is in.
+    terms : tuple of Interaction
+        In R's order: by degree, then as written; without duplicates.
+    dot : bool
+        Whether ``.`` (every column not named elsewhere) stands for further main effects.
+    removed : tuple of Interaction
+        Terms taken out with ``-``: still needed where ``.`` is expanded at bind time.
+    """
+
+    intercept: bool = True
+    terms: tuple[Interaction, ...] = ()
+    dot: bool = False
+    removed: tuple[Interaction, ...] = ()
+
+
+@dataclass(frozen=True)
+class GroupSpec:
+    """One group term ``word(columns | factor)``.
+
+    Attributes
+    ----------
+    text : str
+        As written, for labels and messages: ``(1 + x | g)``.
+    columns : FixedSpec
+        The left side.
+    factor : Interaction
+        Grouping factor; several names mean their interaction. ``(1 | a/b)`` arrives as two specs.
+    word : str
+        Covariance word: ``us`` for the plain parenthesis, ``diag`` for ``||``, else as written.
+    options : tuple of (str, Node)
+        Keyword arguments of the word.
+    position : int
+        Offset of the term in the formula.
+    """
+
+    text: str
+    columns: FixedSpec
+    factor: Interaction
+    word: str = "us"
+    options: tuple[tuple[str, Node], ...] = ()
+    position: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class ResponseSpec:
+    """The left side: ``y``, ``cbind(s, f)``, ``y | trials(n) + cens(c)``.
+
+    Attributes
+    ----------
+    text : str
+        As written.
+    value : Node
+        What stands before the bar.
+    additions : tuple of Call
+        The calls after the bar (``trials``, ``cens``, ``trunc``, ``weights``).
+    """
+
+    text: str
+    value: Node
+    additions: tuple[Call, ...] = ()
+
+
+@dataclass(frozen=True)
+class PredictorSpec:
+    """The right side of one formula.
+
+    Attributes
+    ----------
+    text : str
+        As written.
+    fixed : FixedSpec
+        The terms outside group terms. Which of its calls are special terms (``offset(...)``, ``s(x)``) is decided
+        by the registry of terms when the formula meets data; the others become columns.
+    groups : tuple of GroupSpec
+        Group terms.
+    """
+
+    text: str
+    fixed: FixedSpec
+    groups: tuple[GroupSpec, ...] = ()
+
+
+@dataclass(frozen=True)
+class FormulaSpec:
+    """Every formula of a model.
+
+    Attributes
+    ----------
+    text : str
+        The main formula as written.
+    response : ResponseSpec
+    predictors : mapping of str to PredictorSpec
+        Keyed by family parameter; the main formula has the key ``""`` (the family decides its name).
+    """
+
+    text: str
+    response: ResponseSpec
+    predictors: Mapping[str, PredictorSpec]
+
+    def names(self) -> frozenset[str]:
+        """Return every name (column) that any part of the formula mentions."""
+        found: set[str] = set()
+        for node in self._nodes():
+            _collect(node, found)
+        return frozenset(found)
+
+    def _nodes(self) -> list[Node]:
+        nodes: list[Node] = [self.response.value, *self.response.additions]
+        for predictor in self.predictors.values():
+            nodes += [atom for term in predictor.fixed.terms for atom in term]
+            for group in predictor.groups:
+                nodes += [atom for term in group.columns.terms for atom in term]
+                nodes += [*group.factor, *(value for _, value in group.options)]
+        return nodes
+
+
+def _collect(node: Node, found: set[str]) -> None:
+    match node:
+        case Name(text):
+            found.add(text)
+        case Call(_, args, kwargs):
+            for child in (*args, *(value for _, value in kwargs)):
+                _collect(child, found)
+        case _:
+            for child in (getattr(node, part, None) for part in ("operand", "left", "right", "inner")):
+                if child is not None:
+                    _collect(child, found)

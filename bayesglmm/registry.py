@@ -1,0 +1,98 @@
+"""Registries of open sets: families, links, covariances, bases, terms, engines.
+
+A new member is one new file in its room: the first look-up imports every module of that room, and each
+module registers what it defines. Nothing else has to change. A leaf but for `errors`.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Protocol
+
+from bayesglmm.errors import UnknownNameError, did_you_mean
+
+
+class Named(Protocol):
+    """What a registry holds: a thing with a name and perhaps other spellings of it."""
+
+    @property
+    def name(self) -> str:
+        """The canonical name."""
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Other accepted spellings."""
+
+
+class Registry[T: Named]:
+    """Name -> member, filled by the modules of one room.
+
+    Parameters
+    ----------
+    kind : str
+        What the members are, for messages: ``"family"``.
+    room : str
+        The package whose modules register members: ``"bayesglmm.families"``.
+    """
+
+    def __init__(self, kind: str, room: str) -> None:
+        self.kind = kind
+        self.room = room
+        self._members: dict[str, T] = {}
+        self._names: list[str] = []
+        self._discovered = False
+
+    def register(self, member: T) -> T:
+        """Add a member under its name and aliases; return it.
+
+        Raises
+        ------
+        UnknownNameError
+            If another member already has one of the names.
+        """
+        for name in (member.name, *member.aliases):
+            if name in self._members:
+                raise UnknownNameError(f"The {self.kind} name {name!r} is already taken.")
+        for name in (member.name, *member.aliases):
+            self._members[name] = member
+        self._names.append(member.name)
+        return member
+
+    def get(self, name: str) -> T:
+        """Return the member called `name`.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is none; the message offers the nearest name.
+        """
+        self._discover()
+        try:
+            return self._members[name]
+        except KeyError:
+            raise UnknownNameError(
+                f"Unknown {self.kind} {name!r}. {did_you_mean(name, self._names)}"
+            ) from None
+
+    def names(self) -> tuple[str, ...]:
+        """Return the canonical names, sorted."""
+        self._discover()
+        return tuple(sorted(self._names))
+
+    def __contains__(self, name: object) -> bool:
+        self._discover()
+        return name in self._members
+
+    def __iter__(self) -> Iterator[T]:
+        self._discover()
+        return iter([self._members[name] for name in sorted(self._names)])
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        package = import_module(self.room)
+        for module in pkgutil.iter_modules(package.__path__):
+            import_module(f"{self.room}.{module.name}")
