@@ -34,7 +34,7 @@ class Registry[T: Named]:
     kind : str
         What the members are, for messages: ``"family"``.
     room : str
-        The package whose modules register members: ``"bayesglmm.families"``.
+        The package whose modules register members (``"bayesglmm.families"``), or the one module that does.
     """
 
     def __init__(self, kind: str, room: str) -> None:
@@ -94,5 +94,5 @@ class Registry[T: Named]:
             return
         self._discovered = True
         package = import_module(self.room)
-        for module in pkgutil.iter_modules(package.__path__):
+        for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
             import_module(f"{self.room}.{module.name}")

@@ -1,0 +1,151 @@
+"""One small vocabulary of elementwise mathematics, spoken by numpy/scipy and by PyTensor alike.
+
+Links, family means and linear predictors are written once against `ArrayMath`; the graph calls them with
+`pytensor_math()`, predictions with `NUMPY`. So no formula of the model exists twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+
+@dataclass(frozen=True)
+class ArrayMath:
+    """Elementwise functions and the few array operations that the model needs.
+
+    Attributes
+    ----------
+    name : str
+        ``"numpy"`` or ``"pytensor"``.
+    where : callable
+        ``where(condition, a, b)``.
+    concatenate, stack : callable
+        As numpy's, with `axis`.
+    log_ndtr : callable
+        Logarithm of the standard normal distribution function, accurate in both tails.
+    log1mexp : callable
+        log(1 - exp(x)) for x < 0, accurate at both ends (Maechler 2012).
+    softplus : callable
+        log(1 + exp(x)).
+    """
+
+    name: str
+    exp: Callable[..., Any]
+    expm1: Callable[..., Any]
+    log: Callable[..., Any]
+    log1p: Callable[..., Any]
+    sqrt: Callable[..., Any]
+    abs: Callable[..., Any]
+    sign: Callable[..., Any]
+    maximum: Callable[..., Any]
+    minimum: Callable[..., Any]
+    where: Callable[..., Any]
+    expit: Callable[..., Any]
+    gammaln: Callable[..., Any]
+    digamma: Callable[..., Any]
+    erf: Callable[..., Any]
+    erfinv: Callable[..., Any]
+    log_ndtr: Callable[..., Any]
+    tan: Callable[..., Any]
+    arctan: Callable[..., Any]
+    softplus: Callable[..., Any]
+    log1mexp: Callable[..., Any]
+    sum: Callable[..., Any]
+    cumsum: Callable[..., Any]
+    concatenate: Callable[..., Any]
+    stack: Callable[..., Any]
+    zeros_like: Callable[..., Any]
+    ones_like: Callable[..., Any]
+
+
+def _numpy_log1mexp(x: Any) -> Any:
+    x = np.asarray(x, dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(x > -np.log(2.0), np.log(-np.expm1(x)), np.log1p(-np.exp(x)))
+
+
+NUMPY = ArrayMath(
+    name="numpy",
+    exp=np.exp,
+    expm1=np.expm1,
+    log=np.log,
+    log1p=np.log1p,
+    sqrt=np.sqrt,
+    abs=np.abs,
+    sign=np.sign,
+    maximum=np.maximum,
+    minimum=np.minimum,
+    where=np.where,
+    expit=special.expit,
+    gammaln=special.gammaln,
+    digamma=special.digamma,
+    erf=special.erf,
+    erfinv=special.erfinv,
+    log_ndtr=special.log_ndtr,
+    tan=np.tan,
+    arctan=np.arctan,
+    softplus=lambda x: np.logaddexp(0.0, x),
+    log1mexp=_numpy_log1mexp,
+    sum=np.sum,
+    cumsum=np.cumsum,
+    concatenate=np.concatenate,
+    stack=np.stack,
+    zeros_like=np.zeros_like,
+    ones_like=np.ones_like,
+)
+
+
+@cache
+def pytensor_math() -> ArrayMath:
+    """Return the PyTensor vocabulary; imports PyTensor when first called."""
+    import pytensor.tensor as pt
+
+    return ArrayMath(
+        name="pytensor",
+        exp=pt.exp,
+        expm1=pt.expm1,
+        log=pt.log,
+        log1p=pt.log1p,
+        sqrt=pt.sqrt,
+        abs=pt.abs,
+        sign=pt.sign,
+        maximum=pt.maximum,
+        minimum=pt.minimum,
+        where=pt.switch,
+        expit=pt.sigmoid,
+        gammaln=pt.gammaln,
+        digamma=pt.digamma,
+        erf=pt.erf,
+        erfinv=pt.erfinv,
+        log_ndtr=_pytensor_log_ndtr,
+        tan=pt.tan,
+        arctan=pt.arctan,
+        softplus=pt.softplus,
+        log1mexp=pt.log1mexp,
+        sum=pt.sum,
+        cumsum=pt.cumsum,
+        concatenate=pt.concatenate,
+        stack=pt.stack,
+        zeros_like=pt.zeros_like,
+        ones_like=pt.ones_like,
+    )
+
+
+def _pytensor_log_ndtr(x: Any) -> Any:
+    """Log of the normal distribution function: erfcx keeps value and derivatives finite far out on the left.
+
+    Each branch of the switch sees only arguments that it can handle, else its gradient would be nan.
+    """
+    import pytensor.tensor as pt
+
+    left = pt.minimum(x, 0.0)
+    right = pt.maximum(x, 0.0)
+    low = pt.log(pt.erfcx(-left / np.sqrt(2.0)) / 2.0) - left**2 / 2.0
+    high = pt.log1p(-pt.erfc(right / np.sqrt(2.0)) / 2.0)
+    return pt.switch(pt.lt(x, 0.0), low, high)

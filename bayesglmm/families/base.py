@@ -1,0 +1,217 @@
+"""What a family is: parameters with links and default priors, a check of the response, one distribution, one mean.
+
+A new family is one file in this folder that ends with ``FAMILIES.register(...)``; nothing else changes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from bayesglmm.arraymath import NUMPY, ArrayMath
+from bayesglmm.blocks import Floats, Response
+from bayesglmm.links import Domain, Link, Linked
+from bayesglmm.priors import Prior
+from bayesglmm.registry import Registry
+
+
+@dataclass(frozen=True)
+class FamilyParameter:
+    """One parameter of a response distribution.
+
+    Attributes
+    ----------
+    name : str
+        ``mu``, ``sigma``, ``shape``, ``zi``, ...
+    domain : {"real", "positive", "unit"}
+        Where its value lies; any registered link with that domain may be used.
+    link : str
+        Default link when the parameter has a formula (for the main parameter: always).
+    prior : Prior or None
+        Default prior on the natural scale when the parameter has no formula; None for the main parameter, and
+        for a scale parameter whose default depends on the data (`scaled`).
+    scaled : bool
+        The default prior is ``Exponential`` with mean s_y, the standard deviation of the response on the link
+        scale of the main parameter.
+    ordered : bool
+        A vector of increasing values (cutpoints), one fewer than the response has categories; takes no formula.
+    """
+
+    name: str
+    domain: Domain
+    link: str
+    prior: Prior | None = None
+    scaled: bool = False
+    ordered: bool = False
+
+
+class ResponseScale(NamedTuple):
+    """Where the default priors of the main predictor sit.
+
+    Attributes
+    ----------
+    centre : float
+        g(mean y): the link of a typical mean.
+    spread : float
+        s_y of the design page: sd(y) |g'(mean y)| for identity, inverse and sqrt links, sd(log y) for
+        lognormal, 1 for log and probability links.
+    """
+
+    centre: float
+    spread: float
+
+
+def default_scale(response: Response, link: Link) -> ResponseScale:
+    """Return centre and spread of the response on the link scale, as the design page defines them.
+
+    Parameters
+    ----------
+    response : Response
+        Proportions are taken where there are trials.
+    link : Link
+        Link of the main parameter.
+    """
+    y = response.y if response.trials is None else response.y / np.maximum(response.trials, 1.0)
+    mean = float(np.mean(y))
+    if link.domain == "unit":
+        mean = (mean * y.size + 0.5) / (y.size + 1.0)
+    elif link.domain == "positive":
+        mean = max(mean, 0.1)
+    centre = float(link.link(mean, NUMPY))
+    if link.domain == "unit" or link.name == "log":
+        return ResponseScale(centre, 1.0)
+    step = 1e-4 * max(abs(mean), 1e-8)
+    slope = float(link.link(mean + step, NUMPY) - link.link(mean - step, NUMPY)) / (2 * step)
+    return ResponseScale(centre, float(np.std(y, ddof=1)) * abs(slope) or 1.0)
+
+
+class ResponseData(NamedTuple):
+    """What the distribution needs of each row beside its parameters; numpy or PyTensor arrays.
+
+    Attributes
+    ----------
+    trials : array of shape (n,) or None
+        Binomial trials.
+    weights : array of shape (n,) or None
+        Precision weights.
+    """
+
+    trials: Any = None
+    weights: Any = None
+
+
+class Derivatives(NamedTuple):
+    """Elementwise log-likelihood and its derivatives in the main predictor eta and the dispersions phi.
+
+    Shapes (n,); mappings are keyed by dispersion name, phi on its natural scale.
+
+    Attributes
+    ----------
+    value : ndarray or None
+        log p(y | eta, phi).
+    d1, d2, d3 : ndarray or None
+        First to third derivative in eta.
+    dphi, d1phi, d2phi : mapping
+        dl/dphi, d2l/(d eta d phi), d3l/(d eta2 d phi).
+    """
+
+    value: Floats | None = None
+    d1: Floats | None = None
+    d2: Floats | None = None
+    d3: Floats | None = None
+    dphi: Mapping[str, Floats] = {}
+    d1phi: Mapping[str, Floats] = {}
+    d2phi: Mapping[str, Floats] = {}
+
+
+class Family(ABC):
+    """A response distribution.
+
+    Attributes
+    ----------
+    name : str
+        Registered name.
+    aliases : tuple of str
+        Other spellings that users of R or Bambi type.
+    parameters : tuple of FamilyParameter
+        The main one, which the main formula models, comes first.
+    discrete : bool
+        Whether the response is a count or a category (bounds of truncation are then inclusive).
+    intercept : bool
+        False for families whose cutpoints take the place of the intercept.
+    response : {"numeric", "binomial", "binary", "ordinal", "nominal"}
+        What kinds of response column it takes: the design codes the left side accordingly.
+    takes_weights : bool
+        Whether `weights=` means precision weights for this family.
+    censorable : bool
+        Whether PyMC has (or the family gives) a log distribution function, for ``cens()`` and ``trunc()``.
+    """
+
+    name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    parameters: ClassVar[tuple[FamilyParameter, ...]]
+    discrete: ClassVar[bool] = False
+    intercept: ClassVar[bool] = True
+    response: ClassVar[str] = "numeric"
+    takes_weights: ClassVar[bool] = False
+    censorable: ClassVar[bool] = False
+
+    @property
+    def main(self) -> FamilyParameter:
+        """The parameter that the main formula models."""
+        return self.parameters[0]
+
+    def main_predictors(self, response: Response) -> tuple[str, ...]:
+        """Names of the predictors that the main formula stands for: one, but for nominal responses."""
+        return (self.main.name,)
+
+    @abstractmethod
+    def check(self, response: Response) -> None:
+        """Raise `DataError` where the response does not suit the family, naming the row and the rule."""
+
+    @abstractmethod
+    def dist(self, parameters: Mapping[str, Linked], data: ResponseData) -> Any:
+        """Return the unnamed PyMC random variable (``pm.X.dist(...)``) of the response.
+
+        Parameters
+        ----------
+        parameters : mapping of str to Linked
+            Every family parameter; use the stable logarithms of `Linked` where tails matter.
+        data : ResponseData
+            Trials and weights, numpy or PyTensor.
+        """
+
+    @abstractmethod
+    def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
+        """Return E(y), for binomial families the expected proportion, for ordinal and nominal ones the
+        probabilities of the categories (last axis); broadcasts over leading axes.
+        """
+
+    def scale(self, response: Response, link: Link) -> ResponseScale:
+        """Return centre and spread for the default priors; see `ResponseScale`."""
+        return default_scale(response, link)
+
+    def derivatives(
+        self, y: Floats, eta: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link, order: int
+    ) -> Derivatives | None:
+        """Return hand-written derivatives, or None where the graph must supply them.
+
+        Parameters
+        ----------
+        y, eta : ndarray, shape (n,)
+        phi : mapping of str to float
+            Dispersions on the natural scale.
+        data : ResponseData
+        link : Link
+            Link of the main parameter.
+        order : {0, 1, 2}
+            0: `value`; 1: `d1` and `d2` as well (what Newton needs); 2: `d3` and everything with phi as well.
+        """
+        return None
+
+
+FAMILIES: Registry[Family] = Registry("family", "bayesglmm.families")

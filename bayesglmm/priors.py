@@ -1,0 +1,128 @@
+"""Prior distributions as users write them, the default ones, and which prior each parameter gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bayesglmm.errors import PriorError, did_you_mean
+
+# name -> (required parameters, support). Parametrised as PyMC's distributions of the same names.
+DISTRIBUTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "Normal": (("mu", "sigma"), "real"),
+    "StudentT": (("nu", "mu", "sigma"), "real"),
+    "Cauchy": (("alpha", "beta"), "real"),
+    "Laplace": (("mu", "b"), "real"),
+    "Logistic": (("mu", "s"), "real"),
+    "Uniform": (("lower", "upper"), "bounded"),
+    "Exponential": (("lam",), "positive"),
+    "HalfNormal": (("sigma",), "positive"),
+    "HalfStudentT": (("nu", "sigma"), "positive"),
+    "HalfCauchy": (("beta",), "positive"),
+    "Gamma": (("alpha", "beta"), "positive"),
+    "InverseGamma": (("alpha", "beta"), "positive"),
+    "LogNormal": (("mu", "sigma"), "positive"),
+    "Weibull": (("alpha", "beta"), "positive"),
+    "Beta": (("alpha", "beta"), "unit"),
+    "LKJ": (("eta",), "correlation"),
+    "Flat": ((), "any"),
+    "Fixed": (("value",), "any"),
+}
+
+
+class Prior:
+    """A prior distribution: a name and its parameters, as in PyMC.
+
+    Parameters
+    ----------
+    distribution : str
+        One of ``Normal``, ``StudentT``, ``Cauchy``, ``Laplace``, ``Logistic``, ``Uniform``, ``Exponential``,
+        ``HalfNormal``, ``HalfStudentT``, ``HalfCauchy``, ``Gamma``, ``InverseGamma``, ``LogNormal``, ``Weibull``,
+        ``Beta``, ``LKJ`` (correlations), ``Flat`` (improper, constant on the user's scale) or ``Fixed`` (holds the
+        parameter at `value`).
+    *values : float
+        The parameters by position: ``Prior("Fixed", 1.0)``, ``Prior("Normal", 0, 2.5)``.
+    **parameters : float
+        The parameters by name.
+
+    Raises
+    ------
+    PriorError
+        On an unknown distribution, an unknown, missing or repeated parameter, or a value out of range.
+
+    Examples
+    --------
+    >>> Prior("Normal", mu=0, sigma=2.5)
+    Prior('Normal', mu=0, sigma=2.5)
+    """
+
+    __slots__ = ("distribution", "parameters")
+
+    distribution: str
+    parameters: Mapping[str, float]
+
+    def __init__(self, distribution: str, *values: float, **parameters: float) -> None:
+        if distribution not in DISTRIBUTIONS:
+            raise PriorError(
+                f"Unknown prior distribution {distribution!r}. {did_you_mean(distribution, DISTRIBUTIONS)}"
+            )
+        names = DISTRIBUTIONS[distribution][0]
+        if len(values) > len(names):
+            raise PriorError(f"{distribution} takes {len(names)} parameters ({', '.join(names)}), not {len(values)}.")
+        given: dict[str, float] = dict(zip(names, values, strict=False))
+        for name, value in parameters.items():
+            if name not in names:
+                raise PriorError(f"{distribution} has no parameter {name!r}. {did_you_mean(name, names)}")
+            if name in given:
+                raise PriorError(f"{distribution}: {name!r} was given twice.")
+            given[name] = value
+        missing = [name for name in names if name not in given]
+        if missing:
+            raise PriorError(f"{distribution} also needs {', '.join(missing)}.")
+        ordered = {name: _number(distribution, name, given[name]) for name in names}
+        object.__setattr__(self, "distribution", distribution)
+        object.__setattr__(self, "parameters", ordered)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("A Prior cannot be changed; make a new one.")
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Prior)
+            and self.distribution == other.distribution
+            and self.parameters == other.parameters
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.distribution, *self.parameters.items()))
+
+    def __repr__(self) -> str:
+        inside = "".join(f", {name}={value:g}" for name, value in self.parameters.items())
+        return f"Prior({self.distribution!r}{inside})"
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{name}={value:.4g}" for name, value in self.parameters.items())
+        return f"{self.distribution}({inside})"
+
+    @property
+    def support(self) -> str:
+        """Where it puts its mass: real, positive, unit, bounded, correlation or any."""
+        return DISTRIBUTIONS[self.distribution][1]
+
+
+_POSITIVE = {"sigma", "nu", "lam", "b", "s", "eta"}
+
+
+def _number(distribution: str, name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise PriorError(f"{distribution}: {name} must be a number, not {value!r}.") from None
+    if not np.isfinite(number):
+        raise PriorError(f"{distribution}: {name} must be finite, not {number}.")
+    shape_like = name in ("alpha", "beta") and not (distribution == "Cauchy" and name == "alpha")
+    if (name in _POSITIVE or shape_like) and number <= 0:
+        raise PriorError(f"{distribution}: {name} must be positive, not {number:g}.")
+    return number
