@@ -1,0 +1,40 @@
+"""Independent coefficients: one standard deviation per column, or one for all columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bayesglmm.arraymath import ArrayMath
+from bayesglmm.blocks import RandomBlock
+from bayesglmm.covariances.base import COVARIANCES, Covariance, CovarianceParameter
+
+
+class Diagonal(Covariance):
+    """Lambda = diag(sd): the coefficients of a level are independent, each with its own standard deviation."""
+
+    name = "diag"
+
+    def parameters(self, block: RandomBlock) -> tuple[CovarianceParameter, ...]:
+        return (CovarianceParameter("sd", "scale", block.terms, tuple(range(len(block.terms)))),)
+
+    def factor(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
+        return values["sd"][..., :, None] * np.eye(k)
+
+    def apply(self, u: Any, values: Mapping[str, Any], xp: ArrayMath) -> Any:
+        return u * values["sd"][..., None, :]
+
+
+class Common(Diagonal):
+    """Lambda = sd * I: one standard deviation for every coefficient, as a smooth needs."""
+
+    name = "iid"
+
+    def parameters(self, block: RandomBlock) -> tuple[CovarianceParameter, ...]:
+        return (CovarianceParameter("sd", "scale", (block.label,)),)
+
+
+COVARIANCES.register(Diagonal())
+COVARIANCES.register(Common())
