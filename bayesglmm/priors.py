@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -111,6 +111,42 @@ class Prior:
         """Where it puts its mass: real, positive, unit, bounded, correlation or any."""
         return DISTRIBUTIONS[self.distribution][1]
 
+    def draw(self, rng: np.random.Generator, size: Any = None) -> Any:
+        """Draw from it.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        size : int or tuple of int, optional
+
+        Raises
+        ------
+        PriorError
+            For a flat prior, which is not a distribution, and for LKJ, which needs a dimension.
+        """
+        if self.distribution not in _DRAWS:
+            raise PriorError(f"{self} cannot be drawn from.")
+        return _DRAWS[self.distribution](rng, size, **self.parameters)
+
+
+_DRAWS: Mapping[str, Callable[..., Any]] = {
+    "Normal": lambda r, n, mu, sigma: r.normal(mu, sigma, n),
+    "StudentT": lambda r, n, nu, mu, sigma: mu + sigma * r.standard_t(nu, n),
+    "Cauchy": lambda r, n, alpha, beta: alpha + beta * r.standard_cauchy(n),
+    "Laplace": lambda r, n, mu, b: r.laplace(mu, b, n),
+    "Logistic": lambda r, n, mu, s: r.logistic(mu, s, n),
+    "Uniform": lambda r, n, lower, upper: r.uniform(lower, upper, n),
+    "Exponential": lambda r, n, lam: r.exponential(1.0 / lam, n),
+    "HalfNormal": lambda r, n, sigma: np.abs(r.normal(0.0, sigma, n)),
+    "HalfStudentT": lambda r, n, nu, sigma: np.abs(sigma * r.standard_t(nu, n)),
+    "HalfCauchy": lambda r, n, beta: np.abs(beta * r.standard_cauchy(n)),
+    "Gamma": lambda r, n, alpha, beta: r.gamma(alpha, 1.0 / beta, n),
+    "InverseGamma": lambda r, n, alpha, beta: 1.0 / r.gamma(alpha, 1.0 / beta, n),
+    "LogNormal": lambda r, n, mu, sigma: r.lognormal(mu, sigma, n),
+    "Weibull": lambda r, n, alpha, beta: beta * r.weibull(alpha, n),
+    "Beta": lambda r, n, alpha, beta: r.beta(alpha, beta, n),
+    "Fixed": lambda r, n, value: np.full(() if n is None else n, value),
+}
 
 _POSITIVE = {"sigma", "nu", "lam", "b", "s", "eta"}
 

@@ -72,9 +72,7 @@ class Registry[T: Named]:
         try:
             return self._members[name]
         except KeyError:
-            raise UnknownNameError(
-                f"Unknown {self.kind} {name!r}. {did_you_mean(name, self._names)}"
-            ) from None
+            raise UnknownNameError(f"Unknown {self.kind} {name!r}. {did_you_mean(name, self._names)}") from None
 
     def names(self) -> tuple[str, ...]:
         """Return the canonical names, sorted."""

@@ -1,0 +1,256 @@
+"""Blocks + family + priors -> one `pm.Model` with a role for every free variable. The only place that makes one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from bayesglmm.arraymath import pytensor_math
+from bayesglmm.blocks import Floats, Predictor, Response
+from bayesglmm.covariances import COVARIANCES
+from bayesglmm.families import Family
+from bayesglmm.graph.declare import (
+    Declared,
+    declare_coefficients,
+    declare_cutpoints,
+    declare_scalar,
+    declare_scales,
+    held_and_free,
+)
+from bayesglmm.graph.names import BlockNames, PredictorNames, predictor_names
+from bayesglmm.graph.observation import ROWS, Likelihood, observe
+from bayesglmm.graph.predictor import Gather, PredictorArrays, linear_predictor, predictor_arrays
+from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem, Role
+from bayesglmm.graph.slots import PriorTable, Slot
+from bayesglmm.links import Link
+
+
+def build(
+    family: Family,
+    links: Mapping[str, Link],
+    response: Response,
+    predictors: Mapping[str, Predictor],
+    priors: PriorTable,
+    rows: Sequence[Any] | None = None,
+) -> Problem:
+    """Assemble the PyMC model.
+
+    Parameters
+    ----------
+    family : Family
+    links : mapping of str to Link
+        One per predictor.
+    response : Response
+    predictors : mapping of str to Predictor
+        Main ones first.
+    priors : PriorTable
+        One slot per parameter.
+    rows : sequence, optional
+        Labels of the rows; 0..n-1 if absent.
+
+    Returns
+    -------
+    Problem
+    """
+    main = family.main_predictors(response)
+    builder = _Builder(priors, len(response.y))
+    with pm.Model() as builder.model:
+        builder.model.add_coord(ROWS, np.arange(len(response.y)) if rows is None else np.asarray(rows))
+        shift = _cutpoint_shift(family, priors, predictors)
+        parts, etas = [], []
+        for name, predictor in predictors.items():
+            names = predictor_names(name, main == (name,), predictor.random)
+            part, eta = builder.predictor(predictor, names, priors, shift if name in main else None)
+            parts.append(part)
+            etas.append(eta)
+        dispersions = {name: builder.dispersion(family, response, name) for name in priors.dispersions}
+        data = {
+            name: builder.data(name, values)
+            for name, values in (("trials", response.trials), ("weights", response.weights))
+            if values is not None
+        }
+        likelihood = Likelihood(family, links, (*predictors, *dispersions), tuple(data))
+        values = [value for _, value in dispersions.values()]
+        observe(likelihood, response, [*etas, *values, *data.values()], builder.data)
+    problem = Problem(
+        model=builder.model,
+        roles=builder.roles,
+        family=family,
+        links=dict(links),
+        response=response,
+        predictors=tuple(parts),
+        dispersions={name: declared for name, (declared, _) in dispersions.items()},
+        likelihood=likelihood,
+        cutpoint_shift=shift,
+        priors=priors,
+    )
+    _check_reach(problem)
+    return problem
+
+
+def _cutpoint_shift(family: Family, priors: PriorTable, predictors: Mapping[str, Predictor]) -> Floats | None:
+    """Return column means where default cutpoint priors sit at the centre of the predictors, else None."""
+    ordered = [parameter.name for parameter in family.parameters if parameter.ordered]
+    if not ordered or priors.dispersions[ordered[0]].source != "default":
+        return None
+    return predictors[family.main.name].X.mean(axis=0)
+
+
+class _Builder:
+    """The model under construction: collects variables, roles and data."""
+
+    model: pm.Model
+
+    def __init__(self, priors: PriorTable, n: int) -> None:
+        self.priors = priors
+        self.n = n
+        self.roles: dict[str, Role] = {}
+
+    def data(self, name: str, values: Any, *dims: str) -> Any:
+        """Put row-wise numbers into the model."""
+        return pm.Data(name, np.asarray(values), dims=(ROWS, *dims))
+
+    def predictor(
+        self, predictor: Predictor, names: PredictorNames, priors: PriorTable, shift: Floats | None
+    ) -> tuple[PredictorParts, Any]:
+        """Declare the variables of one predictor; return them and eta."""
+        slots = priors.coefficients[names.parameter]
+        declared, beta = self._coefficients(predictor, names, slots)
+        blocks, effects = [], []
+        for block, block_names, block_slots in zip(
+            predictor.random, names.blocks, priors.blocks[names.parameter], strict=True
+        ):
+            part, b = self._block(block, block_names, block_slots)
+            blocks.append(part)
+            effects.append(b)
+        arrays = self._arrays(predictor, names, shift)
+        eta = pt.as_tensor(linear_predictor(arrays, beta, effects))
+        eta = pt.broadcast_to(eta, (self.n,)) if eta.ndim == 0 or eta.type.shape == (1,) else eta
+        eta.name = names.eta
+        return PredictorParts(predictor, names, declared, tuple(blocks)), eta
+
+    def _coefficients(
+        self, predictor: Predictor, names: PredictorNames, slots: Sequence[Slot]
+    ) -> tuple[Declared | None, Any]:
+        if not slots:
+            return None, None
+        declared = held_and_free(slots, names.beta)
+        self.model.add_coord(names.column_dim, predictor.columns)
+        if not declared.is_free:
+            return declared, pt.as_tensor(declared.constant)
+        free = declared.free
+        own = [slots[j] for j in free]
+        dim = names.column_dim
+        if len(free) < len(slots):
+            dim = f"{dim}_free"
+            self.model.add_coord(dim, [predictor.columns[j] for j in free])
+        X = predictor.X[:, free]
+        C = _centring(X, own)
+        variable = declare_coefficients(names.beta, dim, own, C, _whitening(X, C, own, self.priors.spread))
+        self.roles[names.beta] = "fixed"
+        return declared, declared.complete(variable)
+
+    def _block(self, block: Any, names: BlockNames, slots: Mapping[str, Sequence[Slot]]) -> tuple[BlockParts, Any]:
+        covariance = COVARIANCES.get(block.covariance)
+        self.model.add_coord(names.level_dim, block.levels)
+        self.model.add_coord(names.term_dim, block.terms)
+        scales, values, cholesky = {}, {}, None
+        for parameter in covariance.parameters(block):
+            own = slots[parameter.name]
+            if parameter.kind == "correlation":
+                cholesky = names.variable("cholesky")
+                eta = own[0].prior.parameters["eta"]
+                values[parameter.name] = pm.LKJCorr(cholesky, n=len(block.terms), eta=eta)
+                self.roles[cholesky] = "theta"
+            else:
+                declared, value = self._scales(names, parameter.name, parameter.components, own)
+                scales[parameter.name], values[parameter.name] = declared, value
+        u = pm.Normal(names.u, 0.0, 1.0, dims=(names.level_dim, names.term_dim))
+        self.roles[names.u] = "spherical"
+        part = BlockParts(block, names, scales, cholesky)
+        return part, covariance.apply(u, values, pytensor_math())
+
+    def _scales(
+        self, names: BlockNames, what: str, components: Sequence[str], slots: Sequence[Slot]
+    ) -> tuple[Declared, Any]:
+        declared = held_and_free(slots, names.variable(what))
+        if not declared.is_free:
+            return declared, pt.as_tensor(declared.constant)
+        dim = names.dims(what)[0]
+        if len(declared.free) < len(slots):
+            dim = f"{dim}_free"
+        self.model.add_coord(dim, [components[j] for j in declared.free])
+        variable = declare_scales(declared.name, dim, [slots[j] for j in declared.free])
+        self.roles[declared.name] = "theta"
+        return declared, declared.complete(variable)
+
+    def _arrays(self, predictor: Predictor, names: PredictorNames, shift: Floats | None) -> PredictorArrays:
+        arrays = predictor_arrays(predictor)
+        prefix = names.prefix
+        X = arrays.X
+        if X is not None:
+            X = self.data(f"{prefix}X", X if shift is None else X - shift, names.column_dim)
+        offset = None if arrays.offset is None else self.data(f"{prefix}offset", arrays.offset)
+        gathers = []
+        for gather, own in zip(arrays.gathers, names.blocks, strict=True):
+            index = None if gather.index is None else self.data(own.variable("index"), gather.index)
+            Z = None if gather.Z is None else self.data(own.variable("Z"), gather.Z, own.term_dim)
+            gathers.append(Gather(index, Z, gather.k))
+        return PredictorArrays(X, offset, tuple(gathers), arrays.n)
+
+    def dispersion(self, family: Family, response: Response, name: str) -> tuple[Declared, Any]:
+        """Declare a family parameter without a formula; return it and its value."""
+        slot = self.priors.dispersions[name]
+        ordered = next(parameter.ordered for parameter in family.parameters if parameter.name == name)
+        if ordered:
+            m = len(response.categories) - 1
+            pairs = zip(response.categories[:-1], response.categories[1:], strict=True)
+            self.model.add_coord("cutpoint", [f"{low}|{high}" for low, high in pairs])
+            if slot.prior.distribution == "Fixed":
+                raise ValueError("Cutpoints cannot be held at one value.")
+            self.roles[name] = "theta"
+            return Declared(name, np.arange(m), np.zeros(m)), declare_cutpoints(name, "cutpoint", slot, m)
+        declared = held_and_free([slot], name)
+        if not declared.is_free:
+            return declared, pt.as_tensor(float(declared.constant[0]))
+        self.roles[name] = "theta"
+        return declared, declare_scalar(name, slot)
+
+
+def _centring(X: Floats, slots: Sequence[Slot]) -> Floats:
+    """Return C with the column means in the row of the intercept whose default prior is centred."""
+    C = np.eye(len(slots))
+    for j, slot in enumerate(slots):
+        if slot.centred:
+            C[j] = X.mean(axis=0)
+            C[j, j] = 1.0
+    return C
+
+
+def _whitening(X: Floats, C: Floats, slots: Sequence[Slot], spread: float) -> Floats:
+    """Return T such that in z = T^-1 beta a likelihood of equal row weights, times the prior, is spherical.
+
+    Columns are scaled first, so that a raw ``I(year^2)`` beside an intercept stays well conditioned.
+    """
+    prior_sd = np.array([slot.prior.parameters.get("sigma", np.inf) for slot in slots])
+    gram = X.T @ X / spread**2 + C.T @ np.diag(1.0 / prior_sd**2) @ C
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1e-300))
+    scaled = gram * scale[:, None] * scale
+    values, vectors = np.linalg.eigh(scaled)
+    values = np.maximum(values, values.max() * 1e-14)
+    return (scale[:, None] * vectors) / np.sqrt(values)
+
+
+def _check_reach(problem: Problem) -> None:
+    """Assert that every free variable reaches the likelihood: one that does not would only echo its prior."""
+    from pytensor.graph.traversal import ancestors
+
+    reached = set(ancestors([problem.model["y"]]))
+    lost = [variable.name for variable in problem.model.free_RVs if variable not in reached]
+    unnamed = [variable.name for variable in problem.model.free_RVs if variable.name not in problem.roles]
+    if lost or unnamed:
+        raise RuntimeError(f"Free variables that do not reach the likelihood: {lost}; without a role: {unnamed}.")

@@ -1,0 +1,225 @@
+"""Prior slots -> free variables of the open PyMC model.
+
+A vector whose components share one distribution becomes that PyMC distribution with vector parameters, so that the
+model prints as a statistician would write it. Components with different distributions become one variable whose
+density is their product. Components held by ``Prior("Fixed", ...)`` are constants and not part of the variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pymc.distributions import transforms
+from pymc.logprob.transforms import Transform
+
+from bayesglmm.blocks import Floats
+from bayesglmm.graph.slots import Slot
+from bayesglmm.priors import Prior
+
+
+class LinearTransform(Transform):  # type: ignore[misc]
+    """value = T z: the sampler moves in coordinates z, the prior stays that of the value.
+
+    Parameters
+    ----------
+    T : ndarray, shape (p, p)
+        Invertible.
+    """
+
+    name = "linear"
+    ndim_supp = 1
+
+    def __init__(self, T: Floats) -> None:
+        self.T = T
+        self.T_inverse = np.linalg.inv(T)
+        self.log_det = float(np.linalg.slogdet(T)[1])
+
+    def forward(self, value: Any, *inputs: Any) -> Any:
+        """Return z for a value."""
+        return pt.dot(self.T_inverse, value)
+
+    def backward(self, value: Any, *inputs: Any) -> Any:
+        """Return the value for z."""
+        return pt.dot(self.T, value)
+
+    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+        """Return log |T|, as the sum over the vector that PyMC expects."""
+        return pt.constant(self.log_det)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A declared vector: the variable of its free components and how to complete it.
+
+    Attributes
+    ----------
+    name : str
+        Name of the variable, free or not.
+    free : ndarray of int
+        Positions of the free components.
+    constant : ndarray
+        Values of the held components, zero elsewhere.
+    """
+
+    name: str
+    free: Any
+    constant: Floats
+
+    @property
+    def is_free(self) -> bool:
+        """Whether there is a variable at all."""
+        return bool(len(self.free))
+
+    def complete(self, values: Any) -> Any:
+        """Return the whole vector, shape (..., p), from the free components, shape (..., q); numpy or PyTensor."""
+        if len(self.free) == len(self.constant):
+            return values
+        if not self.is_free:
+            return self.constant
+        spread = np.zeros((len(self.free), len(self.constant)))
+        spread[np.arange(len(self.free)), self.free] = 1.0
+        return values @ spread + self.constant
+
+
+def held_and_free(slots: Sequence[Slot], name: str) -> Declared:
+    """Sort the components of a vector into held and free ones."""
+    held = np.array([slot.prior.distribution == "Fixed" for slot in slots], dtype=bool)
+    constant = np.array([slot.prior.parameters["value"] if h else 0.0 for slot, h in zip(slots, held, strict=True)])
+    return Declared(name, np.flatnonzero(~held), constant)
+
+
+def declare_coefficients(name: str, dim: str, slots: Sequence[Slot], C: Floats, T: Floats) -> Any:
+    """Declare free population coefficients.
+
+    Parameters
+    ----------
+    name, dim : str
+    slots : sequence of Slot, length q
+        Of the free components.
+    C : ndarray, shape (q, q)
+        The priors are on C beta: the identity, or with column means in the row of a centred intercept.
+    T : ndarray, shape (q, q)
+        Coordinates for the sampler, beta = T z, in which the likelihood is roughly spherical.
+
+    Returns
+    -------
+    TensorVariable, shape (q,)
+    """
+    priors = [slot.prior for slot in slots]
+    transform = LinearTransform(T)
+    if np.array_equal(C, np.eye(len(C))) and _one_distribution(priors):
+        return _vector(name, dim, priors, transform, positive=False)
+    parts = ComponentPriors(tuple(priors), C)
+    return pm.CustomDist(
+        name,
+        pt.as_tensor(np.zeros(len(slots))),
+        logp=parts.logp,
+        random=parts.random,
+        support_point=parts.support_point,
+        signature="(p)->(p)",
+        class_name="CentredCoefficients",
+        dims=dim,
+        default_transform=transform,
+    )
+
+
+def declare_scales(name: str, dim: str, slots: Sequence[Slot]) -> Any:
+    """Declare free standard deviations, shape (q,)."""
+    priors = [slot.prior for slot in slots]
+    if _one_distribution(priors):
+        return _vector(name, dim, priors, transforms.log, positive=True)
+    parts = ComponentPriors(tuple(priors), np.eye(len(slots)))
+    return pm.CustomDist(
+        name,
+        pt.as_tensor(np.zeros(len(slots))),
+        logp=parts.logp,
+        random=parts.random,
+        support_point=parts.support_point,
+        signature="(p)->(p)",
+        class_name="StandardDeviations",
+        dims=dim,
+        default_transform=transforms.log,
+    )
+
+
+def declare_scalar(name: str, slot: Slot) -> Any:
+    """Declare a dispersion parameter."""
+    prior, positive = slot.prior, slot.domain == "positive"
+    if prior.distribution == "Flat":
+        if slot.domain == "unit":
+            return pm.Uniform(name, 0.0, 1.0)
+        return pm.HalfFlat(name) if positive else pm.Flat(name)
+    return getattr(pm, prior.distribution)(name, **prior.parameters)
+
+
+def declare_cutpoints(name: str, dim: str, slot: Slot, m: int) -> Any:
+    """Declare m increasing cutpoints; each has the prior, restricted to the increasing ones."""
+    start = np.linspace(-1.0, 1.0, m) if m > 1 else np.zeros(1)
+    prior = slot.prior
+    cls = pm.Flat if prior.distribution == "Flat" else getattr(pm, prior.distribution)
+    transform = {"default_transform": transforms.ordered} if m > 1 else {}
+    return cls(name, **prior.parameters, dims=dim, initval=start, **transform)
+
+
+def _one_distribution(priors: Sequence[Prior]) -> bool:
+    return len({prior.distribution for prior in priors}) == 1
+
+
+def _vector(name: str, dim: str, priors: Sequence[Prior], transform: Any, positive: bool) -> Any:
+    kind = priors[0].distribution
+    if kind == "Flat":
+        return (pm.HalfFlat if positive else pm.Flat)(name, dims=dim, default_transform=transform)
+    parameters = {key: np.array([prior.parameters[key] for prior in priors]) for key in priors[0].parameters}
+    return getattr(pm, kind)(name, **parameters, dims=dim, default_transform=transform)
+
+
+@dataclass(frozen=True)
+class ComponentPriors:
+    """The product of independent priors on the coordinates C value.
+
+    Attributes
+    ----------
+    priors : tuple of Prior, length q
+    C : ndarray, shape (q, q)
+        Unit determinant: it only shifts the intercept by multiples of the other coefficients.
+    """
+
+    priors: tuple[Prior, ...]
+    C: Floats
+
+    def logp(self, value: Any, *unused: Any) -> Any:
+        """Return the log density of a vector as a graph."""
+        coordinates = pt.dot(pt.as_tensor(self.C), value)
+        total = pt.constant(0.0)
+        for distribution in dict.fromkeys(prior.distribution for prior in self.priors):
+            if distribution == "Flat":
+                continue
+            members = [j for j, prior in enumerate(self.priors) if prior.distribution == distribution]
+            dist = getattr(pm, distribution).dist(**self._parameters(members))
+            total = total + pt.sum(pm.logp(dist, coordinates[np.array(members)]))
+        return total
+
+    def random(self, *unused: Any, rng: np.random.Generator | None = None, size: Any = None) -> Floats:
+        """Draw vectors; Flat components cannot be drawn from."""
+        shape = (*(() if size is None else tuple(np.atleast_1d(size))), len(self.priors))
+        draws = np.empty(shape)
+        generator = np.random.default_rng() if rng is None else rng
+        for j, prior in enumerate(self.priors):
+            draws[..., j] = prior.draw(generator, shape[:-1])
+        return draws @ np.linalg.inv(self.C).T
+
+    def support_point(self, *unused: Any) -> Any:
+        """Return where samplers may start: the priors' locations, one for positive parameters."""
+        starts = [
+            prior.parameters.get("mu", 0.0) if prior.support in ("real", "any") else 1.0 for prior in self.priors
+        ]
+        return pt.as_tensor(np.linalg.solve(self.C, np.array(starts)))
+
+    def _parameters(self, members: Sequence[int]) -> dict[str, Any]:
+        keys = self.priors[members[0]].parameters
+        return {key: np.array([self.priors[j].parameters[key] for j in members]) for key in keys}

@@ -1,0 +1,116 @@
+"""Names of everything in the graph and in the posterior, decided once.
+
+Nothing is ever read back out of a name: whoever needs the parts holds the object that made it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bayesglmm.blocks import RandomBlock
+
+
+def identifier(text: str) -> str:
+    """Return `text` with everything but letters, digits and underscores replaced (DataTree refuses ``/``)."""
+    cleaned = re.sub(r"\W+", "_", text).strip("_")
+    return cleaned or "block"
+
+
+def block_ids(blocks: Iterable[RandomBlock]) -> tuple[str, ...]:
+    """Return a short id per block: its group's name, numbered from the second block of the same group on."""
+    seen: dict[str, int] = {}
+    ids = []
+    for block in blocks:
+        base = identifier(block.group)
+        seen[base] = seen.get(base, 0) + 1
+        ids.append(base if seen[base] == 1 else f"{base}_{seen[base]}")
+    return tuple(ids)
+
+
+@dataclass(frozen=True)
+class BlockNames:
+    """Names that belong to one random block.
+
+    Parameters
+    ----------
+    prefix : str
+        ``""`` for the main predictor, ``"sigma_"`` and the like for the others.
+    id : str
+        Short id of the block.
+    """
+
+    prefix: str
+    id: str
+
+    def variable(self, what: str) -> str:
+        """Return the name of a variable of this block: ``sd_herd``, ``sigma_u_g``."""
+        return f"{self.prefix}{what}_{self.id}"
+
+    @property
+    def u(self) -> str:
+        """Spherical coefficients, free in the graph."""
+        return self.variable("u")
+
+    @property
+    def b(self) -> str:
+        """Coefficients on the user's scale, derived after sampling."""
+        return self.variable("b")
+
+    @property
+    def level_dim(self) -> str:
+        """Dimension of the levels."""
+        return self.variable("level")
+
+    @property
+    def term_dim(self) -> str:
+        """Dimension of the varying columns."""
+        return self.variable("term")
+
+    def dims(self, what: str) -> tuple[str, ...]:
+        """Return the dimensions of the posterior variable of class `what` (``b``, ``u``, ``sd``, ``cor``)."""
+        if what in ("b", "u"):
+            return (self.level_dim, self.term_dim)
+        if what == "cor":
+            return (self.term_dim, self.variable("term2"))
+        return (self.variable("scale"),)
+
+
+@dataclass(frozen=True)
+class PredictorNames:
+    """Names that belong to one predictor.
+
+    Parameters
+    ----------
+    parameter : str
+        Family parameter.
+    prefix : str
+        ``""`` or ``"sigma_"``.
+    blocks : tuple of BlockNames
+    """
+
+    parameter: str
+    prefix: str
+    blocks: tuple[BlockNames, ...]
+
+    @property
+    def beta(self) -> str:
+        """Population coefficients."""
+        return f"{self.prefix}beta"
+
+    @property
+    def column_dim(self) -> str:
+        """Dimension of the fixed columns."""
+        return f"{self.prefix}column"
+
+    @property
+    def eta(self) -> str:
+        """Linear predictor."""
+        return f"{self.prefix}eta"
+
+
+def predictor_names(parameter: str, main: bool, blocks: Sequence[RandomBlock]) -> PredictorNames:
+    """Return the names of one predictor; only a single main predictor goes without a prefix."""
+    prefix = "" if main else f"{identifier(parameter)}_"
+    return PredictorNames(parameter, prefix, tuple(BlockNames(prefix, k) for k in block_ids(blocks)))

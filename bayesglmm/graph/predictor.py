@@ -1,0 +1,103 @@
+"""The linear predictor, written once: the graph calls it with tensors, predictions with arrays of draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bayesglmm.blocks import Predictor, RandomBlock
+
+
+@dataclass(frozen=True)
+class Gather:
+    """How the coefficients of one random block reach the rows.
+
+    Attributes
+    ----------
+    index : array of int, shape (n,), or None
+        Level of each row; None if there is one level for all rows, as in a smooth.
+    Z : array, shape (n, k), or None
+        Varying columns; None for an intercept alone, which needs no product.
+    k : int
+        Number of columns.
+    """
+
+    index: Any
+    Z: Any
+    k: int
+
+
+@dataclass(frozen=True)
+class PredictorArrays:
+    """The numbers of one predictor, numpy or PyTensor.
+
+    Attributes
+    ----------
+    X : array, shape (n, p), or None
+    offset : array, shape (n,), or None
+    gathers : tuple of Gather
+    n : int
+        Rows.
+    """
+
+    X: Any
+    offset: Any
+    gathers: tuple[Gather, ...]
+    n: int
+
+
+def gather_arrays(block: RandomBlock) -> Gather:
+    """Return index and columns of a block; rows of unknown levels (index -1) get zero columns."""
+    unknown = block.index < 0
+    Z, index = block.X, block.index
+    if unknown.any():
+        Z, index = np.where(unknown[:, None], 0.0, Z), np.maximum(index, 0)
+    plain = Z.shape[1] == 1 and bool(np.all(Z == 1.0))
+    single = len(block.levels) == 1
+    return Gather(None if single else index, None if plain else Z, Z.shape[1])
+
+
+def predictor_arrays(predictor: Predictor) -> PredictorArrays:
+    """Return the numpy arrays of a predictor."""
+    X = predictor.X
+    return PredictorArrays(
+        X if X.shape[1] else None,
+        predictor.offset,
+        tuple(gather_arrays(block) for block in predictor.random),
+        predictor.n,
+    )
+
+
+def linear_predictor(arrays: PredictorArrays, beta: Any, effects: Sequence[Any]) -> Any:
+    """Return eta = offset + X beta + sum_b Z_b b_b.
+
+    Parameters
+    ----------
+    arrays : PredictorArrays
+    beta : array, shape (..., p), or None
+        Population coefficients; leading axes are draws.
+    effects : sequence of array, each (..., J, k)
+        Group coefficients of each random block.
+
+    Returns
+    -------
+    array, shape (..., n), or (n,) of zeros when the predictor is empty
+    """
+    eta = 0.0 if arrays.offset is None else arrays.offset
+    if arrays.X is not None:
+        eta = eta + beta @ arrays.X.T
+    for gather, b in zip(arrays.gathers, effects, strict=True):
+        eta = eta + _group_part(gather, b)
+    return np.zeros(arrays.n) if isinstance(eta, float) else eta
+
+
+def _group_part(gather: Gather, b: Any) -> Any:
+    if gather.index is None:
+        row = b[..., 0, :]
+        return row[..., :1] if gather.Z is None else row @ gather.Z.T
+    if gather.Z is None:
+        return b[..., 0][..., gather.index]
+    return sum(b[..., j][..., gather.index] * gather.Z[:, j] for j in range(gather.k))

@@ -1,0 +1,118 @@
+"""`Problem`: what an engine gets. The PyMC model, the role of every free variable, and what they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from bayesglmm.blocks import Floats, Predictor, RandomBlock, Response
+from bayesglmm.covariances import COVARIANCES, Covariance
+from bayesglmm.families import Family
+from bayesglmm.graph.declare import Declared
+from bayesglmm.graph.names import BlockNames, PredictorNames
+from bayesglmm.graph.observation import Likelihood
+from bayesglmm.graph.slots import PriorTable
+from bayesglmm.links import Link
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+type Role = Literal["fixed", "spherical", "precision", "theta"]
+
+
+@dataclass(frozen=True)
+class BlockParts:
+    """One random block and the variables that the graph made for it.
+
+    Attributes
+    ----------
+    block : RandomBlock
+    names : BlockNames
+    scales : mapping of str to Declared
+        Parameter vectors by class (``sd``).
+    cholesky : str or None
+        Variable with the Cholesky factor of the correlation matrix.
+    """
+
+    block: RandomBlock
+    names: BlockNames
+    scales: Mapping[str, Declared]
+    cholesky: str | None
+
+    @property
+    def covariance(self) -> Covariance:
+        """The structure, from the registry."""
+        return COVARIANCES.get(self.block.covariance)
+
+    def values(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the covariance parameters by class, from the values (or draws) of the free variables."""
+        values = {name: part.complete(variables.get(part.name)) for name, part in self.scales.items()}
+        if self.cholesky is not None:
+            values["cor"] = variables[self.cholesky]
+        return values
+
+
+@dataclass(frozen=True)
+class PredictorParts:
+    """One predictor and the variables that the graph made for it.
+
+    Attributes
+    ----------
+    predictor : Predictor
+    names : PredictorNames
+    beta : Declared or None
+        Population coefficients; None when there are no columns.
+    blocks : tuple of BlockParts
+    """
+
+    predictor: Predictor
+    names: PredictorNames
+    beta: Declared | None
+    blocks: tuple[BlockParts, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A model that is ready for an engine.
+
+    Attributes
+    ----------
+    model : pm.Model
+        The one graph.
+    roles : mapping of str to {"fixed", "spherical", "precision", "theta"}
+        Role of every free variable.
+    family : Family
+    links : mapping of str to Link
+        Link of every predictor.
+    response : Response
+    predictors : tuple of PredictorParts
+        The main ones first.
+    dispersions : mapping of str to Declared
+        Family parameters without a formula; scalars are vectors of length one, cutpoints longer.
+    likelihood : Likelihood
+        How predictors and dispersions become the distribution of the response.
+    cutpoint_shift : ndarray or None
+        Column means that the graph takes off X where cutpoints are centred: cutpoints = centred + shift beta.
+    priors : PriorTable
+    """
+
+    model: pm.Model
+    roles: Mapping[str, Role]
+    family: Family
+    links: Mapping[str, Link]
+    response: Response
+    predictors: tuple[PredictorParts, ...]
+    dispersions: Mapping[str, Declared]
+    likelihood: Likelihood
+    cutpoint_shift: Floats | None
+    priors: PriorTable
+
+    @property
+    def blocks(self) -> tuple[BlockParts, ...]:
+        """All random blocks of all predictors."""
+        return tuple(part for predictor in self.predictors for part in predictor.blocks)
+
+    def names(self, role: Role) -> tuple[str, ...]:
+        """Return the free variables with a role."""
+        return tuple(name for name, own in self.roles.items() if own == role)

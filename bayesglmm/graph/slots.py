@@ -1,0 +1,250 @@
+"""Prior slots: which parameters a model has, what their default priors are, and what the user put there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from bayesglmm.blocks import Floats, Predictor, RandomBlock
+from bayesglmm.covariances import COVARIANCES, CovarianceParameter
+from bayesglmm.errors import PriorError, did_you_mean
+from bayesglmm.families import Family, FamilyParameter
+from bayesglmm.families.base import ResponseScale
+from bayesglmm.priors import Prior
+
+type Kind = Literal["coefficient", "scale", "correlation", "dispersion"]
+
+# Which priors suit which kind of parameter; a dispersion's support is that of its domain.
+_SUPPORTS: Mapping[str, tuple[str, ...]] = {
+    "coefficient": ("real", "any"),
+    "scale": ("positive", "any"),
+    "correlation": ("correlation",),
+    "real": ("real", "any"),
+    "positive": ("positive", "any"),
+    "unit": ("unit", "any"),
+}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One scalar parameter (or one correlation matrix) that takes a prior.
+
+    Attributes
+    ----------
+    keys : tuple of str
+        Keys of ``priors=`` that reach it, the most specific first.
+    kind : {"coefficient", "scale", "correlation", "dispersion"}
+    prior : Prior
+        The default, or what the user gave.
+    source : str
+        ``"default"`` or the key that the user gave.
+    domain : {"real", "positive", "unit"}
+        Of a dispersion.
+    centred : bool
+        The default intercept prior sits at the centre of the predictors; an explicit one on the user's intercept.
+    """
+
+    keys: tuple[str, ...]
+    kind: Kind
+    prior: Prior
+    source: str = "default"
+    domain: str = "real"
+    centred: bool = False
+
+    @property
+    def label(self) -> str:
+        """The most specific key."""
+        return self.keys[0]
+
+
+@dataclass(frozen=True)
+class PriorTable:
+    """The prior of every parameter of a model.
+
+    Attributes
+    ----------
+    coefficients : mapping of str to tuple of Slot
+        By family parameter, one slot per fixed column.
+    blocks : mapping of str to tuple
+        By family parameter, for each random block a mapping from parameter class to its slots.
+    dispersions : mapping of str to Slot
+        Parameters without a formula.
+    spread : float
+        Standard deviation of the response on the link scale that the defaults were scaled with.
+    """
+
+    coefficients: Mapping[str, tuple[Slot, ...]]
+    blocks: Mapping[str, tuple[Mapping[str, tuple[Slot, ...]], ...]]
+    dispersions: Mapping[str, Slot]
+    spread: float = 1.0
+
+    def __iter__(self) -> Any:
+        for slots in self.coefficients.values():
+            yield from slots
+        for blocks in self.blocks.values():
+            for block in blocks:
+                for slots in block.values():
+                    yield from slots
+        yield from self.dispersions.values()
+
+
+def prior_table(
+    family: Family,
+    predictors: Mapping[str, Predictor],
+    scale: ResponseScale,
+    priors: Mapping[str, Prior] | Literal["flat"] | None = None,
+    main: Sequence[str] = ("mu",),
+) -> PriorTable:
+    """Give every parameter of the model its prior.
+
+    Parameters
+    ----------
+    family : Family
+    predictors : mapping of str to Predictor
+    scale : ResponseScale
+        Centre and spread of the response on the link scale.
+    priors : mapping of str to Prior, "flat" or None
+        What the user wants; see the design page for the keys.
+    main : sequence of str
+        Names of the main predictors; their keys carry no prefix.
+
+    Raises
+    ------
+    PriorError
+        If a key matches no parameter, or a prior does not suit its parameter.
+    """
+    chooser = _Chooser(priors)
+    parameters = {parameter.name: parameter for parameter in family.parameters}
+    coefficients: dict[str, tuple[Slot, ...]] = {}
+    blocks: dict[str, tuple[Mapping[str, tuple[Slot, ...]], ...]] = {}
+    for name, predictor in predictors.items():
+        own = name in main
+        here = scale if own else _side_scale(parameters[name], scale)
+        prefix = "" if own else f"{name}."
+        also = f"{name}." if own and len(main) > 1 else ""
+        coefficients[name] = tuple(chooser.fill(slot, also) for slot in _coefficient_slots(predictor, here, prefix))
+        blocks[name] = tuple(
+            {
+                parameter.name: tuple(
+                    chooser.fill(slot, also) for slot in _block_slots(block, parameter, here, prefix)
+                )
+                for parameter in COVARIANCES.get(block.covariance).parameters(block)
+            }
+            for block in predictor.random
+        )
+    dispersions = {
+        parameter.name: chooser.fill(_dispersion_slot(parameter, scale), "")
+        for parameter in family.parameters[1:]
+        if parameter.name not in predictors
+    }
+    chooser.finish()
+    return PriorTable(coefficients, blocks, dispersions, scale.spread)
+
+
+def _side_scale(parameter: FamilyParameter, scale: ResponseScale) -> ResponseScale:
+    """Scale of a predictor beside the main one: its link is a log or logit, so one unit is a sensible spread."""
+    return ResponseScale(float(np.log(scale.spread)) if parameter.scaled else 0.0, 1.0)
+
+
+def _sd(column: Floats) -> float:
+    spread = float(np.std(column))
+    return spread if spread > 1e-12 * max(1.0, float(np.max(np.abs(column), initial=0.0))) else 1.0
+
+
+def _coefficient_slots(predictor: Predictor, scale: ResponseScale, prefix: str) -> list[Slot]:
+    slots = []
+    shift = 0.0 if predictor.offset is None else float(np.mean(predictor.offset))
+    X, intercept = predictor.X, predictor.intercept
+    for j, (column, term) in enumerate(zip(predictor.columns, predictor.column_terms, strict=True)):
+        if column == "Intercept":
+            prior = Prior("Normal", mu=scale.centre - shift, sigma=2.5 * scale.spread)
+            slots.append(Slot((f"{prefix}Intercept",), "coefficient", prior, centred=j == intercept))
+        else:
+            prior = Prior("Normal", mu=0.0, sigma=2.5 * scale.spread / _sd(X[:, j]))
+            keys = dict.fromkeys((f"{prefix}{column}", f"{prefix}{term}", f"{prefix}fixed"))
+            slots.append(Slot(tuple(keys), "coefficient", prior))
+    return slots
+
+
+def _block_slots(block: RandomBlock, parameter: CovarianceParameter, scale: ResponseScale, prefix: str) -> list[Slot]:
+    head = f"{prefix}{parameter.name}"
+    if parameter.kind == "correlation":
+        return [Slot((f"{head}[{block.group}]", head), "correlation", Prior("LKJ", eta=2.0))]
+    columns = parameter.columns or (None,) * len(parameter.components)
+    slots = []
+    for component, j in zip(parameter.components, columns, strict=True):
+        spread = scale.spread / (1.0 if j is None else _sd(block.X[:, j]))
+        keys = (f"{head}[{block.group}, {component}]", f"{head}[{block.group}]", head)
+        slots.append(Slot(keys, "scale", Prior("Exponential", lam=1.0 / spread)))
+    return slots
+
+
+def _dispersion_slot(parameter: FamilyParameter, scale: ResponseScale) -> Slot:
+    prior = Prior("Exponential", lam=1.0 / scale.spread) if parameter.scaled else parameter.prior
+    if prior is None:
+        raise PriorError(f"{parameter.name} has no default prior: give it a formula or a prior.")
+    return Slot((parameter.name,), "dispersion", prior, domain=parameter.domain)
+
+
+class _Chooser:
+    """Puts the user's priors into slots and remembers which of them were used."""
+
+    def __init__(self, priors: Mapping[str, Prior] | Literal["flat"] | None) -> None:
+        self.flat = isinstance(priors, str)
+        if isinstance(priors, str) and priors != "flat":
+            raise PriorError(f'priors={priors!r}: the only word is "flat"; else give a dict of bg.Prior.')
+        self.given: dict[str, Prior] = {} if self.flat or priors is None else dict(priors)  # type: ignore[arg-type]
+        for key, prior in self.given.items():
+            if not isinstance(prior, Prior):
+                raise PriorError(f"priors[{key!r}] must be a bg.Prior, not {type(prior).__name__} ({prior!r}).")
+        self.reached: dict[str, bool] = {}
+
+    def fill(self, slot: Slot, also: str) -> Slot:
+        """Return the slot with the user's prior in it, if there is one; `also` is a further accepted prefix."""
+        keys = tuple(f"{also}{key}" for key in slot.keys) + slot.keys if also else slot.keys
+        keys = tuple(_normal(key) for key in keys)
+        if self.flat:
+            prior = Prior("LKJ", eta=1.0) if slot.kind == "correlation" else Prior("Flat")
+            return Slot(keys, slot.kind, prior, "flat", slot.domain)
+        given = {_normal(key): (key, prior) for key, prior in self.given.items()}
+        for key in keys:
+            self.reached.setdefault(key, False)
+        for key in keys:
+            if key in given:
+                written, prior = given[key]
+                _check(written, prior, slot)
+                for every in keys:
+                    self.reached[every] = self.reached[every] or every in given
+                return Slot(keys, slot.kind, prior, written, slot.domain)
+        return Slot(keys, slot.kind, slot.prior, "default", slot.domain, slot.centred)
+
+    def finish(self) -> None:
+        """Raise if a key of the user reached no slot."""
+        for key in self.given:
+            if not self.reached.get(_normal(key), False):
+                raise PriorError(f"The prior for {key!r} matches nothing. {did_you_mean(_normal(key), self.reached)}")
+
+
+def _normal(key: str) -> str:
+    """Return a key without blanks after commas, so that ``sd[g,x]`` equals ``sd[g, x]``."""
+    return ", ".join(part.strip() for part in key.split(","))
+
+
+def _check(key: str, prior: Prior, slot: Slot) -> None:
+    allowed = _SUPPORTS[slot.domain if slot.kind == "dispersion" else slot.kind]
+    if slot.kind == "dispersion" and slot.domain == "real":
+        allowed = (*allowed, "positive")
+    if prior.support not in allowed:
+        raise PriorError(
+            f"The prior {prior} for {key!r} does not suit {slot.label} (a {slot.kind}): its support is "
+            f"{prior.support}, allowed: {', '.join(allowed)}."
+        )
+    if prior.distribution == "Fixed":
+        value = prior.parameters["value"]
+        if (slot.kind == "scale" or slot.domain == "positive") and value < 0:
+            raise PriorError(f"Fixed({value:g}) for {key!r}: must not be negative.")
+        if slot.domain == "unit" and not 0 <= value <= 1:
+            raise PriorError(f"Fixed({value:g}) for {key!r}: must lie between 0 and 1.")
