@@ -1,6 +1,16 @@
 """Text -> `FormulaSpec`: the scanner, the parser and the expansion of R's formula algebra."""
 
-from bayesglmm.formula.parser import parse
-from bayesglmm.formula.spec import FormulaSpec, GroupSpec, PredictorSpec, ResponseSpec
+from bayesglmm.formula.parser import parse_expression
+from bayesglmm.formula.reader import MAIN, parse
+from bayesglmm.formula.spec import FixedSpec, FormulaSpec, GroupSpec, PredictorSpec, ResponseSpec
 
-__all__ = ["FormulaSpec", "GroupSpec", "PredictorSpec", "ResponseSpec", "parse"]
+__all__ = [
+    "MAIN",
+    "FixedSpec",
+    "FormulaSpec",
+    "GroupSpec",
+    "PredictorSpec",
+    "ResponseSpec",
+    "parse",
+    "parse_expression",
+]

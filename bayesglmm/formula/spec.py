@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bayesglmm.formula.syntax import Call, Name, Node
+from bayesglmm.formula.syntax import Call, Name, Node, walk
 
 type Interaction = tuple[Node, ...]
 """The factors of one term: ``(a,)`` for ``a``, ``(a, log(x))`` for ``a:log(x)``."""
@@ -24,7 +24,7 @@ class FixedSpec:
     dot : bool
         Whether ``.`` (every column not named elsewhere) stands for further main effects.
     removed : tuple of Interaction
-        Terms taken out with ``-``: still needed where ``.`` is expanded at bind time.
+        Terms taken out with ``-`` behind a ``.``, for when the dot is expanded at bind time; empty without a dot.
     """
 
     intercept: bool = True
@@ -40,7 +40,7 @@ class GroupSpec:
     Attributes
     ----------
     text : str
-        As written, for labels and messages: ``(1 + x | g)``.
+        As written, in even spacing, for labels and messages: ``(1 + x | g)``.
     columns : FixedSpec
         The left side.
     factor : Interaction
@@ -50,7 +50,7 @@ class GroupSpec:
     options : tuple of (str, Node)
         Keyword arguments of the word.
     position : int
-        Offset of the term in the formula.
+        Offset of the term in its predictor's formula.
     """
 
     text: str
@@ -68,7 +68,7 @@ class ResponseSpec:
     Attributes
     ----------
     text : str
-        As written.
+        As written, in even spacing.
     value : Node
         What stands before the bar.
     additions : tuple of Call
@@ -87,17 +87,20 @@ class PredictorSpec:
     Attributes
     ----------
     text : str
-        As written.
+        As written, in even spacing.
     fixed : FixedSpec
         The terms outside group terms. Which of its calls are special terms (``offset(...)``, ``s(x)``) is decided
         by the registry of terms when the formula meets data; the others become columns.
     groups : tuple of GroupSpec
         Group terms.
+    formula : str
+        The whole formula as typed; the positions of nodes are offsets into it, for carets.
     """
 
     text: str
     fixed: FixedSpec
     groups: tuple[GroupSpec, ...] = ()
+    formula: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,8 @@ class FormulaSpec:
 
     def names(self) -> frozenset[str]:
         """Return every name (column) that any part of the formula mentions."""
-        found: set[str] = set()
-        for node in self._nodes():
-            _collect(node, found)
-        return frozenset(found)
+        nodes = (node for root in self._nodes() for node in walk(root))
+        return frozenset(node.text for node in nodes if isinstance(node, Name))
 
     def _nodes(self) -> list[Node]:
         nodes: list[Node] = [self.response.value, *self.response.additions]
@@ -132,16 +133,3 @@ class FormulaSpec:
                 nodes += [atom for term in group.columns.terms for atom in term]
                 nodes += [*group.factor, *(value for _, value in group.options)]
         return nodes
-
-
-def _collect(node: Node, found: set[str]) -> None:
-    match node:
-        case Name(text):
-            found.add(text)
-        case Call(_, args, kwargs):
-            for child in (*args, *(value for _, value in kwargs)):
-                _collect(child, found)
-        case _:
-            for child in (getattr(node, part, None) for part in ("operand", "left", "right", "inner")):
-                if child is not None:
-                    _collect(child, found)
