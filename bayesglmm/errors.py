@@ -27,7 +27,11 @@ class FormulaError(BayesglmmError):
         self.message, self.formula, self.position = message, formula, position
         if formula is not None and position is not None:
             flat = formula.replace("\n", " ").replace("\t", " ")
-            message = f"{message}\n    {flat}\n    {' ' * position}^"
+            start, end = max(0, position - 60), position + 60  # a window: formulas can be pages long
+            before, after = "..." if start else "", "..." if end < len(flat) else ""
+            message = (
+                f"{message}\n    {before}{flat[start:end]}{after}\n    {' ' * (len(before) + position - start)}^"
+            )
         super().__init__(message)
 
 

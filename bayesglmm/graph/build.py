@@ -10,8 +10,8 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayesglmm.arraymath import pytensor_math
-from bayesglmm.blocks import Floats, Predictor, Response
-from bayesglmm.covariances import COVARIANCES
+from bayesglmm.blocks import Floats, Predictor, RandomBlock, Response
+from bayesglmm.covariances import COVARIANCES, CovarianceParameter
 from bayesglmm.families import Family
 from bayesglmm.graph.declare import (
     Declared,
@@ -154,7 +154,9 @@ class _Builder:
         self.roles[names.beta] = "fixed"
         return declared, declared.complete(variable)
 
-    def _block(self, block: Any, names: BlockNames, slots: Mapping[str, Sequence[Slot]]) -> tuple[BlockParts, Any]:
+    def _block(
+        self, block: RandomBlock, names: BlockNames, slots: Mapping[str, Sequence[Slot]]
+    ) -> tuple[BlockParts, Any]:
         covariance = COVARIANCES.get(block.covariance)
         self.model.add_coord(names.level_dim, block.levels)
         self.model.add_coord(names.term_dim, block.terms)
@@ -167,7 +169,7 @@ class _Builder:
                 values[parameter.name] = pm.LKJCorr(cholesky, n=len(block.terms), eta=eta)
                 self.roles[cholesky] = "theta"
             else:
-                declared, value = self._scales(names, parameter.name, parameter.components, own)
+                declared, value = self._scales(block, names, parameter, own)
                 scales[parameter.name], values[parameter.name] = declared, value
         u = pm.Normal(names.u, 0.0, 1.0, dims=(names.level_dim, names.term_dim))
         self.roles[names.u] = "spherical"
@@ -175,15 +177,15 @@ class _Builder:
         return part, covariance.apply(u, values, pytensor_math())
 
     def _scales(
-        self, names: BlockNames, what: str, components: Sequence[str], slots: Sequence[Slot]
+        self, block: RandomBlock, names: BlockNames, parameter: CovarianceParameter, slots: Sequence[Slot]
     ) -> tuple[Declared, Any]:
-        declared = held_and_free(slots, names.variable(what))
+        declared = held_and_free(slots, names.variable(parameter.name))
         if not declared.is_free:
             return declared, pt.as_tensor(declared.constant)
-        dim = names.dims(what)[0]
+        dim = names.scale_dim(parameter.components == block.terms)
         if len(declared.free) < len(slots):
             dim = f"{dim}_free"
-        self.model.add_coord(dim, [components[j] for j in declared.free])
+        self.model.add_coord(dim, [parameter.components[j] for j in declared.free])
         variable = declare_scales(declared.name, dim, [slots[j] for j in declared.free])
         self.roles[declared.name] = "theta"
         return declared, declared.complete(variable)

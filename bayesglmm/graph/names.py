@@ -68,13 +68,14 @@ class BlockNames:
         """Dimension of the varying columns."""
         return self.variable("term")
 
-    def dims(self, what: str) -> tuple[str, ...]:
-        """Return the dimensions of the posterior variable of class `what` (``b``, ``u``, ``sd``, ``cor``)."""
-        if what in ("b", "u"):
-            return (self.level_dim, self.term_dim)
-        if what == "cor":
-            return (self.term_dim, self.variable("term2"))
-        return (self.variable("scale"),)
+    @property
+    def cor_dims(self) -> tuple[str, str]:
+        """Dimensions of the correlation matrix."""
+        return self.term_dim, self.variable("term2")
+
+    def scale_dim(self, per_term: bool) -> str:
+        """Dimension of the standard deviations: that of the terms where each term has its own."""
+        return self.term_dim if per_term else self.variable("scale")
 
 
 @dataclass(frozen=True)

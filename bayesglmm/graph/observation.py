@@ -75,24 +75,12 @@ def observe(likelihood: Likelihood, response: Response, inputs: Sequence[Any], d
     -------
     TensorVariable
     """
-    y = np.asarray(response.y)
-    observed = data("y_observed", y.astype(np.int64) if likelihood.family.discrete else y.astype(float))
-    extras = {
-        name: data(name, values)
-        for name, values in (
-            ("lower", _bound(response.lower, -np.inf, y, likelihood.family)),
-            ("upper", _bound(response.upper, np.inf, y, likelihood.family)),
-            ("censoring", response.censoring),
-            ("y_upper", response.y_upper),
-            ("likelihood_weights", response.likelihood_weights),
-        )
-        if values is not None
-    }
+    observed = data("y_observed", observed_values(response, likelihood.family))
+    extras = {name: data(name, values) for name, values in response_extras(response, likelihood.family).items()}
     if not extras:
         variable = likelihood.dist(inputs)
     else:
         modified = _Modified(likelihood, tuple(extras), len(inputs))
-        modified.check()
         everything = [*inputs, *extras.values()]
         variable = pm.CustomDist.dist(
             *everything,
@@ -102,6 +90,39 @@ def observe(likelihood: Likelihood, response: Response, inputs: Sequence[Any], d
             class_name=f"Modified{type(likelihood.family).__name__}",
         )
     return pm.modelcontext(None).register_rv(variable, OBSERVED, observed=observed, dims=(ROWS,))
+
+
+def observed_values(response: Response, family: Family) -> Any:
+    """Return y as the distribution wants it: integers for counts and categories, else floats."""
+    return np.asarray(response.y).astype(np.int64 if family.discrete else np.float64)
+
+
+def response_extras(response: Response, family: Family) -> dict[str, Any]:
+    """Return what modifies the likelihood row by row: bounds, censoring, likelihood weights, as float arrays.
+
+    Raises
+    ------
+    DataError
+        If the family has no log distribution function that censoring or truncation need, or a response lies
+        outside its bounds.
+    """
+    found = {
+        "lower": _bound(response.lower, -np.inf, response.y, family),
+        "upper": _bound(response.upper, np.inf, response.y, family),
+        "censoring": response.censoring,
+        "y_upper": response.y_upper,
+        "likelihood_weights": response.likelihood_weights,
+    }
+    extras = {name: np.asarray(values, dtype=float) for name, values in found.items() if values is not None}
+    if not family.censorable and extras.keys() & {"lower", "upper", "censoring"}:
+        what = "cens()" if "censoring" in extras else "trunc()"
+        raise DataError(f"{what} needs a log distribution function, which the family {family.name!r} does not have.")
+    return extras
+
+
+def extended_logp(likelihood: Likelihood, extras: tuple[str, ...], value: Any, inputs: Sequence[Any]) -> Any:
+    """Return the elementwise log-likelihood graph; `inputs` are those of the likelihood, then the extras."""
+    return _Modified(likelihood, extras, len(inputs) - len(extras)).logp(value, *inputs)
 
 
 def _bound(values: Any, missing: float, y: Any, family: Family) -> Any:
@@ -127,15 +148,6 @@ class _Modified:
     likelihood: Likelihood
     extras: tuple[str, ...]
     inputs: int
-
-    def check(self) -> None:
-        needs = [name for name in ("lower", "upper", "censoring") if name in self.extras]
-        if needs and not self.likelihood.family.censorable:
-            what = "cens()" if needs[0] == "censoring" else "trunc()"
-            raise DataError(
-                f"{what} needs a log distribution function, which the family "
-                f"{self.likelihood.family.name!r} does not have."
-            )
 
     def _split(self, inputs: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
         rv = self.likelihood.dist(inputs[: self.inputs])

@@ -1,0 +1,102 @@
+"""What an engine is: frozen settings, and one method that turns a `Problem` into draws of its free variables."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bayesglmm.errors import SettingsError, did_you_mean
+from bayesglmm.graph.problem import Problem
+from bayesglmm.registry import Registry
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of an engine; each engine has its own subclass. Frozen, recorded with every fit."""
+
+    def check(self) -> None:
+        """Raise `SettingsError` on a value out of range."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What an engine hands back.
+
+    Attributes
+    ----------
+    draws : mapping of str to ndarray, shape (chains, draws, ...)
+        Of every free variable of the model, on its natural scale.
+    stats : mapping of str to ndarray, shape (chains, draws)
+        Sampler statistics under ArviZ's names.
+    seconds : mapping of str to float
+        Wall-clock time by stage: compile, sample.
+    notes : tuple of str
+        Sentences for the user: "interrupted after 312 of 1000 draws".
+    """
+
+    draws: Mapping[str, Any]
+    stats: Mapping[str, Any]
+    seconds: Mapping[str, float]
+    notes: tuple[str, ...] = field(default=())
+
+
+class Engine(ABC):
+    """An inference engine. A new one is a file in this folder that ends with ``ENGINES.register(...)``.
+
+    Attributes
+    ----------
+    name : str
+        What users write in ``model.fit(name)``.
+    settings : type
+        Its `Settings`.
+    """
+
+    name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    settings: ClassVar[type[Settings]]
+
+    def configure(self, **values: Any) -> Settings:
+        """Return checked settings.
+
+        Raises
+        ------
+        SettingsError
+            On an unknown name or a value out of range.
+        """
+        known = {f.name for f in fields(self.settings)}
+        for name in values:
+            if name not in known:
+                raise SettingsError(f"Engine {self.name!r} has no setting {name!r}. {did_you_mean(name, known)}")
+        settings = self.settings(**values)
+        settings.check()
+        return settings
+
+    @abstractmethod
+    def run(self, problem: Problem, settings: Any, seed: int) -> Run:
+        """Infer.
+
+        Parameters
+        ----------
+        problem : Problem
+        settings : Settings
+            As `configure` made them.
+        seed : int
+            Same seed, same result, bit for bit, on one machine.
+        """
+
+
+def require_integer(name: str, value: Any, minimum: int) -> None:
+    """Refuse a setting that is not an integer of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+        raise SettingsError(f"{name} must be an integer of at least {minimum}, not {value!r}.")
+
+
+ENGINES: Registry[Engine] = Registry("engine", "bayesglmm.engines")

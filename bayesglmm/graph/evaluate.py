@@ -1,0 +1,145 @@
+"""Functions of (draws, predictor arrays): the linear predictor, the mean, simulated responses, log-likelihoods.
+
+They serve fitted values, predictions and pointwise log-likelihoods alike, vectorised over draws. The linear predictor
+and the mean run in numpy through the very functions that built the graph. Simulated responses and log-likelihoods
+come from the family's PyMC distribution, compiled once per model without a C compiler or numba: one cheap compile,
+and elementwise work that numpy does well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pytensor.compile.mode import Mode
+
+from bayesglmm.arraymath import NUMPY
+from bayesglmm.blocks import Floats, Predictor, Response
+from bayesglmm.families.base import ResponseData
+from bayesglmm.graph.observation import extended_logp, observed_values, response_extras
+from bayesglmm.graph.predictor import PredictorArrays, linear_predictor, predictor_arrays
+from bayesglmm.graph.problem import Problem
+from bayesglmm.links import LINKS, Linked
+
+INTERPRETED = Mode(linker="py", optimizer="fast_compile")
+
+
+class Evaluator:
+    """What can be computed from posterior draws and rows of data.
+
+    Parameters
+    ----------
+    problem : Problem
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    def arrays(self, predictors: Mapping[str, Predictor] | None = None) -> dict[str, PredictorArrays]:
+        """Return the numpy arrays of every predictor: of the rows used, or of new rows."""
+        own = {part.names.parameter: part.predictor for part in self.problem.predictors}
+        return {name: predictor_arrays((predictors or own)[name]) for name in own}
+
+    def predictors(self, draws: Mapping[str, Floats], arrays: Mapping[str, PredictorArrays]) -> dict[str, Floats]:
+        """Return eta of every predictor.
+
+        Parameters
+        ----------
+        draws : mapping of str to ndarray, shape (S, ...)
+            Posterior variables (``beta``, ``b_<k>``, ...) with draws stacked; a ``b_<k>`` may hold more levels than
+            the model was fitted with.
+        arrays : mapping of str to PredictorArrays
+
+        Returns
+        -------
+        dict of str to ndarray, shape (S, n)
+        """
+        size = len(next(iter(draws.values())))
+        etas = {}
+        for part in self.problem.predictors:
+            names = part.names
+            effects = [draws[block.names.b] for block in part.blocks]
+            eta = linear_predictor(arrays[names.parameter], draws.get(names.beta), effects)
+            etas[names.parameter] = np.broadcast_to(eta, (size, arrays[names.parameter].n))
+        return etas
+
+    def values(self, draws: Mapping[str, Floats], etas: Mapping[str, Floats]) -> dict[str, Linked]:
+        """Return every family parameter; dispersions get a trailing axis so that they broadcast against rows."""
+        identity = LINKS.get("identity")
+        linked = {name: Linked(eta, self.problem.links[name], NUMPY) for name, eta in etas.items()}
+        for name in self.problem.dispersions:
+            linked[name] = Linked(np.asarray(draws[name])[:, None], identity, NUMPY)
+        return linked
+
+    def mean(self, draws: Mapping[str, Floats], etas: Mapping[str, Floats], response: Response | None = None) -> Any:
+        """Return E(y), shape (S, n), or (S, n, K) for ordinal and nominal families."""
+        data = self._data(response)
+        return self.problem.family.mean(self.values(draws, etas), data, NUMPY)
+
+    def simulate(
+        self,
+        draws: Mapping[str, Floats],
+        etas: Mapping[str, Floats],
+        rng: np.random.Generator,
+        response: Response | None = None,
+    ) -> Any:
+        """Return one simulated response per draw and row, shape (S, n)."""
+        inputs = self._inputs(draws, etas, response)
+        function, generators = self._simulator
+        for generator in generators:
+            generator.set_value(np.random.default_rng(rng.integers(2**63)))
+        return np.asarray(function(*inputs))
+
+    def log_likelihood(self, draws: Mapping[str, Floats], etas: Mapping[str, Floats]) -> Floats:
+        """Return the log-likelihood of the observed rows, shape (S, n), with censoring, truncation and weights."""
+        response = self.problem.response
+        extras = response_extras(response, self.problem.family)
+        return np.asarray(
+            self._logp(
+                observed_values(response, self.problem.family), *self._inputs(draws, etas, response), *extras.values()
+            )
+        )
+
+    def _data(self, response: Response | None) -> ResponseData:
+        chosen = response or self.problem.response
+        return ResponseData(trials=chosen.trials, weights=chosen.weights)
+
+    def _inputs(
+        self, draws: Mapping[str, Floats], etas: Mapping[str, Floats], response: Response | None
+    ) -> list[Any]:
+        data = self._data(response)
+        dispersions = [np.asarray(draws[name])[:, None] for name in self.problem.dispersions]
+        rows = [getattr(data, name) for name in self.problem.likelihood.data_names]
+        return [*(etas[part.names.parameter] for part in self.problem.predictors), *dispersions, *rows]
+
+    def _symbols(self) -> list[Any]:
+        """Return placeholders: predictors (S, n), dispersions (S, 1) or (S, 1, m), rows (n,)."""
+        likelihood = self.problem.likelihood
+        ordered = {parameter.name for parameter in self.problem.family.parameters if parameter.ordered}
+        shapes: list[Sequence[int | None]] = [(None, None) for _ in self.problem.predictors]
+        shapes += [(None, 1, None) if name in ordered else (None, 1) for name in self.problem.dispersions]
+        shapes += [(None,) for _ in likelihood.data_names]
+        return [pt.TensorType("float64", shape)() for shape in shapes]
+
+    @cached_property
+    def _simulator(self) -> tuple[Any, list[Any]]:
+        symbols = self._symbols()
+        variable = self.problem.likelihood.dist(symbols)
+        function = pm.compile(symbols, variable, mode=INTERPRETED, on_unused_input="ignore")
+        generators = [
+            shared for shared in function.get_shared() if isinstance(shared.get_value(), np.random.Generator)
+        ]
+        return function, generators
+
+    @cached_property
+    def _logp(self) -> Any:
+        symbols = self._symbols()
+        extras = response_extras(self.problem.response, self.problem.family)
+        rows = [pt.TensorType("float64", (None,))() for _ in extras]
+        value = pt.TensorType("int64" if self.problem.family.discrete else "float64", (None,))()
+        logp = extended_logp(self.problem.likelihood, tuple(extras), value, [*symbols, *rows])
+        return pm.compile([value, *symbols, *rows], logp, mode=INTERPRETED, on_unused_input="ignore")
