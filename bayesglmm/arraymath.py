@@ -54,6 +54,7 @@ class ArrayMath:
     log_ndtr: Callable[..., Any]
     tan: Callable[..., Any]
     arctan: Callable[..., Any]
+    arctan2: Callable[..., Any]
     softplus: Callable[..., Any]
     log1mexp: Callable[..., Any]
     sum: Callable[..., Any]
@@ -90,6 +91,7 @@ NUMPY = ArrayMath(
     log_ndtr=special.log_ndtr,
     tan=np.tan,
     arctan=np.arctan,
+    arctan2=np.arctan2,
     softplus=lambda x: np.logaddexp(0.0, x),
     log1mexp=_numpy_log1mexp,
     sum=np.sum,
@@ -126,8 +128,9 @@ def pytensor_math() -> ArrayMath:
         log_ndtr=_pytensor_log_ndtr,
         tan=pt.tan,
         arctan=pt.arctan,
+        arctan2=pt.arctan2,
         softplus=pt.softplus,
-        log1mexp=pt.log1mexp,
+        log1mexp=_pytensor_log1mexp,
         sum=pt.sum,
         cumsum=pt.cumsum,
         concatenate=pt.concatenate,
@@ -149,3 +152,13 @@ def _pytensor_log_ndtr(x: Any) -> Any:
     low = pt.log(pt.erfcx(-left / np.sqrt(2.0)) / 2.0) - left**2 / 2.0
     high = pt.log1p(-pt.erfc(right / np.sqrt(2.0)) / 2.0)
     return pt.switch(pt.lt(x, 0.0), low, high)
+
+
+def _pytensor_log1mexp(x: Any) -> Any:
+    """log(1 - exp(x)) for x < 0; PyTensor's own has nan as second derivative once exp(-x) overflows."""
+    import pytensor.tensor as pt
+
+    cut = -np.log(2.0)
+    far = pt.log1p(-pt.exp(pt.minimum(x, cut)))
+    near = pt.log(-pt.expm1(pt.maximum(x, cut)))
+    return pt.switch(pt.gt(x, cut), near, far)

@@ -1,0 +1,76 @@
+"""Binomial: successes among a known number of trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bayesglmm.arraymath import NUMPY, ArrayMath, pytensor_math
+from bayesglmm.blocks import Floats, Response
+from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData
+from bayesglmm.families.checks import require_trials
+from bayesglmm.families.custom import custom_dist
+from bayesglmm.families.densities import binomial_log_density, log_choose
+from bayesglmm.links import Link, Linked
+
+
+class Binomial(Family):
+    """y ~ Binomial(trials, mu): y in 0..trials, mean trials * mu; `mean` is the expected proportion mu.
+
+    PyMC's own binomial goes through p, which saturates in the tails; this one goes through log p and log(1 - p).
+    """
+
+    name = "binomial"
+    aliases = ("Binomial",)
+    parameters = (FamilyParameter("mu", "unit", "logit"),)
+    discrete = True
+    response = "binomial"
+    censorable = True
+
+    def check(self, response: Response) -> None:
+        require_trials(response)
+
+    def dist(self, parameters: Mapping[str, Linked], data: ResponseData) -> Any:
+        import pymc as pm
+        import pytensor.tensor as pt
+
+        mu = parameters["mu"]
+        trials = pt.as_tensor_variable(data.trials)
+        xp = pytensor_math()
+        return custom_dist(
+            "Binomial",
+            (trials, mu.log, mu.log1m),
+            lambda y, n, log_p, log1m_p: pt.switch(
+                pt.and_(pt.ge(y, 0), pt.le(y, n)), binomial_log_density(y, n, log_p, log1m_p, xp), -np.inf
+            ),
+            lambda n, log_p, log1m_p, size: pm.Binomial.dist(n, pt.exp(log_p), size=size),
+            lambda y, n, log_p, log1m_p: pm.logcdf(pm.Binomial.dist(n, pt.exp(log_p)), y),
+        )
+
+    def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
+        return parameters["mu"].value
+
+    def derivatives(
+        self, y: Floats, eta: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link, order: int
+    ) -> Derivatives | None:
+        n = np.asarray(data.trials, dtype=float)
+        return binomial_derivatives(y, n, log_choose(n, y, NUMPY), eta, link, order)
+
+
+def binomial_derivatives(y: Any, n: Any, constant: Any, eta: Any, link: Link, order: int) -> Derivatives | None:
+    """Return derivatives of y log p + (n - y) log(1 - p) + constant; bernoulli has n = 1."""
+    jets = link.log_jets(eta)
+    if jets is None:
+        return None
+    p, q = jets
+    failures = n - y
+    value = y * p.value + failures * q.value + constant
+    if order == 0:
+        return Derivatives(value)
+    d1, d2 = y * p.d1 + failures * q.d1, y * p.d2 + failures * q.d2
+    return Derivatives(value, d1, d2, y * p.d3 + failures * q.d3 if order == 2 else None)
+
+
+FAMILIES.register(Binomial())

@@ -1,0 +1,53 @@
+"""Poisson: counts with variance equal to the mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from bayesglmm.arraymath import ArrayMath
+from bayesglmm.blocks import Floats, Response
+from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData
+from bayesglmm.families.chain import chain
+from bayesglmm.families.checks import require_counts
+from bayesglmm.links import Link, Linked
+
+
+class Poisson(Family):
+    """y ~ Poisson(mu), y in 0, 1, 2, ..., mean and variance mu."""
+
+    name = "poisson"
+    aliases = ("Poisson",)
+    parameters = (FamilyParameter("mu", "positive", "log"),)
+    discrete = True
+    censorable = True
+
+    def check(self, response: Response) -> None:
+        require_counts(response)
+
+    def dist(self, parameters: Mapping[str, Linked], data: ResponseData) -> Any:
+        import pymc as pm
+
+        return pm.Poisson.dist(mu=parameters["mu"].value)
+
+    def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
+        return parameters["mu"].value
+
+    def derivatives(
+        self, y: Floats, eta: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link, order: int
+    ) -> Derivatives | None:
+        log_mu = link.log_jet(eta)
+        if log_mu is None:
+            return None
+        mu = np.exp(log_mu.value)
+        value = y * log_mu.value - mu - special.gammaln(y + 1.0)
+        if order == 0:
+            return Derivatives(value)
+        # in v = log mu: l = y v - exp(v)
+        return chain(value, (y - mu, -mu, -mu)[: order + 1], log_mu)
+
+
+FAMILIES.register(Poisson())
