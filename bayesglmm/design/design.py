@@ -1,0 +1,129 @@
+"""The result of this room: a model's formula and data as numbers, and the way to code new data alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayesglmm.blocks import Floats, Ints, Predictor, Response
+from bayesglmm.design.predictors import PredictorPart
+from bayesglmm.design.rebind import Rebound, rebind
+from bayesglmm.design.response import ResponseCoder
+from bayesglmm.formula import FormulaSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Which rows of the data are used.
+
+    Attributes
+    ----------
+    given, used : int
+        Rows in the data, and rows in the model.
+    missing : mapping of str to int
+        Columns with missing values and how many they have.
+    positions : ndarray of int, shape (used,)
+        Positions of the rows used, from 0.
+    labels : ndarray, shape (used,)
+        Their labels in the index of the data frame.
+    """
+
+    given: int
+    used: int
+    missing: Mapping[str, int]
+    positions: Ints
+    labels: NDArray[Any]
+
+    @property
+    def dropped(self) -> int:
+        """Rows left out because a value is missing."""
+        return self.given - self.used
+
+
+class FactorCoding(NamedTuple):
+    """How a factor of the fixed effects is coded.
+
+    Attributes
+    ----------
+    factor : str
+        Its label: ``period``, ``C(period, Sum)``.
+    levels : tuple of str
+    contrast : str
+        ``treatment``, ``sum``, ``helmert``, ``poly``, ``SAS``, or ``levels`` where every level has a column.
+    reference : str or None
+        Reference level of treatment contrasts.
+    """
+
+    factor: str
+    levels: tuple[str, ...]
+    contrast: str
+    reference: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Everything numeric that a model needs, and how it came about.
+
+    Attributes
+    ----------
+    spec : FormulaSpec
+        With ``.`` expanded.
+    response : Response
+    predictors : mapping of str to Predictor
+        By family parameter. For nominal responses several parameters share the blocks of the main formula.
+    n : int
+        Rows used.
+    rows : Rows
+        Rows given, used and dropped.
+    coding : tuple of FactorCoding
+        Factors among the fixed effects.
+    groups : mapping of str to int
+        Grouping factors and how many levels they have.
+    notes : tuple of str
+        What the reader of the model should know, in plain sentences.
+    data : DataFrame
+        The columns that the formula mentions, all rows given: with the formula enough to make the design again.
+    weights, likelihood_weights : ndarray, shape (rows given,), or None
+        As given by the user, when they were not columns of the data.
+    """
+
+    spec: FormulaSpec
+    response: Response
+    predictors: Mapping[str, Predictor]
+    n: int
+    rows: Rows
+    coding: tuple[FactorCoding, ...]
+    groups: Mapping[str, int]
+    notes: tuple[str, ...]
+    data: pd.DataFrame
+    parts: Mapping[str, PredictorPart]
+    coder: ResponseCoder
+    weights: Floats | str | None = None
+    likelihood_weights: Floats | str | None = None
+
+    def rebind(self, data: Any, groups: bool = True, response: bool = False) -> Rebound:
+        """Code new data as those of the model were coded: same levels, contrasts and learned statistics.
+
+        Parameters
+        ----------
+        data : DataFrame or mapping
+            New rows. Offsets are computed from them, and trials if their columns are there.
+        groups : bool
+            False: grouping factors need not be among the columns, and every row belongs to a level not seen.
+        response : bool
+            Code the left side too.
+
+        Returns
+        -------
+        Rebound
+
+        Raises
+        ------
+        DataError
+            For columns that lack, missing values, and levels of fixed factors that the model does not know.
+        """
+        return rebind(self.spec, self.parts, self.coder, data, groups, response, self.weights)

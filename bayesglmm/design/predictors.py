@@ -1,0 +1,132 @@
+"""One right side + data -> the blocks of one family parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bayesglmm.blocks import FixedBlock, OffsetBlock, Predictor, RandomBlock
+from bayesglmm.design.checks import check_columns
+from bayesglmm.errors import FormulaError
+from bayesglmm.formula import GroupSpec, PredictorSpec
+from bayesglmm.formula.syntax import Call
+from bayesglmm.terms import TERMS, BoundTerm, Columns, Context
+from bayesglmm.terms.group import GroupPart, bind_group, group_text, refuse_shared_columns
+from bayesglmm.terms.linear import LinearPart, bind_linear
+
+FIXED = "fixed"
+"""Label of the block of the linear terms."""
+
+
+@dataclass(frozen=True, eq=False)
+class PredictorPart:
+    """A right side that has met data and can meet other data.
+
+    Attributes
+    ----------
+    linear : LinearPart
+    specials : tuple of BoundTerm
+        Terms written as calls.
+    groups : tuple of GroupPart
+    constant_elsewhere : bool
+        Whether cutpoints take the place of the constant.
+    """
+
+    linear: LinearPart
+    specials: tuple[BoundTerm, ...]
+    groups: tuple[GroupPart, ...]
+    constant_elsewhere: bool = False
+
+    @property
+    def dense_columns(self) -> int:
+        """Columns of the length of the data that the blocks will hold."""
+        return (
+            self.linear.width
+            + sum(term.width for term in self.specials)
+            + sum(group.left.width + 1 for group in self.groups)
+        )
+
+    @property
+    def coefficients(self) -> int:
+        """Population coefficients and group effects."""
+        return (
+            self.linear.width
+            + sum(term.width for term in self.specials)
+            + sum(group.left.width * len(group.levels) for group in self.groups)
+        )
+
+    def predictor(self, parameter: str, columns: Columns, groups: bool = True) -> Predictor:
+        """Return the blocks for these rows; see `Design.rebind` for `groups`."""
+        blocks = [block for term in self.specials for block in term.blocks(columns)]
+        linear = (self.linear.block(columns),) if self.linear.width else ()
+        return Predictor(
+            parameter,
+            columns.n,
+            (*linear, *(block for block in blocks if isinstance(block, FixedBlock))),
+            (
+                *(group.block(columns, groups) for group in self.groups),
+                *(block for block in blocks if isinstance(block, RandomBlock)),
+            ),
+            tuple(block for block in blocks if isinstance(block, OffsetBlock)),
+        )
+
+
+def bind_predictor(spec: PredictorSpec, columns: Columns, constant: bool, notes: list[str]) -> PredictorPart:
+    """Let a right side meet the data; nothing of the size of the data is made yet.
+
+    Parameters
+    ----------
+    spec : PredictorSpec
+        With ``.`` expanded.
+    columns : Columns
+    constant : bool
+        False where the family's cutpoints take the place of the constant.
+    notes : list of str
+        Receives what readers should know.
+    """
+    formula = spec.formula
+    calls, plain = [], []
+    for term in spec.fixed.terms:
+        special = [node for node in term if isinstance(node, Call) and node.function in TERMS]
+        if special and len(term) > 1:
+            message = f"`{special[0]}` is a term of its own and cannot take part in an interaction."
+            raise FormulaError(message, formula, special[0].position)
+        calls += special
+        if not special:
+            plain.append(term)
+    fixed = replace(spec.fixed, terms=tuple(plain))
+    context = Context(columns, formula, spec.fixed.intercept or not constant, notes)
+    linear = bind_linear(fixed, context, FIXED, constant)
+    specials = tuple(TERMS.get(call.function).bind(call, context) for call in calls)
+    groups = tuple(bind_group(group, context, _label(group, spec.groups)) for group in spec.groups)
+    refuse_shared_columns(groups, spec.groups, formula)
+    return PredictorPart(linear, specials, groups, not constant)
+
+
+def _label(group: GroupSpec, groups: Sequence[GroupSpec]) -> str:
+    """Return the text of a group term; the parts of ``(1 | a/b)`` share theirs and are told apart."""
+    shared = sum(other.text == group.text for other in groups) > 1
+    return group_text(group) if shared else group.text
+
+
+def settle(part: PredictorPart, columns: Columns, notes: list[str]) -> PredictorPart:
+    """Leave out combinations of levels that never occur, and refuse columns that cannot be told apart.
+
+    Raises
+    ------
+    DataError
+        For constant, duplicate and linearly dependent columns, by name.
+    """
+    linear = part.linear
+    if linear.width:
+        X = linear.matrix(columns)
+        empty = [c.name for j, c in enumerate(linear.columns) if len(c.pieces) > 1 and not np.any(X[:, j])]
+        if empty:
+            notes.append(f"No row has the combination {', '.join(empty[:10])}: left out.")
+            linear = replace(linear, dropped=frozenset(empty))
+        check_columns(linear.block(columns), part.constant_elsewhere)
+    for group in part.groups:
+        check_columns(group.left.block(columns), False, f" of {group.label}")
+    return replace(part, linear=linear)
