@@ -60,14 +60,16 @@ class Registry[T: Named]:
         self._names.append(member.name)
         return member
 
-    def get(self, name: str) -> T:
-        """Return the member called `name`.
+    def get(self, name: str | T) -> T:
+        """Return the member called `name`; a member (say, a user's own family) is returned as it is.
 
         Raises
         ------
         UnknownNameError
             If there is none; the message offers the nearest name.
         """
+        if not isinstance(name, str):
+            return name
         self._discover()
         try:
             return self._members[name]

@@ -28,8 +28,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("terms",),
     ("design",),
     ("graph",),
-    ("engines", "results"),
-    ("plots",),
+    ("engines",),
+    ("results",),
+    ("plots", "describe"),
     ("model",),
     ("cli", "steps", "__init__"),
 )

@@ -121,7 +121,7 @@ def _common_length(tree: Any, problem: Problem) -> int:
         return 0
     name = problem.model.free_RVs[0].name
     values = np.asarray(tree["posterior"][name], dtype=float)
-    complete = np.isfinite(values.reshape(*values.shape[:2], -1)).all(axis=(0, 2))
+    complete = np.isfinite(values.reshape(*values.shape[:2], int(np.prod(values.shape[2:])))).all(axis=(0, 2))
     return int(complete.argmin()) if not complete.all() else int(complete.size)
 
 

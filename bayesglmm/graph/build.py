@@ -149,9 +149,10 @@ class _Builder:
             dim = f"{dim}_free"
             self.model.add_coord(dim, [predictor.columns[j] for j in free])
         X = predictor.X[:, free]
-        C = _centring(X, own)
+        C = centring(X, own)
         variable = declare_coefficients(names.beta, dim, own, C, _whitening(X, C, own, self.priors.spread))
-        self.roles[names.beta] = "fixed"
+        gaussian = all(slot.prior.distribution in ("Normal", "Flat") for slot in own)
+        self.roles[names.beta] = "fixed" if gaussian else "theta"
         return declared, declared.complete(variable)
 
     def _block(
@@ -223,7 +224,7 @@ class _Builder:
         return declared, declare_scalar(name, slot)
 
 
-def _centring(X: Floats, slots: Sequence[Slot]) -> Floats:
+def centring(X: Floats, slots: Sequence[Slot]) -> Floats:
     """Return C with the column means in the row of the intercept whose default prior is centred."""
     C = np.eye(len(slots))
     for j, slot in enumerate(slots):

@@ -15,17 +15,15 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
-from pytensor.compile.mode import Mode
 
 from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats, Predictor, Response
 from bayesglmm.families.base import ResponseData
+from bayesglmm.graph.elementwise import INTERPRETED
 from bayesglmm.graph.observation import extended_logp, observed_values, response_extras
 from bayesglmm.graph.predictor import PredictorArrays, linear_predictor, predictor_arrays
 from bayesglmm.graph.problem import Problem
 from bayesglmm.links import LINKS, Linked
-
-INTERPRETED = Mode(linker="py", optimizer="fast_compile")
 
 
 class Evaluator:

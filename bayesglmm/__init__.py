@@ -1,0 +1,26 @@
+"""bayesglmm: Bayesian generalized linear mixed models on PyMC.
+
+One formula, one PyMC graph, several inference engines, one result type. The public names, nothing else.
+"""
+
+from bayesglmm import plots
+from bayesglmm.datasets import list_datasets, load_dataset
+from bayesglmm.families import FAMILIES, Family, FamilyParameter
+from bayesglmm.links import LINKS, Link
+from bayesglmm.model import Model
+from bayesglmm.priors import Prior
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FAMILIES",
+    "LINKS",
+    "Family",
+    "FamilyParameter",
+    "Link",
+    "Model",
+    "Prior",
+    "list_datasets",
+    "load_dataset",
+    "plots",
+]

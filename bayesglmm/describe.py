@@ -1,0 +1,81 @@
+"""A model in words: formula, family, rows, groups, coding and priors, as text and as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from bayesglmm.design import FactorCoding
+from bayesglmm.graph.slots import Slot
+
+if TYPE_CHECKING:
+    from bayesglmm.model import Model
+
+_SHOWN = 40  # priors; a model with hundreds of columns would bury the rest
+
+
+def formula_lines(formula: str | Sequence[str]) -> list[str]:
+    """Return the formulas one per line, as the user wrote them but on one line each."""
+    given = [formula] if isinstance(formula, str) else list(formula)
+    return [" ".join(text.split()) for text in given]
+
+
+def model_facts(model: Model) -> list[tuple[str, list[str]]]:
+    """Return headings and lines: what `print(model)` and the HTML view both show."""
+    design = model.design
+    rows = design.rows
+    used = f"{rows.used} used" if not rows.dropped else f"{rows.used} used, {rows.dropped} dropped of {rows.given}"
+    links = ", ".join(f"{link.name} link for {name}" for name, link in model.links.items())
+    facts = [
+        ("Formula", formula_lines(model.formula)),
+        ("Family", [f"{model.family.name}, {links}"]),
+        ("Rows", [used]),
+    ]
+    if design.groups:
+        facts.append(("Groups", [", ".join(f"{name} ({size} levels)" for name, size in design.groups.items())]))
+    if design.coding:
+        facts.append(("Coding", [_coding_line(coding) for coding in design.coding]))
+    facts.append(("Priors", _prior_lines(list(model.priors))))
+    if design.notes:
+        facts.append(("Notes", list(design.notes)))
+    return facts
+
+
+def _coding_line(coding: FactorCoding) -> str:
+    levels = list(coding.levels)
+    shown = levels if len(levels) <= 12 else [*levels[:10], "...", levels[-1]]
+    reference = f", reference {coding.reference}" if coding.reference is not None else ""
+    return f"{coding.factor}: {', '.join(shown)} ({coding.contrast}{reference})"
+
+
+def _prior_lines(slots: Sequence[Slot]) -> list[str]:
+    width = max((len(slot.label) for slot in slots[:_SHOWN]), default=0)
+    lines = []
+    for slot in slots[:_SHOWN]:
+        where = "  at the mean of the predictors" if slot.centred else ""
+        given = "" if slot.source == "default" else f"  given as {slot.source!r}"
+        if slot.source == "flat":
+            given = ""
+        lines.append(f"{slot.label:<{width}}  {slot.prior}{where}{given}")
+    if len(slots) > _SHOWN:
+        lines.append(f"... and {len(slots) - _SHOWN} more: list(model.priors)")
+    return lines
+
+
+def model_text(model: Model) -> str:
+    """Return what `print(model)` shows."""
+    lines = []
+    for heading, content in model_facts(model):
+        lines += [f"{heading + ':' if j == 0 else '':<9} {line}" for j, line in enumerate(content)]
+    return "\n".join(lines)
+
+
+def model_html(model: Model) -> str:
+    """Return the view of a notebook."""
+    rows = "".join(
+        f"<tr><th style='text-align:left;vertical-align:top'>{escape(heading)}</th>"
+        f"<td style='text-align:left'><pre style='margin:0'>{escape(chr(10).join(content))}</pre></td></tr>"
+        for heading, content in model_facts(model)
+    )
+    return f"<table>{rows}</table>"

@@ -1,0 +1,260 @@
+"""The structured view of the graph, for engines that integrate out or propose the Gaussian part.
+
+    log p(y, x, theta) = sum_i l(eta_i; phi) + log N(x; m, Q^-1) + log p(theta),    eta = offset + A(theta) x
+
+with x the population coefficients and the latent coefficients of every random block, theta the standard deviations,
+correlations and dispersions on PyMC's unconstrained scale. Nothing here is a second model: l is the expression of
+the observed variable, the prior of theta is PyMC's, and A comes from the blocks that built the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from scipy import sparse
+
+from bayesglmm.arraymath import NUMPY
+from bayesglmm.blocks import Floats
+from bayesglmm.graph.build import centring
+from bayesglmm.graph.elementwise import INTERPRETED, Elementwise
+from bayesglmm.graph.predictor import predictor_arrays
+from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem
+
+
+@dataclass(frozen=True)
+class LatentPart:
+    """A stretch of x.
+
+    Attributes
+    ----------
+    name : str
+        Free variable of the graph.
+    role : {"fixed", "spherical", "precision"}
+    slice : slice
+        Where it lies in x.
+    predictor : int
+        Which predictor it belongs to.
+    shape : tuple of int
+        Shape of the free variable.
+    """
+
+    name: str
+    role: str
+    slice: slice
+    predictor: int
+    shape: tuple[int, ...]
+
+
+class LatentView:
+    """The model as a latent Gaussian model.
+
+    Parameters
+    ----------
+    problem : Problem
+    handwritten : bool
+        Whether a family's own derivatives may be used; see `Elementwise`.
+
+    Attributes
+    ----------
+    parts : tuple of LatentPart
+        The layout of x.
+    size : int
+        Length of x.
+    elementwise : Elementwise
+        The log-likelihood by rows.
+    """
+
+    def __init__(self, problem: Problem, handwritten: bool = True) -> None:
+        self.problem = problem
+        self.elementwise = Elementwise(problem, handwritten)
+        parts, start = [], 0
+        for p, predictor in enumerate(problem.predictors):
+            for name, role, shape in _latent_variables(predictor, problem):
+                stop = start + int(np.prod(shape))
+                parts.append(LatentPart(name, role, slice(start, stop), p, shape))
+                start = stop
+        self.parts = tuple(parts)
+        self.size = start
+
+    # theta ---------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def theta_values(self) -> tuple[Any, ...]:
+        """Value variables of theta, in the order of the flat vector."""
+        model = self.problem.model
+        return tuple(model.rvs_to_values[model[name]] for name in self.problem.names("theta"))
+
+    @cached_property
+    def theta_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of theta's value variables."""
+        start = self.problem.model.initial_point()
+        return tuple(np.shape(start[value.name]) for value in self.theta_values)
+
+    def split(self, theta: Floats) -> list[Floats]:
+        """Return theta's value variables from the flat unconstrained vector."""
+        sizes = [int(np.prod(shape)) for shape in self.theta_shapes]
+        pieces = np.split(np.asarray(theta, dtype=float), np.cumsum(sizes)[:-1]) if sizes else []
+        return [piece.reshape(shape) for piece, shape in zip(pieces, self.theta_shapes, strict=True)]
+
+    @cached_property
+    def _natural(self) -> Any:
+        model = self.problem.model
+        variables = [model[name] for name in self.problem.names("theta")]
+        outputs = model.replace_rvs_by_values(variables)
+        return pm.compile(self.theta_values, outputs, mode=INTERPRETED, on_unused_input="ignore")
+
+    def natural(self, theta: Floats) -> dict[str, Floats]:
+        """Return theta's variables on their natural scales: standard deviations, Cholesky factors, dispersions."""
+        if not self.theta_values:
+            return {}
+        return dict(zip(self.problem.names("theta"), self._natural(*self.split(theta)), strict=True))
+
+    @cached_property
+    def _log_prior(self) -> Any:
+        model = self.problem.model
+        terms = model.logp(vars=[model[name] for name in self.problem.names("theta")], sum=False, jacobian=True)
+        plain = model.logp(vars=[model[name] for name in self.problem.names("theta")], sum=False, jacobian=False)
+        totals = [sum((pt.sum(term) for term in group), pt.constant(0.0)) for group in (terms, plain)]
+        gradient = pt.grad(totals[0], list(self.theta_values), disconnected_inputs="ignore")
+        return pm.compile(self.theta_values, [*totals, *gradient], mode=INTERPRETED, on_unused_input="ignore")
+
+    def log_prior(self, theta: Floats, jacobian: bool = True) -> float:
+        """Return log p(theta) on the unconstrained scale, with or without the Jacobian of the transforms."""
+        if not self.theta_values:
+            return 0.0
+        return float(self._log_prior(*self.split(theta))[0 if jacobian else 1])
+
+    # x -------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def mean(self) -> Floats:
+        """Prior mean m of x, shape (size,)."""
+        m = np.zeros(self.size)
+        for part, prior in self._fixed_priors():
+            m[part.slice] = prior[0]
+        return m
+
+    def precision(self, theta: Floats) -> Any:
+        """Return Q(theta), sparse, shape (size, size): the identity for spherical blocks."""
+        pieces = []
+        fixed = {part.name: prior for part, prior in self._fixed_priors()}
+        for part in self.parts:
+            length = part.slice.stop - part.slice.start
+            pieces.append(sparse.csr_array(fixed[part.name][1]) if part.role == "fixed" else sparse.eye_array(length))
+        return sparse.csr_array(sparse.block_diag(pieces, format="csr")) if pieces else sparse.csr_array((0, 0))
+
+    def _fixed_priors(self) -> list[tuple[LatentPart, tuple[Floats, Floats]]]:
+        """Return prior mean and precision of the population coefficients of each predictor."""
+        found = []
+        for part in self.parts:
+            if part.role == "fixed":
+                found.append((part, self._gaussian_prior(self.problem.predictors[part.predictor])))
+        return found
+
+    def _gaussian_prior(self, predictor: PredictorParts) -> tuple[Floats, Floats]:
+        slots = [self.problem.priors.coefficients[predictor.names.parameter][j] for j in predictor.beta.free]
+        C = centring(predictor.predictor.X[:, predictor.beta.free], slots)
+        centre = np.array([slot.prior.parameters.get("mu", 0.0) for slot in slots])
+        weight = np.array([slot.prior.parameters.get("sigma", np.inf) for slot in slots]) ** -2.0
+        return np.linalg.solve(C, centre), C.T @ (weight[:, None] * C)
+
+    def design(self, theta: Floats) -> list[tuple[Floats, Any]]:
+        """Return offset and sparse A(theta) of every predictor, shapes (n,) and (n, size)."""
+        natural = self.natural(theta)
+        found = []
+        for p, predictor in enumerate(self.problem.predictors):
+            offset, columns = np.zeros(predictor.predictor.n), []
+            arrays = predictor_arrays(predictor.predictor)
+            if arrays.offset is not None:
+                offset = offset + arrays.offset
+            X = self._columns(predictor)
+            if predictor.beta is not None:
+                offset = offset + X @ predictor.beta.constant
+                if self.problem.roles.get(predictor.names.beta) == "theta":
+                    offset = offset + X[:, predictor.beta.free] @ natural[predictor.names.beta]
+            own = {block.names.u: block for block in predictor.blocks}
+            for part in self.parts:
+                if part.predictor != p:
+                    size = part.slice.stop - part.slice.start
+                    columns.append(sparse.csr_array((predictor.predictor.n, size)))
+                elif part.role == "fixed":
+                    columns.append(sparse.csr_array(X[:, predictor.beta.free]))
+                else:
+                    columns.append(_block_columns(own[part.name], natural))
+            A = sparse.hstack(columns, format="csr") if columns else sparse.csr_array((len(offset), 0))
+            found.append((offset, A))
+        return found
+
+    def _columns(self, predictor: PredictorParts) -> Floats:
+        shift = self.problem.cutpoint_shift
+        X = predictor.predictor.X
+        return X if shift is None or predictor is not self.problem.predictors[0] else X - shift
+
+    # the whole -----------------------------------------------------------------------------------------------------
+
+    def dispersions(self, natural: Mapping[str, Any]) -> dict[str, Any]:
+        """Return every dispersion on its natural scale, free or held."""
+        return {
+            name: natural[name] if declared.is_free else declared.constant[0]
+            for name, declared in self.problem.dispersions.items()
+        }
+
+    def log_joint(self, x: Floats, theta: Floats, jacobian: bool = True) -> float:
+        """Return log p(y, x, theta); flat priors of coefficients contribute nothing."""
+        etas = [offset + A @ x for offset, A in self.design(theta)]
+        rows = self.elementwise(etas, self.dispersions(self.natural(theta)))
+        return float(rows.value.sum()) + self.log_prior_x(x, theta) + self.log_prior(theta, jacobian)
+
+    def log_prior_x(self, x: Floats, theta: Floats) -> float:
+        """Return log N(x; m, Q^-1), over the directions in which Q is not zero."""
+        Q, deviation = self.precision(theta), x - self.mean
+        total = 0.0
+        for part in self.parts:
+            rows = slice(part.slice.start, part.slice.stop)
+            block = Q[rows, :][:, rows]
+            total -= 0.5 * deviation[rows] @ (block @ deviation[rows])
+            if part.role == "fixed":
+                slots = self.problem.priors.coefficients[self.problem.predictors[part.predictor].names.parameter]
+                sds = [slot.prior.parameters["sigma"] for slot in slots if slot.prior.distribution == "Normal"]
+                total -= float(np.sum(np.log(sds))) + 0.5 * len(sds) * np.log(2 * np.pi)
+            else:
+                total -= 0.5 * (rows.stop - rows.start) * np.log(2 * np.pi)
+        return float(total)
+
+    def point(self, x: Floats, theta: Floats) -> dict[str, Floats]:
+        """Return the point of the graph's value variables that (x, theta) stands for."""
+        model = self.problem.model
+        point = {value.name: piece for value, piece in zip(self.theta_values, self.split(theta), strict=True)}
+        for part in self.parts:
+            variable = model[part.name]
+            transform = model.rvs_to_transforms[variable]
+            natural = x[part.slice].reshape(part.shape)
+            value = natural if transform is None else transform.forward(pt.as_tensor(natural)).eval(mode=INTERPRETED)
+            point[model.rvs_to_values[variable].name] = value
+        return point
+
+
+def _latent_variables(predictor: PredictorParts, problem: Problem) -> list[tuple[str, str, tuple[int, ...]]]:
+    found: list[tuple[str, str, tuple[int, ...]]] = []
+    if predictor.beta is not None and predictor.beta.is_free and problem.roles[predictor.names.beta] == "fixed":
+        found.append((predictor.names.beta, "fixed", (len(predictor.beta.free),)))
+    for block in predictor.blocks:
+        found.append((block.names.u, problem.roles[block.names.u], (len(block.block.levels), len(block.block.terms))))
+    return found
+
+
+def _block_columns(part: BlockParts, natural: Mapping[str, Floats]) -> Any:
+    """Return Z Lambda of a spherical block, sparse with k entries per row."""
+    block = part.block
+    n, k = block.X.shape
+    values = {name: np.asarray(value) for name, value in part.values(natural).items()}
+    rows = block.X @ part.covariance.factor(values, k, NUMPY)
+    columns = block.index[:, None] * k + np.arange(k)
+    pointer = np.arange(0, n * k + 1, k)
+    return sparse.csr_array((rows.ravel(), columns.ravel(), pointer), shape=(n, len(block.levels) * k))

@@ -1,0 +1,236 @@
+"""`Model`: the recipe. Parse the formula, bind it to data, choose priors, build the graph, run an engine, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesglmm.design import bind
+from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
+from bayesglmm.families import FAMILIES, Family
+from bayesglmm.formula import parse
+from bayesglmm.graph.slots import prior_table
+from bayesglmm.links import LINKS, Link
+from bayesglmm.priors import Prior
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pymc as pm
+    from xarray import DataTree
+
+    from bayesglmm.graph.problem import Problem
+    from bayesglmm.results import Fit
+
+
+class Model:
+    """A Bayesian generalized linear mixed model.
+
+    Parameters
+    ----------
+    formula : str or sequence of str
+        The model formula as in lme4, brms or mgcv; further formulas model further parameters of the family:
+        ``["y ~ x + (1 | g)", "sigma ~ z"]``.
+    data : pandas.DataFrame
+        One row per observation.
+    family : str or Family
+        Response distribution.
+    link : str, Link or mapping, optional
+        Link of the main parameter, or a mapping from parameter to link; the family's defaults otherwise.
+    priors : mapping of str to Prior, "flat" or None
+        Priors by class (``"fixed"``, ``"Intercept"``, ``"sd"``, ``"cor"``), group (``"sd[herd]"``), term
+        (``"period"``), column (``"period[2]"``) or dispersion (``"sigma"``); see ``docs/how-to/priors.md``.
+        ``"flat"`` gives the likelihood alone. What is not named gets the printed default.
+    weights : str or array, optional
+        Precision weights for gaussian and student_t, trials for proportions.
+    likelihood_weights : str or array, optional
+        Multiply the log density of each row.
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError, UnknownNameError
+        Before anything is compiled; the message says what was found, where, and what is allowed.
+
+    Attributes
+    ----------
+    design : Design
+        Formula and data as numbers.
+    priors : PriorTable
+        Every parameter with its prior.
+
+    Examples
+    --------
+    >>> import bayesglmm as bg
+    >>> d = bg.load_dataset("cbpp")
+    >>> model = bg.Model("cbind(incidence, size - incidence) ~ period + (1 | herd)", d, family="binomial")
+    >>> model.design.n
+    56
+    """
+
+    def __init__(
+        self,
+        formula: str | Sequence[str],
+        data: pd.DataFrame,
+        family: str | Family = "gaussian",
+        *,
+        link: str | Link | Mapping[str, str | Link] | None = None,
+        priors: Mapping[str, Prior] | str | None = None,
+        weights: Any = None,
+        likelihood_weights: Any = None,
+    ) -> None:
+        self.formula = formula
+        self.family = FAMILIES.get(family)
+        self.design = bind(parse(formula), data, self.family, weights=weights, likelihood_weights=likelihood_weights)
+        main = self.family.main_predictors(self.design.response)
+        self.links = choose_links(self.family, tuple(self.design.predictors), main, link)
+        scale = self.family.scale(self.design.response, self.links[main[0]])
+        self.priors = prior_table(self.family, self.design.predictors, scale, priors, main)
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The graph with the role of every variable, as engines see it; built when first needed."""
+        from bayesglmm.graph.build import build
+
+        start = time.perf_counter()
+        problem = build(
+            self.family,
+            self.links,
+            self.design.response,
+            self.design.predictors,
+            self.priors,
+        )
+        self._build_seconds = time.perf_counter() - start
+        return problem
+
+    @property
+    def graph(self) -> pm.Model:
+        """The PyMC model."""
+        return self.problem.model
+
+    def fit(self, engine: str = "nuts", *, seed: int | None = None, **settings: Any) -> Fit:
+        """Infer the posterior.
+
+        Parameters
+        ----------
+        engine : str
+            ``"nuts"`` or another registered engine.
+        seed : int, optional
+            Makes the result reproducible bit for bit on one machine; drawn (and recorded) if absent.
+        **settings
+            Settings of the engine: ``draws``, ``tune``, ``chains``, ...
+
+        Returns
+        -------
+        Fit
+
+        Raises
+        ------
+        SettingsError
+            On an unknown or impossible setting.
+        """
+        from bayesglmm.engines import ENGINES
+        from bayesglmm.results import Fit
+
+        chosen = ENGINES.get(engine)
+        configured = chosen.configure(**settings)
+        seed = checked_seed(seed)
+        problem = self.problem
+        run = chosen.run(problem, configured, seed)
+        return Fit.from_run(self, run, engine=chosen.name, settings=configured, seed=seed)
+
+    def prior_predictive(self, draws: int = 500, *, seed: int | None = None) -> DataTree:
+        """Draw parameters from the prior and responses from these, to see what the priors claim.
+
+        Parameters
+        ----------
+        draws : int
+            Number of draws.
+        seed : int, optional
+
+        Returns
+        -------
+        xarray.DataTree
+            Groups ``prior``, ``prior_predictive`` (variable ``y``) and ``observed_data``; `plots.prior_predictive`
+            draws it.
+
+        Raises
+        ------
+        PriorError
+            If a prior is flat: it is not a distribution.
+        """
+        from bayesglmm.results.prior import prior_predictive
+
+        return prior_predictive(self.problem, draws, checked_seed(seed))
+
+    def __repr__(self) -> str:
+        from bayesglmm.describe import model_text
+
+        return model_text(self)
+
+    def _repr_html_(self) -> str:
+        from bayesglmm.describe import model_html
+
+        return model_html(self)
+
+
+def choose_links(
+    family: Family,
+    predictors: Sequence[str],
+    main: Sequence[str],
+    link: str | Link | Mapping[str, str | Link] | None,
+) -> dict[str, Link]:
+    """Return the link of every predictor.
+
+    Parameters
+    ----------
+    family : Family
+    predictors : sequence of str
+        Family parameters with a formula.
+    main : sequence of str
+        Those that the main formula stands for.
+    link : str, Link, mapping or None
+        What the user wants.
+
+    Raises
+    ------
+    UnknownNameError
+        For a link that is unknown, or a parameter that has no formula.
+    SettingsError
+        For a link whose range does not suit the parameter.
+    """
+    given = dict(link) if isinstance(link, Mapping) else {} if link is None else {family.main.name: link}
+    parameters = {parameter.name: parameter for parameter in family.parameters}
+    known = {family.main.name if name in main else name for name in predictors}
+    for name in given:
+        if name not in known:
+            raise UnknownNameError(f"link={link!r}: no formula models {name!r}. {did_you_mean(name, known)}")
+    chosen = {}
+    for name in predictors:
+        parameter = parameters[family.main.name if name in main else name]
+        wanted = given.get(parameter.name, parameter.link)
+        own = LINKS.get(wanted)
+        if own.domain != parameter.domain and own.name != "identity" and parameter.domain != "real":
+            fitting = ", ".join(each.name for each in LINKS if each.domain == parameter.domain)
+            raise SettingsError(
+                f"Link {own.name!r} does not suit {parameter.name} ({parameter.domain}); use {fitting}."
+            )
+        chosen[name] = own
+    return chosen
+
+
+def checked_seed(seed: int | None) -> int:
+    """Return a seed that can be recorded: the user's, or a fresh one.
+
+    Raises
+    ------
+    SettingsError
+        If it is not a non-negative integer below 2**32.
+    """
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise SettingsError(f"seed must be an integer between 0 and 2**32 - 1, not {seed!r}.")
+    return int(seed)
