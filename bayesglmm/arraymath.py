@@ -149,7 +149,9 @@ def _pytensor_log_ndtr(x: Any) -> Any:
 
     left = pt.minimum(x, 0.0)
     right = pt.maximum(x, 0.0)
-    low = pt.log(pt.erfcx(-left / np.sqrt(2.0)) / 2.0) - left**2 / 2.0
+    low = (
+        pt.log(pt.erfcx(-left / np.sqrt(2.0)) / 2.0) - left * left / 2.0
+    )  # third derivative of left**2: 0 * inf at 0
     high = pt.log1p(-pt.erfc(right / np.sqrt(2.0)) / 2.0)
     return pt.switch(pt.lt(x, 0.0), low, high)
 

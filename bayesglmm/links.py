@@ -132,7 +132,7 @@ class Sqrt(Link):
         return xp.sqrt(mu)
 
     def inverse(self, eta: Any, xp: ArrayMath) -> Any:
-        return eta**2
+        return eta * eta  # not a power, whose third derivative is nan at 0 in PyTensor
 
     def log_inverse(self, eta: Any, xp: ArrayMath) -> Any:
         return 2.0 * xp.log(xp.abs(eta))

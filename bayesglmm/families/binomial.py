@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from bayesglmm.arraymath import NUMPY, ArrayMath, pytensor_math
+from bayesglmm.arraymath import NUMPY, ArrayMath
 from bayesglmm.blocks import Floats, Response
 from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData
 from bayesglmm.families.checks import require_trials
+from bayesglmm.families.components import binomial
 from bayesglmm.families.custom import custom_dist
-from bayesglmm.families.densities import binomial_log_density, log_choose
+from bayesglmm.families.densities import log_choose
 from bayesglmm.links import Link, Linked
 
 
@@ -33,21 +34,8 @@ class Binomial(Family):
         require_trials(response)
 
     def dist(self, parameters: Mapping[str, Linked], data: ResponseData) -> Any:
-        import pymc as pm
-        import pytensor.tensor as pt
-
-        mu = parameters["mu"]
-        trials = pt.as_tensor_variable(data.trials)
-        xp = pytensor_math()
-        return custom_dist(
-            "Binomial",
-            (trials, mu.log, mu.log1m),
-            lambda y, n, log_p, log1m_p: pt.switch(
-                pt.and_(pt.ge(y, 0), pt.le(y, n)), binomial_log_density(y, n, log_p, log1m_p, xp), -np.inf
-            ),
-            lambda n, log_p, log1m_p, size: pm.Binomial.dist(n, pt.exp(log_p), size=size),
-            lambda y, n, log_p, log1m_p: pm.logcdf(pm.Binomial.dist(n, pt.exp(log_p)), y),
-        )
+        part = binomial(parameters, data)
+        return custom_dist("Binomial", part.inputs, part.log_density, part.draw, part.log_cdf)
 
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
         return parameters["mu"].value

@@ -94,7 +94,7 @@ def gamma_log_density(y: Any, log_mu: Any, shape: Any, log_shape: Any, xp: Array
 def inverse_gaussian_log_density(y: Any, log_mu: Any, shape: Any, log_shape: Any, xp: ArrayMath) -> Any:
     """Return the log density at y > 0, with variance mu^3 / shape."""
     distance = y * xp.exp(-log_mu) - 1.0
-    return 0.5 * (log_shape - np.log(2.0 * np.pi) - 3.0 * xp.log(y)) - 0.5 * shape * distance**2 / y
+    return 0.5 * (log_shape - np.log(2.0 * np.pi) - 3.0 * xp.log(y)) - 0.5 * shape * distance * distance / y
 
 
 def zero_inflated(y: Any, log_zi: Any, log1m_zi: Any, base: Any, base_zero: Any, xp: ArrayMath) -> Any:

@@ -14,7 +14,7 @@ from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParamet
 from bayesglmm.families.chain import Mixed, chain
 from bayesglmm.families.checks import require_positive
 from bayesglmm.families.densities import gamma_log_density
-from bayesglmm.families.negative_binomial import SHAPE
+from bayesglmm.families.dispersions import SHAPE
 from bayesglmm.links import Link, Linked
 
 

@@ -12,6 +12,7 @@ from bayesglmm.blocks import Floats, Response
 from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData
 from bayesglmm.families.chain import Mixed, chain
 from bayesglmm.families.checks import require_real
+from bayesglmm.families.dispersions import SIGMA
 from bayesglmm.links import Link, Linked
 
 
@@ -25,7 +26,7 @@ class Gaussian(Family):
     aliases = ("normal", "Gaussian")
     parameters = (
         FamilyParameter("mu", "real", "identity"),
-        FamilyParameter("sigma", "positive", "log", scaled=True),
+        SIGMA,
     )
     takes_weights = True
     censorable = True

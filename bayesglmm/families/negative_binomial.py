@@ -8,18 +8,16 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from bayesglmm.arraymath import NUMPY, ArrayMath, pytensor_math
+from bayesglmm.arraymath import NUMPY, ArrayMath
 from bayesglmm.blocks import Floats, Response
 from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData
 from bayesglmm.families.chain import Mixed, chain
 from bayesglmm.families.checks import require_counts
+from bayesglmm.families.components import negative_binomial
 from bayesglmm.families.custom import custom_dist
 from bayesglmm.families.densities import negative_binomial_log_density
+from bayesglmm.families.dispersions import SHAPE
 from bayesglmm.links import Link, Linked
-from bayesglmm.priors import Prior
-
-# As brms from 2.20 on: little mass near zero, a heavy tail towards the Poisson.
-SHAPE = FamilyParameter("shape", "positive", "log", Prior("InverseGamma", 0.4, 0.3))
 
 
 class NegativeBinomial(Family):
@@ -38,17 +36,8 @@ class NegativeBinomial(Family):
         require_counts(response)
 
     def dist(self, parameters: Mapping[str, Linked], data: ResponseData) -> Any:
-        import pymc as pm
-        import pytensor.tensor as pt
-
-        shape = parameters["shape"]
-        return custom_dist(
-            "NegativeBinomial",
-            (parameters["mu"].log, shape.value, shape.log),
-            lambda y, log_mu, a, log_a: negative_binomial_log_density(y, log_mu, a, log_a, pytensor_math()),
-            lambda log_mu, a, log_a, size: pm.NegativeBinomial.dist(mu=pt.exp(log_mu), alpha=a, size=size),
-            lambda y, log_mu, a, log_a: pm.logcdf(pm.NegativeBinomial.dist(mu=pt.exp(log_mu), alpha=a), y),
-        )
+        part = negative_binomial(parameters)
+        return custom_dist("NegativeBinomial", part.inputs, part.log_density, part.draw, part.log_cdf)
 
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
         return parameters["mu"].value
