@@ -1,0 +1,295 @@
+"""Can this fit be trusted? Checks with thresholds, what each means, what to do, and one word over all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from bayesglmm.results.convergence import bfmi, statistics, worst_r_hat
+from bayesglmm.results.tables import Parameter, parameters, prefix_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayesglmm.graph.problem import Problem
+
+type Word = Literal["good", "check", "bad"]
+_ORDER: tuple[Word, ...] = ("good", "check", "bad")
+
+MORE_DRAWS = "Run longer: model.fit(draws=..., tune=...) with twice as many of each."
+STUCK = (
+    "Run longer first (twice tune= and draws=). If that does not help, the model asks more than the data can tell: "
+    "look for a group standard deviation near zero, for too few levels, or for columns that say the same thing; "
+    "give a tighter prior or drop the term."
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of a fit.
+
+    Attributes
+    ----------
+    name : str
+    value : float
+    threshold : str
+        What counts as good.
+    verdict : {"good", "check", "bad"}
+    finding : str
+        The value in a sentence, with the parameter concerned.
+    meaning : str
+        What it says about the numbers, in plain words.
+    advice : str
+        What to do; empty where all is well.
+    """
+
+    name: str
+    value: float
+    threshold: str
+    verdict: Word
+    finding: str
+    meaning: str
+    advice: str = ""
+
+
+class Verdict(str):
+    """``"good"``, ``"check"`` or ``"bad"``: a string that also knows why.
+
+    Parameters
+    ----------
+    word : str
+    checks : sequence of Check
+        Those that were made.
+
+    Attributes
+    ----------
+    reasons : tuple of str
+        What was found, one sentence each; empty when all is well.
+    advice : tuple of str
+        What to do, in the order of the reasons.
+    """
+
+    __slots__ = ("advice", "reasons")
+
+    reasons: tuple[str, ...]
+    advice: tuple[str, ...]
+
+    def __new__(cls, word: Word, checks: Sequence[Check] = ()) -> Verdict:
+        self = super().__new__(cls, word)
+        raised = sorted((c for c in checks if c.verdict != "good"), key=lambda c: -_ORDER.index(c.verdict))
+        self.reasons = tuple(f"{check.finding} {check.meaning}" for check in raised)
+        self.advice = tuple(dict.fromkeys(check.advice for check in raised))
+        return self
+
+    @property
+    def word(self) -> str:
+        """The bare word."""
+        return str.__str__(self)
+
+    def __getnewargs__(self) -> tuple[str]:
+        return (self.word,)
+
+    def __str__(self) -> str:
+        lines = [_SUMMARY[self.word]]
+        lines += [f"  - {reason}" for reason in self.reasons]
+        lines += [f"  > {advice}" for advice in self.advice]
+        return "\n".join(lines)
+
+
+_SUMMARY = {
+    "good": "good: the chains agree and hold enough independent draws; the numbers can be used.",
+    "check": "check: the numbers are probably close, but look at this before you rely on them.",
+    "bad": "bad: do not use these numbers yet.",
+}
+
+
+def verdict_of(checks: Sequence[Check]) -> Verdict:
+    """Return the worst verdict of the checks."""
+    word: Word = max((check.verdict for check in checks), key=_ORDER.index, default="good")
+    return Verdict(word, checks)
+
+
+def table(checks: Sequence[Check]) -> pd.DataFrame:
+    """Return the checks as a table, one row each."""
+    rows = [(c.name, c.value, c.threshold, c.verdict, f"{c.finding} {c.meaning}", c.advice) for c in checks]
+    return pd.DataFrame(rows, columns=["check", "value", "threshold", "verdict", "meaning", "advice"])
+
+
+def run_checks(problem: Problem, data: xr.DataTree) -> list[Check]:
+    """Return the checks that the statistics of a fit allow.
+
+    Parameters
+    ----------
+    problem : Problem
+    data : xarray.DataTree
+        As `schema.assemble` made it.
+    """
+    posterior = data["posterior"].to_dataset()
+    stats = data["sample_stats"].to_dataset() if "sample_stats" in data.children else posterior[[]]
+    settings = json.loads(data.attrs.get("settings", "{}"))
+    found = parameters(problem, posterior)
+    checks = [_finite(found)]
+    checks += _chains(posterior.sizes["chain"], posterior.sizes["draw"], settings)
+    checks += _population(found)
+    checks += _group_effects(problem, posterior)
+    checks += _sampler(stats, settings)
+    return checks
+
+
+def _graded(value: float, good: bool, check: bool) -> Word:
+    return "good" if good else "check" if check else "bad"
+
+
+def _finite(found: Sequence[Parameter]) -> Check:
+    lost = [p.label for p in found if not np.isfinite(p.values).all()]
+    return Check(
+        "finite draws",
+        float(len(lost)),
+        "0",
+        "bad" if lost else "good",
+        f"Draws of {', '.join(lost[:5])} are not finite." if lost else "All draws are finite numbers.",
+        "The sampler broke down; means and intervals are meaningless." if lost else "",
+        "Scale large predictors, or give tighter priors." if lost else "",
+    )
+
+
+def _chains(chains: int, draws: int, settings: dict[str, Any]) -> Iterator[Check]:
+    alone = chains < 2
+    yield Check(
+        "chains",
+        float(chains),
+        ">= 2",
+        "check" if alone else "good",
+        "There is only one chain." if alone else f"There are {chains} chains.",
+        "One chain cannot tell whether another start would have given another answer." if alone else "",
+        "Use model.fit(chains=4)." if alone else "",
+    )
+    wanted = settings.get("draws")
+    if isinstance(wanted, int) and draws < wanted:
+        yield Check(
+            "complete",
+            float(draws),
+            f"{wanted}",
+            "check",
+            f"Sampling was interrupted: each chain has {draws} of {wanted} draws.",
+            "The draws that are there are valid, but fewer than were asked for.",
+            "Let it finish, or ask for fewer draws.",
+        )
+
+
+def _population(found: Sequence[Parameter]) -> Iterator[Check]:
+    values = statistics(pd.Index([p.label for p in found]), [p.values for p in found])
+    values = values.dropna(subset=["r_hat", "ess_bulk"])
+    if values.empty:
+        return
+    where, worst = values["r_hat"].idxmax(), float(values["r_hat"].max())
+    grade = _graded(worst, worst <= 1.01, worst <= 1.05)
+    yield Check(
+        "R-hat",
+        worst,
+        "<= 1.01",
+        grade,
+        f"The largest R-hat of effects, standard deviations and correlations is {worst:.3f} ({where}).",
+        "The chains agree."
+        if grade == "good"
+        else "The chains do not tell quite the same story: they have not forgotten where they started.",
+        "" if grade == "good" else MORE_DRAWS if grade == "check" else STUCK,
+    )
+    for column, part in (("ess_bulk", "means"), ("ess_tail", "interval ends")):
+        where, least = values[column].idxmin(), float(values[column].min())
+        grade = _graded(least, least >= 400, least >= 100)
+        yield Check(
+            "bulk ESS" if column == "ess_bulk" else "tail ESS",
+            least,
+            ">= 400",
+            grade,
+            f"For {part} the draws of {where} are worth {least:.0f} independent ones, the fewest of all.",
+            "That is enough." if grade == "good" else f"The {part} are noisy: another seed would move them visibly.",
+            "" if grade == "good" else MORE_DRAWS,
+        )
+
+
+def _group_effects(problem: Problem, posterior: xr.Dataset) -> Iterator[Check]:
+    worst, where = float("nan"), ""
+    for part in problem.predictors:
+        for block in part.blocks:
+            own = block.block
+            values = posterior[block.names.b].values
+            value, at = worst_r_hat(values.reshape(*values.shape[:2], -1))
+            if at >= 0 and not value <= worst:
+                level, term = divmod(at, len(own.terms))
+                worst = value
+                where = f"{prefix_of(problem, part)}{own.terms[term]} of {own.group} {own.levels[level]}"
+    if not where:
+        return
+    grade = _graded(worst, worst <= 1.02, worst <= 1.1)
+    yield Check(
+        "R-hat of group effects",
+        worst,
+        "<= 1.02",
+        grade,
+        f"The largest R-hat of group effects is {worst:.3f} ({where}).",
+        "The chains agree." if grade == "good" else "The chains do not agree on the effects of some levels.",
+        "" if grade == "good" else MORE_DRAWS if grade == "check" else STUCK,
+    )
+
+
+def _sampler(stats: xr.Dataset, settings: dict[str, Any]) -> Iterator[Check]:
+    if "diverging" in stats:
+        yield _divergences(np.asarray(stats["diverging"].values), settings)
+    if "reached_max_treedepth" in stats:
+        share = float(np.mean(stats["reached_max_treedepth"].values))
+        often = share > 0.01
+        yield Check(
+            "longest trees",
+            share,
+            "<= 0.01",
+            "check" if often else "good",
+            f"{share:.1%} of the draws used the longest path allowed.",
+            "They are valid, but the sampler moves slowly through this posterior." if often else "",
+            f"Raise max_treedepth (now {settings.get('max_treedepth', 10)}) by one or two, or scale the predictors."
+            if often
+            else "",
+        )
+    if "energy" in stats and stats.sizes["draw"] >= 4:
+        least = bfmi(stats["energy"].values)
+        low = least < 0.3
+        yield Check(
+            "E-BFMI",
+            least,
+            ">= 0.3",
+            "check" if low else "good",
+            f"The smallest energy fraction (E-BFMI) is {least:.2f}.",
+            "The sampler may not have reached the tails, often those of a group standard deviation." if low else "",
+            "Run longer (twice tune= and draws=), or give the group standard deviations a tighter prior."
+            if low
+            else "",
+        )
+
+
+def _divergences(diverging: Any, settings: dict[str, Any]) -> Check:
+    count, total = int(diverging.sum()), diverging.size
+    grade = _graded(count, count == 0, count <= 0.01 * total)
+    target = settings.get("target_accept")
+    now = f" (now {target:g})" if isinstance(target, float) else ""
+    higher = 0.99 if isinstance(target, float) and target >= 0.95 else 0.95
+    return Check(
+        "divergences",
+        float(count),
+        "0",
+        grade,
+        f"{count} of {total} draws {'is' if count == 1 else 'are'} divergent." if count else "No divergent draws.",
+        "The sampler could not follow the posterior into a narrow corner, so part of it may be missing, most often "
+        "where a group standard deviation is near zero."
+        if count
+        else "",
+        f"Use model.fit(target_accept={higher:g}){now}; if divergences stay, give a tighter prior to the group "
+        "standard deviations or simplify the group terms."
+        if count
+        else "",
+    )

@@ -1,0 +1,335 @@
+"""`Fit`: a fitted model and the questions one can ask it. The answers are computed in the other files here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from bayesglmm.errors import BayesglmmError
+from bayesglmm.results import diagnose as diagnosis
+from bayesglmm.results import tables
+from bayesglmm.results.draws import check_choice
+from bayesglmm.results.protocols import EngineRun, EngineSettings, FittedModel, Rebindable
+from bayesglmm.results.schema import Meta, assemble
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from bayesglmm.graph.evaluate import Evaluator
+    from bayesglmm.graph.problem import Problem
+
+
+class Fit:
+    """A fitted model.
+
+    Made by ``model.fit()``; all numbers are in `data`, and every method answers one question from them.
+
+    Parameters
+    ----------
+    data : xarray.DataTree
+        As `bayesglmm.results.schema.assemble` makes it.
+    problem : Problem
+        The graph that the draws belong to.
+    design : Rebindable, optional
+        What codes new data; without it only the rows used can be predicted.
+
+    Attributes
+    ----------
+    data : xarray.DataTree
+        Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data`` in ArviZ's layout, and what
+        `log_likelihood` and `posterior_predictive` added; formula, priors, settings, seed and versions in ``attrs``.
+    problem : Problem
+    design : Rebindable or None
+    """
+
+    def __init__(self, data: xr.DataTree, problem: Problem, design: Rebindable | None = None) -> None:
+        self.data = data
+        self.problem = problem
+        self.design = design
+
+    @classmethod
+    def from_run(
+        cls,
+        model: FittedModel,
+        run: EngineRun,
+        *,
+        engine: str,
+        settings: EngineSettings | Mapping[str, Any],
+        seed: int | None,
+        seconds: Mapping[str, float] | None = None,
+        notes: Sequence[str] = (),
+    ) -> Self:
+        """Make a fit of what an engine handed back.
+
+        Parameters
+        ----------
+        model : FittedModel
+            With `formula`, `problem` and `design`.
+        run : EngineRun
+        engine : str
+            Registered name.
+        settings : Settings or mapping
+        seed : int or None
+        seconds : mapping of str to float, optional
+            Stages before the engine: ``{"build": 0.2}``.
+        notes : sequence of str
+            Sentences for the user, before those of the engine.
+        """
+        formulas = (model.formula,) if isinstance(model.formula, str) else tuple(model.formula)
+        plain = dict(settings) if isinstance(settings, Mapping) else settings.as_dict()
+        meta = Meta(formulas, engine, plain, seed, dict(seconds or {}), tuple(notes))
+        return cls(assemble(model.problem, run, meta), model.problem, model.design)
+
+    # ------------------------------------------------------------------------------------------------- tables
+
+    def summary(self, prob: float = 0.95) -> pd.DataFrame:
+        """Return all population-level parameters with convergence statistics.
+
+        Parameters
+        ----------
+        prob : float
+            Posterior probability of the interval between `lower` and `upper`.
+
+        Returns
+        -------
+        DataFrame
+            Index: labels as in the keys of ``priors=``: ``x``, ``sd[herd, Intercept]``, ``cor[herd, Intercept, x]``,
+            ``sigma``. Columns: mean, sd, lower, upper (equal-tailed), ess_bulk, ess_tail, r_hat, mcse_mean.
+        """
+        return tables.summary(self._parameters, prob)
+
+    def fixed(self, prob: float = 0.95) -> pd.DataFrame:
+        """Return the population coefficients, on the scale of the linear predictor.
+
+        Returns
+        -------
+        DataFrame
+            Index: column names (``Intercept``, ``period[2]``); those of other family parameters are prefixed as in
+            ``priors=``: ``sigma.Intercept``. Columns: mean, sd, lower, upper.
+        """
+        return tables.fixed(self._parameters, prob)
+
+    def varcorr(self, prob: float = 0.95) -> pd.DataFrame:
+        """Return standard deviations and correlations of the group effects.
+
+        Returns
+        -------
+        DataFrame
+            Columns: group, term, term2, kind (``"sd"`` or ``"cor"``), mean, sd, lower, upper. `term2` is empty for
+            standard deviations. The residual standard deviation is the group ``Residual``; terms of other family
+            parameters are prefixed: ``sigma.Intercept``.
+        """
+        return tables.varcorr(self.problem, self._parameters, prob)
+
+    def ranef(self, prob: float = 0.95, group: str | None = None) -> pd.DataFrame:
+        """Return the group effects: how far each level lies from the population coefficients.
+
+        Parameters
+        ----------
+        prob : float
+            Posterior probability of the interval.
+        group : str, optional
+            One grouping factor; all if absent.
+
+        Returns
+        -------
+        DataFrame
+            Columns: group, level, term, mean, sd, lower, upper; on the scale of the linear predictor.
+        """
+        return tables.ranef(self.problem, self._posterior, prob, group)
+
+    def coef(self, prob: float = 0.95, group: str | None = None) -> pd.DataFrame:
+        """Return the coefficients of each level: population coefficient plus group effect.
+
+        Parameters
+        ----------
+        prob : float
+            Posterior probability of the interval.
+        group : str, optional
+            One grouping factor; all if absent.
+
+        Returns
+        -------
+        DataFrame
+            Columns as of `ranef`. A term without a population coefficient counts as having one of zero.
+        """
+        return tables.coef(self.problem, self._posterior, prob, group)
+
+    # ------------------------------------------------------------------------------------------------- rows
+
+    def predict(
+        self,
+        new: Any = None,
+        groups: str | Mapping[str, str] = "these",
+        scale: str = "response",
+        prob: float = 0.95,
+        seed: int | None = None,
+        draws: int | None = None,
+    ) -> pd.DataFrame:
+        """Predict for the rows used, or for new ones.
+
+        Parameters
+        ----------
+        new : DataFrame or mapping, optional
+            New rows; offsets are computed from them. The rows used if absent.
+        groups : {"these", "typical", "new", "average", "these or new"} or mapping
+            Which group effects: ``"these"`` those of the rows' own levels, which must be known; ``"typical"`` none,
+            a group in the middle; ``"new"`` those of a group not seen, drawn from the distribution of groups once
+            per posterior draw, whatever level a row has; ``"average"`` the expected response integrated over the
+            distribution of groups (Gauss-Hermite quadrature within each posterior draw), which on the scale of the
+            linear predictor is the typical group; ``"these or new"`` known levels their own, unknown ones drawn. A
+            mapping chooses for each grouping factor: ``{"herd": "new"}``, the others keep their own. Smooths always
+            stay.
+        scale : {"response", "link", "outcome"}
+            ``"response"``: the expected response (a proportion for binomial families); ``"link"``: the linear
+            predictor; ``"outcome"``: a future observation (a count of successes for binomial families).
+        prob : float
+            Posterior probability of the interval.
+        seed : int, optional
+            For new groups and outcomes; same seed, same numbers.
+        draws : int, optional
+            Use this many posterior draws, evenly spaced; all if absent.
+
+        Returns
+        -------
+        DataFrame
+            One row per row of the data, with its index: mean, sd, lower, upper. For ordinal and nominal responses
+            one row per row and category, with the column `category`; outcomes are then the shares of draws in
+            which the category occurs, and ``scale="link"`` has one row per linear predictor. ``frame.attrs["note"]``
+            says in a sentence what is predicted.
+
+        Raises
+        ------
+        DataError
+            For levels that the model has not seen, with ``groups="these"``.
+        """
+        from bayesglmm.results.predict import predict
+
+        return predict(self._evaluator, self._posterior, self.design, new, groups, scale, prob, seed, draws)
+
+    def fitted(self, scale: str = "response", prob: float = 0.95) -> pd.DataFrame:
+        """Return the expected response, or with ``scale="link"`` the linear predictor, of the rows used.
+
+        The same as ``predict(groups="these", scale=scale)``.
+        """
+        check_choice("scale", scale, ("response", "link"))
+        return self.predict(scale=scale, prob=prob)
+
+    def log_likelihood(self) -> xr.DataTree:
+        """Return the log-likelihood of every row under every draw, and add it to `data`, where ArviZ looks for it.
+
+        Returns
+        -------
+        xarray.DataTree
+            The group ``log_likelihood``: variable ``y`` with dims (chain, draw, obs).
+        """
+        from bayesglmm.results.rowwise import log_likelihood
+
+        if "log_likelihood" not in self.data.children:
+            self._add("log_likelihood", log_likelihood(self._evaluator, self._posterior))
+        return self.data.children["log_likelihood"]
+
+    def posterior_predictive(self, seed: int | None = None, draws: int | None = None) -> xr.DataTree:
+        """Return simulated responses of the rows used, and put them into `data`, where ArviZ looks for them.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Same seed, same numbers.
+        draws : int, optional
+            Use this many draws, evenly spaced over all chains; all if absent.
+
+        Returns
+        -------
+        xarray.DataTree
+            The group ``posterior_predictive``: variable ``y`` with dims (chain, draw, obs), one chain if `draws` is
+            given. A later call replaces it.
+        """
+        from bayesglmm.results.rowwise import posterior_predictive
+
+        self._add("posterior_predictive", posterior_predictive(self._evaluator, self._posterior, seed, draws))
+        return self.data.children["posterior_predictive"]
+
+    def _add(self, group: str, dataset: xr.Dataset) -> None:
+        import xarray as xr
+
+        self.data[group] = xr.DataTree(dataset)
+
+    # ------------------------------------------------------------------------------------------------- trust
+
+    @cached_property
+    def verdict(self) -> diagnosis.Verdict:
+        """``"good"``, ``"check"`` or ``"bad"``; ``print(fit.verdict)`` says why, and what to do."""
+        return diagnosis.verdict_of(self._checks)
+
+    def diagnose(self) -> pd.DataFrame:
+        """Return every check of the sampler: value, threshold, verdict, what it means and what to do.
+
+        Returns
+        -------
+        DataFrame
+            Columns: check, value, threshold, verdict, meaning, advice.
+        """
+        return diagnosis.table(self._checks)
+
+    # ------------------------------------------------------------------------------------------------- facts
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall-clock time by stage: build, compile, sample, total."""
+        return dict(json.loads(self.data.attrs["seconds"]))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the engine wants the user to know, in sentences."""
+        return tuple(json.loads(self.data.attrs["notes"]))
+
+    @property
+    def loglik(self) -> float:
+        """Maximised log-likelihood, for ML and REML fits."""
+        return self._estimate("loglik")
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion, for ML and REML fits."""
+        return self._estimate("aic")
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's information criterion, for ML and REML fits."""
+        return self._estimate("bic")
+
+    @property
+    def log_evidence(self) -> float:
+        """Logarithm of the marginal likelihood of the model, from engines that integrate."""
+        return self._estimate("log_evidence")
+
+    def _estimate(self, name: str) -> float:
+        if name in self.data.attrs:
+            return float(self.data.attrs[name])
+        source = 'engine "laplace" or "ep"' if name == "log_evidence" else 'engine "laplace" with objective="ml"'
+        raise BayesglmmError(
+            f"A fit by the engine {self.data.attrs['engine']!r} has no {name}: it draws from the posterior and "
+            f"maximises or integrates nothing. Use the {source}."
+        )
+
+    @cached_property
+    def _parameters(self) -> list[tables.Parameter]:
+        return tables.parameters(self.problem, self._posterior)
+
+    @cached_property
+    def _checks(self) -> list[diagnosis.Check]:
+        return diagnosis.run_checks(self.problem, self.data)
+
+    @property
+    def _posterior(self) -> xr.Dataset:
+        return self.data["posterior"].to_dataset()
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        from bayesglmm.graph.evaluate import Evaluator
+
+        return Evaluator(self.problem)

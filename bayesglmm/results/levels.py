@@ -1,0 +1,158 @@
+"""Whose group effects a prediction uses: those of its rows' own levels, none, a new level's, or all averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesglmm.arraymath import NUMPY
+from bayesglmm.blocks import Floats, Predictor, RandomBlock
+from bayesglmm.errors import DataError, UnknownNameError, did_you_mean
+from bayesglmm.results.draws import check_choice
+from bayesglmm.results.protocols import NewRows
+
+if TYPE_CHECKING:
+    from bayesglmm.graph.problem import BlockParts, Problem
+
+THESE, TYPICAL, NEW, AVERAGE, KNOWN_OR_NEW = "these", "typical", "new", "average", "these or new"
+CHOICES = (THESE, TYPICAL, NEW, AVERAGE, KNOWN_OR_NEW)
+
+
+def choices(problem: Problem, groups: str | Mapping[str, str]) -> dict[str, str]:
+    """Return for every grouping factor whose effects are meant.
+
+    Parameters
+    ----------
+    problem : Problem
+    groups : str or mapping of str to str
+        One word for all grouping factors, or one per factor; factors that are absent keep their own levels.
+
+    Raises
+    ------
+    SettingsError, UnknownNameError
+        For an unknown word or grouping factor.
+    """
+    known = list(dict.fromkeys(part.block.group for part in problem.blocks if part.block.kind == "group"))
+    if isinstance(groups, str) or not isinstance(groups, Mapping):
+        check_choice("groups", groups, CHOICES)
+        return dict.fromkeys(known, groups)
+    for name, word in groups.items():
+        if name not in known:
+            raise UnknownNameError(f"groups: no grouping factor is called {name!r}. {did_you_mean(name, known)}")
+        check_choice(f"groups[{name!r}]", word, CHOICES)
+    return {name: groups.get(name, THESE) for name in known}
+
+
+def require_known(rows: NewRows, chosen: Mapping[str, str]) -> None:
+    """Raise if rows that should use their own levels have levels that the model has never seen."""
+    for levels in (each for blocks in rows.new_levels.values() for each in blocks):
+        if levels.levels and chosen.get(levels.group) == THESE:
+            shown = ", ".join(map(repr, levels.levels[:10])) + (", ..." if len(levels.levels) > 10 else "")
+            many = f"{len(levels.levels)} levels" if len(levels.levels) > 1 else "a level"
+            raise DataError(
+                f"The new data have {many} of {levels.group!r} that the model has not seen: {shown}. There is no "
+                f"estimate of their effects. groups={NEW!r} predicts for a new {levels.group} (its effect is drawn "
+                f"from the distribution of {levels.group}), groups={KNOWN_OR_NEW!r} does so for the unknown levels "
+                f"only, groups={TYPICAL!r} sets group effects to zero, groups={AVERAGE!r} averages over them."
+            )
+
+
+def semidefinite_factor(matrix: Floats) -> Floats:
+    """Return lower triangular L with L L' = matrix, shape (..., k, k), for singular matrices too.
+
+    A correlation near one makes LAPACK's Cholesky fail by rounding alone; here such pivots count as zero.
+    """
+    matrix = np.asarray(matrix, dtype=float)
+    factor = np.zeros_like(matrix)
+    for j in range(matrix.shape[-1]):
+        column = matrix[..., j:, j] - np.einsum("...ir,...r->...i", factor[..., j:, :j], factor[..., j, :j])
+        pivot = np.sqrt(np.maximum(column[..., :1], 0.0))
+        factor[..., j:, j] = np.divide(column, pivot, out=np.zeros_like(column), where=pivot > 1e-10)
+    return factor
+
+
+def level_factor(part: BlockParts, draws: Mapping[str, Floats]) -> Floats:
+    """Return Lambda, shape (S, k, k): the effects of a new level are Lambda z with z standard normal."""
+    values: dict[str, Floats] = {}
+    for declared in part.covariance.parameters(part.block):
+        drawn = draws[part.names.variable(declared.name)]
+        values[declared.name] = semidefinite_factor(drawn) if declared.kind == "correlation" else drawn
+    factor: Floats = part.covariance.factor(values, len(part.block.terms), NUMPY)
+    return factor
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """Group effects put in place for a prediction.
+
+    Attributes
+    ----------
+    draws : mapping of str to ndarray, shape (S, ...)
+        Posterior variables, with the coefficients of replaced blocks.
+    predictors : mapping of str to Predictor
+        Rows, with the index of replaced blocks.
+    averaged : mapping of str to tuple
+        By family parameter the pairs (varying columns (n, k), Lambda (S, k, k)) that are to be averaged over.
+    """
+
+    draws: Mapping[str, Floats]
+    predictors: Mapping[str, Predictor]
+    averaged: Mapping[str, tuple[tuple[Floats, Floats], ...]]
+
+
+def place(
+    problem: Problem,
+    draws: Mapping[str, Floats],
+    predictors: Mapping[str, Predictor],
+    chosen: Mapping[str, str],
+    rng: np.random.Generator,
+) -> Effects:
+    """Replace the coefficients of grouping factors as chosen; smooths always stay.
+
+    Only summaries of single rows are reported, so one new level per draw serves all rows: the same numbers as
+    with a level for each, and curves over a grid of rows come out smooth.
+
+    Parameters
+    ----------
+    problem : Problem
+    draws : mapping of str to ndarray, shape (S, ...)
+    predictors : mapping of str to Predictor
+    chosen : mapping of str to str
+        As `choices` made it.
+    rng : numpy.random.Generator
+        For new levels.
+    """
+    draws, replaced, averaged = dict(draws), {}, {}
+    for parts in problem.predictors:
+        name = parts.names.parameter
+        blocks, variances = [], []
+        for part, block in zip(parts.blocks, predictors[name].random, strict=True):
+            word = chosen[block.group] if block.kind == "group" else THESE
+            if word == AVERAGE:
+                variances.append((block.X, level_factor(part, draws)))
+            block, b = _replaced(part, block, draws, word, rng)
+            draws[part.names.b] = b
+            blocks.append(block)
+        replaced[name] = replace(predictors[name], random=tuple(blocks))
+        averaged[name] = tuple(variances)
+    return Effects(draws, replaced, averaged)
+
+
+def _replaced(
+    part: BlockParts, block: RandomBlock, draws: Mapping[str, Floats], word: str, rng: np.random.Generator
+) -> tuple[RandomBlock, Any]:
+    b = draws[part.names.b]
+    if word == THESE or (word == KNOWN_OR_NEW and not (block.index < 0).any()):
+        return block, b
+    size, k = len(b), len(block.terms)
+    everyone = np.zeros_like(block.index)
+    if word in (TYPICAL, AVERAGE):
+        return replace(block, levels=("typical",), index=everyone), np.zeros((size, 1, k))
+    new = np.einsum("sij,sj->si", level_factor(part, draws), rng.standard_normal((size, k)))[:, None, :]
+    if word == NEW:
+        return replace(block, levels=("new",), index=everyone), new
+    index = np.where(block.index < 0, b.shape[1], block.index)
+    return replace(block, levels=(*block.levels, "new"), index=index), np.concatenate([b, new], axis=1)

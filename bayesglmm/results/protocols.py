@@ -1,0 +1,101 @@
+"""What this room needs from its neighbours, as protocols: a model, its design, the run of an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bayesglmm.blocks import Floats, Ints, Predictor
+
+if TYPE_CHECKING:
+    from bayesglmm.graph.problem import Problem
+
+
+class EngineRun(Protocol):
+    """What an engine hands back; `bayesglmm.engines.base.Run` is one."""
+
+    @property
+    def draws(self) -> Mapping[str, Any]:
+        """Draws of every free variable, each of shape (chains, draws, ...)."""
+
+    @property
+    def stats(self) -> Mapping[str, Any]:
+        """Sampler statistics under ArviZ's names, each of shape (chains, draws)."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Wall-clock time by stage."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user."""
+
+
+class EngineSettings(Protocol):
+    """Settings of an engine."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return them as plain values."""
+
+
+class UnknownLevels(Protocol):
+    """Levels of one grouping factor that only new data have."""
+
+    @property
+    def group(self) -> str:
+        """The grouping factor."""
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Their names."""
+
+    @property
+    def index(self) -> Ints:
+        """Which of them a row has, shape (n,); -1 for rows with a known level."""
+
+
+class NewRows(Protocol):
+    """New data in the terms of a fitted design."""
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+
+    @property
+    def predictors(self) -> Mapping[str, Predictor]:
+        """Blocks for the new rows by family parameter, in the order of the fit; unknown levels have index -1."""
+
+    @property
+    def trials(self) -> Floats | None:
+        """Binomial trials of the new rows, shape (n,), or None where the new data have none."""
+
+    @property
+    def new_levels(self) -> Mapping[str, Sequence[UnknownLevels]]:
+        """By family parameter, for each group term: the levels that the model does not know."""
+
+
+class Rebindable(Protocol):
+    """A design that can code new data as it coded the data of the fit."""
+
+    @property
+    def data(self) -> Any:
+        """The data frame, or what of it the formula mentions."""
+
+    def rebind(self, data: Any, groups: bool = True) -> NewRows:
+        """Return the new rows; without `groups` the grouping factors need not be among their columns."""
+
+
+class FittedModel(Protocol):
+    """What made a fit."""
+
+    @property
+    def formula(self) -> str | Sequence[str]:
+        """The formula or formulas, as the user wrote them."""
+
+    @property
+    def problem(self) -> Problem:
+        """The graph with the role of every variable."""
+
+    @property
+    def design(self) -> Rebindable:
+        """Formula and data as numbers."""

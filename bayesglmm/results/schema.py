@@ -1,0 +1,214 @@
+"""The layout of every result: one `xarray.DataTree` in ArviZ 1.x form, the same groups from every engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesglmm.results.protocols import EngineRun
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayesglmm.graph.problem import PredictorParts, Problem
+
+OBSERVED = "y"
+ROWS = "obs"
+SAMPLE = ("chain", "draw")
+_PACKAGES = ("bayesglmm", "pymc", "pytensor", "arviz", "nutpie", "numpy")
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What a result records beside its numbers.
+
+    Attributes
+    ----------
+    formulas : tuple of str
+        As the user wrote them, the main one first.
+    engine : str
+        Registered name.
+    settings : mapping
+        Of the engine, plain values.
+    seed : int or None
+    seconds : mapping of str to float
+        Wall-clock time of the stages before the engine: build.
+    notes : tuple of str
+        Sentences for the user, before those of the engine.
+    """
+
+    formulas: tuple[str, ...]
+    engine: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def assemble(problem: Problem, run: EngineRun, meta: Meta) -> xr.DataTree:
+    """Put draws, statistics, data and provenance into one tree.
+
+    Parameters
+    ----------
+    problem : Problem
+    run : EngineRun
+    meta : Meta
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data``; the provenance is in its attrs,
+        as strings and numbers only, so that netCDF takes them.
+    """
+    import xarray as xr
+
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    groups = {
+        "posterior": _posterior(problem, run),
+        "sample_stats": _sample_stats(run),
+        "observed_data": _observed(problem),
+        "constant_data": _constant(problem),
+    }
+    for dataset in groups.values():
+        dataset.attrs |= {
+            "created_at": created,
+            "inference_library": "bayesglmm",
+            "inference_library_version": _version("bayesglmm"),
+        }
+    tree = xr.DataTree.from_dict(groups, name="bayesglmm")
+    tree.attrs |= _attrs(problem, run, meta) | {"created_at": created}
+    return tree
+
+
+def sampled(
+    name: str, values: Any, dims: tuple[str, ...] = (), coords: Mapping[str, Any] | None = None
+) -> xr.Dataset:
+    """Return a data set of one variable with the dims chain and draw in front.
+
+    Parameters
+    ----------
+    name : str
+    values : ndarray, shape (chains, draws, ...)
+    dims : tuple of str
+        Of the axes after chain and draw.
+    coords : mapping, optional
+        Labels of these dims.
+    """
+    import xarray as xr
+
+    own = {"chain": np.arange(values.shape[0]), "draw": np.arange(values.shape[1]), **(coords or {})}
+    return xr.Dataset({name: ((*SAMPLE, *dims), values)}, coords=own)
+
+
+def row_labels(problem: Problem) -> Any:
+    """Return the labels of the rows used, shape (n,): numbers, or text where they are anything else."""
+    labels = np.asarray(problem.model.coords[ROWS])
+    return labels if labels.dtype.kind in "iuf" else np.array([str(label) for label in labels], dtype=object)
+
+
+def family_text(problem: Problem) -> str:
+    """Return family and links as one reads them aloud: ``gaussian(identity), sigma: log``."""
+    main = problem.family.main_predictors(problem.response)
+    text = f"{problem.family.name}({problem.links[main[0]].name})"
+    return text + "".join(f", {name}: {link.name}" for name, link in problem.links.items() if name not in main)
+
+
+def _posterior(problem: Problem, run: EngineRun) -> xr.Dataset:
+    import xarray as xr
+
+    from bayesglmm.graph.derive import posterior_variables
+
+    variables: dict[str, Any] = {}
+    coords: dict[str, Any] = {}
+    for name, variable in posterior_variables(problem, run.draws).items():
+        variables[name] = ((*SAMPLE, *variable.dims), variable.values, dict(variable.attrs))
+        coords |= {dim: np.array(labels, dtype=object) for dim, labels in variable.coords.items()}
+    chains, draws = next(iter(run.draws.values())).shape[:2]
+    return xr.Dataset(variables, {"chain": np.arange(chains), "draw": np.arange(draws), **coords})
+
+
+def _sample_stats(run: EngineRun) -> xr.Dataset:
+    import xarray as xr
+
+    variables = {
+        name: ((*SAMPLE, *(f"{name}_dim_{i}" for i in range(np.ndim(values) - 2))), np.asarray(values))
+        for name, values in run.stats.items()
+    }
+    chains, draws = next(iter(run.draws.values())).shape[:2]
+    return xr.Dataset(variables, {"chain": np.arange(chains), "draw": np.arange(draws)})
+
+
+def _observed(problem: Problem) -> xr.Dataset:
+    import xarray as xr
+
+    response = problem.response
+    attrs = {"response": response.name}
+    if response.categories:
+        attrs["categories"] = json.dumps(list(response.categories))
+    return xr.Dataset({OBSERVED: ((ROWS,), np.asarray(response.y), attrs)}, {ROWS: row_labels(problem)})
+
+
+def _constant(problem: Problem) -> xr.Dataset:
+    import xarray as xr
+
+    response = problem.response
+    variables: dict[str, Any] = {}
+    coords: dict[str, Any] = {ROWS: row_labels(problem)}
+    modifiers = ("trials", "weights", "likelihood_weights", "censoring", "y_upper", "lower", "upper")
+    for name in modifiers:
+        if (values := getattr(response, name)) is not None:
+            variables[name] = ((ROWS,), np.asarray(values))
+    for part in problem.predictors:
+        for name, dims, values, labels in _predictor_data(part):
+            variables[name] = ((ROWS, *dims), values)
+            coords |= labels
+    return xr.Dataset(variables, coords)
+
+
+def _predictor_data(part: PredictorParts) -> Iterator[tuple[str, tuple[str, ...], Any, dict[str, Any]]]:
+    """Yield (name, dims after the rows, values, coords) of everything that one predictor is computed from."""
+    predictor, names = part.predictor, part.names
+    if predictor.columns:
+        labels = np.array(predictor.columns, dtype=object)
+        yield f"{names.prefix}X", (names.column_dim,), predictor.X, {names.column_dim: labels}
+    if predictor.offset is not None:
+        yield f"{names.prefix}offset", (), predictor.offset, {}
+    for block in part.blocks:
+        own = block.names
+        labels = np.array(block.block.terms, dtype=object)
+        yield own.variable("index"), (), block.block.index, {}
+        yield own.variable("Z"), (own.term_dim,), block.block.X, {own.term_dim: labels}
+
+
+def _attrs(problem: Problem, run: EngineRun, meta: Meta) -> dict[str, str | float | int]:
+    seconds = {name: float(value) for name, value in {**meta.seconds, **run.seconds}.items()}
+    seconds.setdefault("total", sum(seconds.values()))
+    priors = {slot.label: f"{slot.prior} [{slot.source}]" for slot in problem.priors}
+    attrs: dict[str, str | float | int] = {
+        "formula": "; ".join(meta.formulas),
+        "formulas": json.dumps(list(meta.formulas)),
+        "family": problem.family.name,
+        "links": json.dumps({name: link.name for name, link in problem.links.items()}),
+        "engine": meta.engine,
+        "settings": json.dumps(dict(meta.settings), default=str),
+        "seconds": json.dumps(seconds),
+        "notes": json.dumps([*meta.notes, *run.notes]),
+        "priors": json.dumps(priors),
+        "versions": json.dumps({package: _version(package) for package in _PACKAGES}),
+    }
+    if meta.seed is not None:
+        attrs["seed"] = str(meta.seed)  # text: netCDF has no integer wide enough for every seed
+    return attrs
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

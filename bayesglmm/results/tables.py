@@ -1,0 +1,191 @@
+"""The tables of a fit: summary, population effects, standard deviations and correlations, group effects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from bayesglmm.errors import UnknownNameError, did_you_mean
+from bayesglmm.results.convergence import statistics
+from bayesglmm.results.draws import STATISTICS, stacked, summarise
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem
+
+type Kind = Literal["fixed", "sd", "cor", "dispersion"]
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """One scalar parameter of the population.
+
+    Attributes
+    ----------
+    label : str
+        As users see it, and as the keys of ``priors=`` are written: ``x``, ``sd[herd, Intercept]``,
+        ``cor[herd, Intercept, x]``, ``sigma``, ``sigma.x``.
+    kind : {"fixed", "sd", "cor", "dispersion"}
+    values : ndarray, shape (chains, draws)
+    group, term, term2 : str
+        Where it belongs, for standard deviations and correlations.
+    smooth : bool
+        Whether it belongs to a smooth and not to a grouping factor.
+    """
+
+    label: str
+    kind: Kind
+    values: Any
+    group: str = ""
+    term: str = ""
+    term2: str = ""
+    smooth: bool = False
+
+
+def prefix_of(problem: Problem, part: PredictorParts) -> str:
+    """Return what comes before the names of a predictor: nothing for the main one, else ``sigma.``."""
+    main = problem.family.main_predictors(problem.response)
+    return "" if main == (part.names.parameter,) else f"{part.names.parameter}."
+
+
+def parameters(problem: Problem, posterior: xr.Dataset) -> list[Parameter]:
+    """Return all population-level parameters: fixed effects, sds, correlations, then dispersions."""
+    found: list[Parameter] = []
+    for part in problem.predictors:
+        if part.beta is not None:
+            prefix, values = prefix_of(problem, part), posterior[part.names.beta].values
+            found += [
+                Parameter(f"{prefix}{column}", "fixed", values[:, :, j], term=column)
+                for j, column in enumerate(part.predictor.columns)
+            ]
+    for part in problem.predictors:
+        for block in part.blocks:
+            found += _block_parameters(block, prefix_of(problem, part), posterior)
+    for name in problem.dispersions:
+        variable = posterior[name]
+        if variable.ndim == 2:
+            found.append(Parameter(name, "dispersion", variable.values))
+        else:
+            labels = variable.coords[variable.dims[-1]].values
+            found += [
+                Parameter(f"{name}[{label}]", "dispersion", variable.values[:, :, j])
+                for j, label in enumerate(labels)
+            ]
+    return found
+
+
+def _block_parameters(block: BlockParts, prefix: str, posterior: xr.Dataset) -> Iterator[Parameter]:
+    group, smooth = block.block.group, block.block.kind == "smooth"
+    for declared in block.covariance.parameters(block.block):
+        values, names = posterior[block.names.variable(declared.name)].values, declared.components
+        head = f"{prefix}{declared.name}[{group}"
+        if declared.kind == "scale":
+            for j, term in enumerate(names):
+                whole = names == (block.block.label,)  # one standard deviation for all columns of the block
+                label = f"{head}]" if whole else f"{head}, {term}]"
+                yield Parameter(label, "sd", values[:, :, j], group, f"{prefix}{term}", smooth=smooth)
+        else:
+            for i, later in enumerate(names):
+                for j, term in enumerate(names[:i]):
+                    pair = (f"{prefix}{term}", f"{prefix}{later}")
+                    yield Parameter(f"{head}, {term}, {later}]", "cor", values[:, :, i, j], group, *pair, smooth)
+
+
+def summary(found: list[Parameter], prob: float) -> pd.DataFrame:
+    """Return the table of all population-level parameters with convergence statistics."""
+    frame = _statistics(found, prob)
+    frame.index = pd.Index([parameter.label for parameter in found], name="parameter")
+    return frame.join(statistics(frame.index, [parameter.values for parameter in found]))
+
+
+def fixed(found: list[Parameter], prob: float) -> pd.DataFrame:
+    """Return the table of population coefficients; its index is the column names."""
+    chosen = [parameter for parameter in found if parameter.kind == "fixed"]
+    frame = _statistics(chosen, prob)
+    frame.index = pd.Index([parameter.label for parameter in chosen], name="column", dtype=object)
+    return frame
+
+
+def varcorr(problem: Problem, found: list[Parameter], prob: float) -> pd.DataFrame:
+    """Return the table of standard deviations and correlations of group effects, the residual last."""
+    chosen = [p for p in found if p.kind in ("sd", "cor") and not p.smooth]
+    scales = {parameter.name for parameter in problem.family.parameters if parameter.scaled}
+    residual = [p for p in found if p.kind == "dispersion" and p.label in scales]
+    chosen += [Parameter(p.label, "sd", p.values, "Residual") for p in residual]
+    labels = pd.DataFrame(
+        {name: [getattr(p, name) for p in chosen] for name in ("group", "term", "term2", "kind")}, dtype=object
+    )
+    return labels.join(_statistics(chosen, prob))
+
+
+def ranef(problem: Problem, posterior: xr.Dataset, prob: float, group: str | None = None) -> pd.DataFrame:
+    """Return the table of group effects: one row per block, level and term, levels in the order of the fit."""
+    known = [block.block.group for block in problem.blocks if block.block.kind == "group"]
+    if group is not None and group not in known:
+        raise UnknownNameError(f"No grouping factor is called {group!r}. {did_you_mean(group, known)}")
+    frames = []
+    for part in problem.predictors:
+        prefix = prefix_of(problem, part)
+        for block in part.blocks:
+            own = block.block
+            if own.kind == "group" and group in (None, own.group):
+                values = posterior[block.names.b].values
+                terms = [f"{prefix}{term}" for term in own.terms]
+                frames.append(_effects(own.group, own.levels, terms, _merged(values), prob))
+    columns = ["group", "level", "term", *STATISTICS]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def coef(problem: Problem, posterior: xr.Dataset, prob: float, group: str | None = None) -> pd.DataFrame:
+    """Return population coefficient plus group effect per level, for the terms that have both.
+
+    A term that varies by group without a population coefficient counts as having one of zero.
+    """
+    known = [block.block.group for block in problem.blocks if block.block.kind == "group"]
+    if group is not None and group not in known:
+        raise UnknownNameError(f"No grouping factor is called {group!r}. {did_you_mean(group, known)}")
+    frames, flat = [], stacked(posterior)
+    for part in problem.predictors:
+        prefix, columns = prefix_of(problem, part), part.predictor.columns
+        totals: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {}
+        for block in part.blocks:
+            own = block.block
+            if own.kind != "group" or group not in (None, own.group):
+                continue
+            _, terms = totals.setdefault(own.group, (own.levels, {}))
+            for j, term in enumerate(own.terms):
+                start = terms.get(term, flat[part.names.beta][:, [columns.index(term)]] if term in columns else 0.0)
+                terms[term] = start + flat[block.names.b][:, :, j]
+        for name, (levels, terms) in totals.items():
+            values = np.stack(list(terms.values()), axis=-1)
+            frames.append(_effects(name, levels, [f"{prefix}{term}" for term in terms], values, prob))
+    return (
+        pd.concat(frames, ignore_index=True)
+        if frames
+        else pd.DataFrame(columns=["group", "level", "term", *STATISTICS])
+    )
+
+
+def _effects(group: str, levels: tuple[str, ...], terms: list[str], values: Any, prob: float) -> pd.DataFrame:
+    """Return the table of coefficients of shape (S, J, k), levels outermost."""
+    size = len(levels) * len(terms)
+    labels = {
+        "group": np.full(size, group, dtype=object),
+        "level": np.repeat(np.array(levels, dtype=object), len(terms)),
+        "term": np.tile(np.array(terms, dtype=object), len(levels)),
+    }
+    return pd.DataFrame(labels | {name: array.ravel() for name, array in summarise(values, prob).items()})
+
+
+def _merged(values: Any) -> Any:
+    return values.reshape(-1, *values.shape[2:])
+
+
+def _statistics(found: list[Parameter], prob: float) -> pd.DataFrame:
+    values = np.stack([_merged(p.values) for p in found], axis=-1) if found else np.zeros((1, 0))
+    return pd.DataFrame(summarise(values, prob), columns=list(STATISTICS))
