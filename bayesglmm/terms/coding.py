@@ -1,18 +1,18 @@
 """Which factors of which terms are coded in full and which beside a constant: the rules, by formulae.
 
-formulae sees a stand-in of the formula and of the data: aliases (``c0``, ``n1``) for the atoms, two rows, two levels
-per factor. How a term must be coded depends on nothing else, no text of a user reaches formulae, and its cost does
-not depend on the data. The columns themselves are made in `linear`.
+The rules are those that formulae took over from patsy: a term gets the columns that its margins do not have already.
+They depend on nothing but which factors stand together in which terms, so formulae sees positions of atoms: no text
+of a user reaches it, and its cost does not depend on the data. Its `design_matrices` is not used, because it loses
+columns where a term needs more than two runs (``1 + a:b:c`` without the margins). The columns themselves are made in
+`linear`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import pandas as pd
-from formulae import design_matrices
-from formulae.environment import Environment
+from formulae.terms.terms import pick_contrasts
 
 type Term = tuple[int, ...]
 """Positions of the atoms of one interaction."""
@@ -37,7 +37,7 @@ class CodedTerm(NamedTuple):
 
 
 def code(terms: Sequence[Term], is_factor: Sequence[bool], intercept: bool) -> tuple[CodedTerm, ...]:
-    """Return the runs of columns that a formula needs, so that they span what R's formula means without excess.
+    """Return the runs of columns that a formula needs, so that they span what it means without excess.
 
     Parameters
     ----------
@@ -53,45 +53,19 @@ def code(terms: Sequence[Term], is_factor: Sequence[bool], intercept: bool) -> t
     tuple of CodedTerm
         A term without its margins (``a:b`` alone) may need more than one run.
     """
+    # Terms with the same numeric atoms compete for the same space; those without any share it with the constant.
+    families: dict[frozenset[int], dict[int, list[int]]] = {}
+    if intercept:
+        families[frozenset()] = {-1: []}
+    for position, term in enumerate(terms):
+        numeric = frozenset(i for i in term if not is_factor[i])
+        families.setdefault(numeric, {})[position] = [i for i in term if is_factor[i]]
+    codings: dict[int, list[Mapping[int, bool]]] = {}
+    for family in families.values():
+        codings |= pick_contrasts(family)
     runs = [CodedTerm(None, (), ())] if intercept else []
-    if not terms:
-        return tuple(runs)
-    products: dict[frozenset[int], str] = {}
-    rendered = [_render(term, is_factor, products) for term in terms]
-    pending: list[dict[str, bool]] = []
-    position = 0
-    for name, term in _formulae_terms(rendered, intercept, is_factor, products):
-        pending.append(term)
-        if name != rendered[position]:
-            continue  # a run that formulae put before the term that needs it
-        for full in pending:
-            atoms = tuple(i for i in terms[position] if not is_factor[i] or f"c{i}" in full)
-            runs.append(CodedTerm(position, atoms, tuple(full.get(f"c{i}", False) for i in atoms)))
-        pending = []
-        position += 1
+    for position, term in enumerate(terms):
+        for coding in codings[position]:
+            atoms = tuple(i for i in term if not is_factor[i] or i in coding)
+            runs.append(CodedTerm(position, atoms, tuple(coding.get(i, False) for i in atoms)))
     return tuple(runs)
-
-
-def _render(term: Term, is_factor: Sequence[bool], products: dict[frozenset[int], str]) -> str:
-    # All numeric atoms of a term act as their product: one alias per set makes x:z:f and z:x the same thing.
-    numeric = frozenset(i for i in term if not is_factor[i])
-    factors = [f"c{i}" for i in term if is_factor[i]]
-    if numeric:
-        factors.append(products.setdefault(numeric, f"n{len(products)}"))
-    return ":".join(factors)
-
-
-def _formulae_terms(
-    rendered: Sequence[str], intercept: bool, is_factor: Sequence[bool], products: dict[frozenset[int], str]
-) -> list[tuple[str, dict[str, bool]]]:
-    """Return name and, by alias, full or reduced coding of each term that formulae makes."""
-    two_levels = pd.Categorical(["a", "b"], categories=["a", "b"], ordered=True)
-    stand_in: dict[str, object] = {f"c{i}": two_levels for i, factor in enumerate(is_factor) if factor}
-    stand_in |= {alias: [0.0, 1.0] for alias in products.values()}
-    formula = " + ".join(["1" if intercept else "0", *rendered])
-    matrices = design_matrices(formula, pd.DataFrame(stand_in), env=Environment([{}]))
-    found = []
-    for name, term in matrices.common.terms.items():
-        if term.kind != "intercept":
-            found.append((name, {c.name: bool(c.spans_intercept) for c in term.components}))
-    return found
