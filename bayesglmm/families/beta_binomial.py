@@ -48,7 +48,7 @@ class BetaBinomial(Family):
             chance = pm.Beta.dist(pt.exp(log_mu + log_p), pt.exp(log1m + log_p), size=size)
             return pm.Binomial.dist(n, chance, size=size)
 
-        inputs = (pt.as_tensor_variable(data.trials), mu.log, mu.log1m, phi.value, phi.log)
+        inputs = (pt.cast(data.trials, "int64"), mu.log, mu.log1m, phi.value, phi.log)
         return custom_dist("BetaBinomial", inputs, log_density, draw)
 
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:

@@ -56,11 +56,11 @@ class Categorical(Family):
             *eta, size = arguments
             chance = pt.log(uniform_like(eta[0], size)) + _log_total(eta, xp)
             # one uniform draw against the cumulated weights, all of them over exp(0) + sum exp(eta)
-            passed, weight = [pt.gt(chance, 0.0)], pt.zeros_like(eta[0])
+            y, weight = pt.gt(chance, 0.0).astype("int64"), pt.zeros_like(eta[0])
             for e in eta[:-1]:
                 weight = xp.maximum(weight, e) + xp.log1p(xp.exp(-xp.abs(weight - e)))
-                passed.append(pt.gt(chance, weight))
-            return reduce(pt.add, passed).astype("int64")
+                y = y + pt.gt(chance, weight)
+            return y
 
         eta = tuple(p.value for p in parameters.values())
         return custom_dist("Categorical", eta, log_density, draw)

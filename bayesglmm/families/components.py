@@ -32,6 +32,8 @@ class Component:
         ``draw(*inputs, size)``.
     log_cdf : callable
         ``log_cdf(y, *inputs)``.
+    log_ccdf : callable, optional
+        ``log_ccdf(y, *inputs)``: log P(Y > y), accurate in the right tail.
     log_zero : callable, optional
         ``log_zero(*inputs)``: log probability of zero, for counts.
     draw_positive : callable, optional
@@ -42,6 +44,7 @@ class Component:
     log_density: Callable[..., Any]
     draw: Callable[..., Any]
     log_cdf: Callable[..., Any]
+    log_ccdf: Callable[..., Any] | None = None
     log_zero: Callable[..., Any] | None = None
     draw_positive: Callable[..., Any] | None = None
 
@@ -59,6 +62,7 @@ def poisson(parameters: Mapping[str, Linked]) -> Component:
         log_zero=lambda log_mu: -pt.exp(log_mu),
         draw_positive=positive_poisson,
         log_cdf=lambda y, log_mu: pm.logcdf(pm.Poisson.dist(pt.exp(log_mu)), y),
+        log_ccdf=lambda y, log_mu: pt.switch(y < 0, 0.0, pt.log(pt.gammainc(pt.maximum(y, 0) + 1.0, pt.exp(log_mu)))),
     )
 
 
@@ -69,10 +73,16 @@ def negative_binomial(parameters: Mapping[str, Linked]) -> Component:
 
     xp = pytensor_math()
     shape = parameters["shape"]
+
+    def negative_binomial_log_ccdf(y: Any, log_mu: Any, a: Any, log_a: Any) -> Any:
+        above = pt.betainc(pt.maximum(y, 0) + 1.0, a, pt.sigmoid(log_mu - log_a))
+        return pt.switch(y < 0, 0.0, pt.log(above))
+
     return Component(
         inputs=(parameters["mu"].log, shape.value, shape.log),
         log_density=lambda y, log_mu, a, log_a: densities.negative_binomial_log_density(y, log_mu, a, log_a, xp),
         draw=lambda log_mu, a, log_a, size: pm.NegativeBinomial.dist(mu=pt.exp(log_mu), alpha=a, size=size),
+        log_ccdf=negative_binomial_log_ccdf,
         log_zero=lambda log_mu, a, log_a: densities.negative_binomial_log_zero(log_mu, a, log_a, xp),
         draw_positive=lambda log_mu, a, log_a, size: positive_negative_binomial(log_mu, a, size),
         log_cdf=lambda y, log_mu, a, log_a: pm.logcdf(pm.NegativeBinomial.dist(mu=pt.exp(log_mu), alpha=a), y),
@@ -92,7 +102,7 @@ def binomial(parameters: Mapping[str, Linked], data: ResponseData) -> Component:
         return pt.switch(inside, densities.binomial_log_density(y, n, log_p, log1m_p, xp), -np.inf)
 
     return Component(
-        inputs=(pt.as_tensor_variable(data.trials), mu.log, mu.log1m),
+        inputs=(pt.cast(data.trials, "int64"), mu.log, mu.log1m),
         log_density=log_density,
         draw=lambda n, log_p, log1m_p, size: pm.Binomial.dist(n, pt.exp(log_p), size=size),
         log_zero=lambda n, log_p, log1m_p: n * log1m_p,
@@ -116,5 +126,6 @@ def gamma(parameters: Mapping[str, Linked]) -> Component:
         log_density=lambda y, log_mu, a, log_a: densities.gamma_log_density(y, log_mu, a, log_a, xp),
         draw=draw,
         log_cdf=lambda y, log_mu, a, log_a: pm.logcdf(pm.Gamma.dist(a, a * pt.exp(-log_mu)), y),
+        log_ccdf=lambda y, log_mu, a, log_a: pt.log(pt.gammaincc(a, a * y * pt.exp(-log_mu))),
         draw_positive=draw,
     )

@@ -16,6 +16,7 @@ def custom_dist(
     log_density: Callable[..., Any],
     draw: Callable[..., Any],
     log_cdf: Callable[..., Any] | None = None,
+    log_ccdf: Callable[..., Any] | None = None,
 ) -> Any:
     """Return an unnamed PyMC variable with the given log density.
 
@@ -31,6 +32,9 @@ def custom_dist(
         ``draw(*parameters, size)`` returns a PyMC variable; `parameters` arrive broadcast to one shape.
     log_cdf : callable, optional
         ``log_cdf(value, *parameters)``.
+    log_ccdf : callable, optional
+        ``log_ccdf(value, *parameters)``: log P(y > value); without it PyMC takes log(1 - exp(log_cdf)), which is
+        -inf in the right tail.
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -40,7 +44,20 @@ def custom_dist(
         return draw(*pt.broadcast_arrays(*given), size)
 
     extra = {} if log_cdf is None else {"logcdf": log_cdf}
-    return pm.CustomDist.dist(*parameters, dist=symbolic, logp=log_density, class_name=name, **extra)
+    variable = pm.CustomDist.dist(*parameters, dist=symbolic, logp=log_density, class_name=name, **extra)
+    if log_ccdf is not None:
+        _register_log_ccdf(type(variable.owner.op), log_ccdf, len(parameters))
+    return variable
+
+
+def _register_log_ccdf(kind: type, log_ccdf: Callable[..., Any], count: int) -> None:
+    """Tell PyMC's dispatcher; `CustomDist`, which makes one type per call, has no argument for it."""
+    from pymc.logprob.abstract import _logccdf
+
+    def dispatched(op: Any, value: Any, size: Any, *inputs: Any, **unused: Any) -> Any:
+        return log_ccdf(value, *inputs[:count])
+
+    _logccdf.register(kind)(dispatched)
 
 
 def uniform_like(template: Any, size: Any) -> Any:

@@ -91,6 +91,20 @@ def gamma_log_density(y: Any, log_mu: Any, shape: Any, log_shape: Any, xp: Array
     return shape * (log_shape + log_ratio - xp.exp(log_ratio)) - xp.gammaln(shape) - xp.log(y)
 
 
+def normal_log_density(z: Any, log_sigma: Any) -> Any:
+    """Return the log density at the standardised residual z; a product, as a power has nan derivatives at 0."""
+    return -0.5 * z * z - log_sigma - 0.5 * np.log(2.0 * np.pi)
+
+
+def inverse_gaussian_log_cdf(y: Any, log_mu: Any, shape: Any, xp: ArrayMath, upper: bool = False) -> Any:
+    """Return log P(Y <= y), or log P(Y > y) if `upper`."""
+    root, ratio = xp.sqrt(shape / y), y * xp.exp(-log_mu)
+    near, far = root * (ratio - 1.0), 2.0 * shape * xp.exp(-log_mu) + xp.log_ndtr(-root * (ratio + 1.0))
+    if upper:
+        return xp.log_ndtr(-near) + xp.log1mexp(far - xp.log_ndtr(-near))
+    return log_add(xp.log_ndtr(near), far, xp)
+
+
 def inverse_gaussian_log_density(y: Any, log_mu: Any, shape: Any, log_shape: Any, xp: ArrayMath) -> Any:
     """Return the log density at y > 0, with variance mu^3 / shape."""
     distance = y * xp.exp(-log_mu) - 1.0

@@ -7,16 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from bayesglmm.arraymath import ArrayMath
+from bayesglmm.arraymath import ArrayMath, pytensor_math
 from bayesglmm.blocks import Floats, Response
 from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData
 from bayesglmm.families.chain import chain
 from bayesglmm.families.checks import require_positive
+from bayesglmm.families.custom import custom_dist
 from bayesglmm.links import Link, Linked
 
 
 class Exponential(Family):
-    """y ~ Exponential with mean mu (rate 1 / mu), y > 0; variance mu^2. Default link log, as brms."""
+    """y ~ Exponential with mean mu (rate 1 / mu), y > 0; variance mu^2. Default link log, as brms.
+
+    PyMC's own has -inf for the log survival of a censored time beyond 37 means; this one has -y / mu.
+    """
 
     name = "exponential"
     parameters = (FamilyParameter("mu", "positive", "log"),)
@@ -28,7 +32,15 @@ class Exponential(Family):
     def dist(self, parameters: Mapping[str, Linked], data: ResponseData) -> Any:
         import pymc as pm
 
-        return pm.Exponential.dist(scale=parameters["mu"].value)
+        xp = pytensor_math()
+        return custom_dist(
+            "Exponential",
+            (parameters["mu"].log,),
+            lambda y, log_mu: -log_mu - y * xp.exp(-log_mu),
+            lambda log_mu, size: pm.Exponential.dist(scale=xp.exp(log_mu), size=size),
+            lambda y, log_mu: xp.log1mexp(-y * xp.exp(-log_mu)),
+            lambda y, log_mu: -y * xp.exp(-log_mu),
+        )
 
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
         return parameters["mu"].value

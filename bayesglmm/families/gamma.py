@@ -13,6 +13,8 @@ from bayesglmm.blocks import Floats, Response
 from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData
 from bayesglmm.families.chain import Mixed, chain
 from bayesglmm.families.checks import require_positive
+from bayesglmm.families.components import gamma
+from bayesglmm.families.custom import custom_dist
 from bayesglmm.families.densities import gamma_log_density
 from bayesglmm.families.dispersions import SHAPE
 from bayesglmm.links import Link, Linked
@@ -33,10 +35,8 @@ class Gamma(Family):
         require_positive(response, "Where zeros are real, use the hurdle_gamma family.")
 
     def dist(self, parameters: Mapping[str, Linked], data: ResponseData) -> Any:
-        import pymc as pm
-
-        shape = parameters["shape"].value
-        return pm.Gamma.dist(alpha=shape, beta=shape / parameters["mu"].value)
+        part = gamma(parameters)
+        return custom_dist("Gamma", part.inputs, part.log_density, part.draw, part.log_cdf, part.log_ccdf)
 
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
         return parameters["mu"].value

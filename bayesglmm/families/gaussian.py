@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from bayesglmm.arraymath import ArrayMath
+from bayesglmm.arraymath import ArrayMath, pytensor_math
 from bayesglmm.blocks import Floats, Response
 from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData
 from bayesglmm.families.chain import Mixed, chain
 from bayesglmm.families.checks import require_real
+from bayesglmm.families.custom import custom_dist
+from bayesglmm.families.densities import normal_log_density
 from bayesglmm.families.dispersions import SIGMA
 from bayesglmm.links import Link, Linked
 
@@ -19,7 +21,8 @@ from bayesglmm.links import Link, Linked
 class Gaussian(Family):
     """y ~ Normal(mu, sigma / sqrt(weight)) on the real line; precision weights as in lme4.
 
-    Default prior: sigma Exponential with mean s_y.
+    Default prior: sigma Exponential with mean s_y. The density is ours for the sake of censored and truncated
+    responses: the distribution functions of PyMC's have nan derivatives from 8.3 sigma on.
     """
 
     name = "gaussian"
@@ -37,10 +40,18 @@ class Gaussian(Family):
     def dist(self, parameters: Mapping[str, Linked], data: ResponseData) -> Any:
         import pymc as pm
 
-        sigma = parameters["sigma"].value
+        xp, sigma = pytensor_math(), parameters["sigma"]
+        scale, log_scale = sigma.value, sigma.log
         if data.weights is not None:
-            sigma = sigma / parameters["sigma"].xp.sqrt(data.weights)
-        return pm.Normal.dist(mu=parameters["mu"].value, sigma=sigma)
+            scale, log_scale = scale / xp.sqrt(data.weights), log_scale - 0.5 * xp.log(data.weights)
+        return custom_dist(
+            "Normal",
+            (parameters["mu"].value, scale, log_scale),
+            lambda y, mu, s, log_s: normal_log_density((y - mu) / s, log_s),
+            lambda mu, s, log_s, size: pm.Normal.dist(mu, s, size=size),
+            lambda y, mu, s, log_s: xp.log_ndtr((y - mu) / s),
+            lambda y, mu, s, log_s: xp.log_ndtr((mu - y) / s),
+        )
 
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
         return parameters["mu"].value

@@ -13,7 +13,7 @@ from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParamet
 from bayesglmm.families.chain import Mixed, chain
 from bayesglmm.families.checks import require_positive
 from bayesglmm.families.custom import custom_dist
-from bayesglmm.families.densities import inverse_gaussian_log_density
+from bayesglmm.families.densities import inverse_gaussian_log_cdf, inverse_gaussian_log_density
 from bayesglmm.families.dispersions import SHAPE
 from bayesglmm.links import Link, Linked
 
@@ -44,7 +44,8 @@ class InverseGaussian(Family):
             (parameters["mu"].log, shape.value, shape.log),
             lambda y, log_mu, lam, log_lam: inverse_gaussian_log_density(y, log_mu, lam, log_lam, xp),
             lambda log_mu, lam, log_lam, size: pm.Wald.dist(mu=pt.exp(log_mu), lam=lam, size=size),
-            lambda y, log_mu, lam, log_lam: pm.logcdf(pm.Wald.dist(mu=pt.exp(log_mu), lam=lam), y),
+            lambda y, log_mu, lam, log_lam: inverse_gaussian_log_cdf(y, log_mu, lam, xp),
+            lambda y, log_mu, lam, log_lam: inverse_gaussian_log_cdf(y, log_mu, lam, xp, upper=True),
         )
 
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:

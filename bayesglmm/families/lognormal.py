@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from bayesglmm.arraymath import ArrayMath
+from bayesglmm.arraymath import ArrayMath, pytensor_math
 from bayesglmm.blocks import Floats, Response
 from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData, ResponseScale
 from bayesglmm.families.checks import require_positive
+from bayesglmm.families.custom import custom_dist
+from bayesglmm.families.densities import normal_log_density
 from bayesglmm.families.dispersions import SIGMA
 from bayesglmm.families.gaussian import normal_derivatives
 from bayesglmm.links import Link, Linked
@@ -19,7 +21,7 @@ from bayesglmm.links import Link, Linked
 class LogNormal(Family):
     """log y ~ Normal(mu, sigma), y > 0; mean exp(mu + sigma^2 / 2), median exp(mu).
 
-    Default prior: sigma Exponential with mean sd(log y).
+    Default prior: sigma Exponential with mean sd(log y). Our own density, for the reason given at the gaussian.
     """
 
     name = "lognormal"
@@ -33,7 +35,15 @@ class LogNormal(Family):
     def dist(self, parameters: Mapping[str, Linked], data: ResponseData) -> Any:
         import pymc as pm
 
-        return pm.LogNormal.dist(mu=parameters["mu"].value, sigma=parameters["sigma"].value)
+        xp, sigma = pytensor_math(), parameters["sigma"]
+        return custom_dist(
+            "LogNormal",
+            (parameters["mu"].value, sigma.value, sigma.log),
+            lambda y, mu, s, log_s: normal_log_density((xp.log(y) - mu) / s, log_s) - xp.log(y),
+            lambda mu, s, log_s, size: pm.LogNormal.dist(mu, s, size=size),
+            lambda y, mu, s, log_s: xp.log_ndtr((xp.log(y) - mu) / s),
+            lambda y, mu, s, log_s: xp.log_ndtr((mu - xp.log(y)) / s),
+        )
 
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
         return xp.exp(parameters["mu"].value + 0.5 * parameters["sigma"].value ** 2)

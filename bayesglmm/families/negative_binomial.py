@@ -37,7 +37,7 @@ class NegativeBinomial(Family):
 
     def dist(self, parameters: Mapping[str, Linked], data: ResponseData) -> Any:
         part = negative_binomial(parameters)
-        return custom_dist("NegativeBinomial", part.inputs, part.log_density, part.draw, part.log_cdf)
+        return custom_dist("NegativeBinomial", part.inputs, part.log_density, part.draw, part.log_cdf, part.log_ccdf)
 
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
         return parameters["mu"].value

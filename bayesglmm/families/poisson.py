@@ -13,6 +13,8 @@ from bayesglmm.blocks import Floats, Response
 from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData
 from bayesglmm.families.chain import chain
 from bayesglmm.families.checks import require_counts
+from bayesglmm.families.components import poisson
+from bayesglmm.families.custom import custom_dist
 from bayesglmm.links import Link, Linked
 
 
@@ -29,9 +31,8 @@ class Poisson(Family):
         require_counts(response)
 
     def dist(self, parameters: Mapping[str, Linked], data: ResponseData) -> Any:
-        import pymc as pm
-
-        return pm.Poisson.dist(mu=parameters["mu"].value)
+        part = poisson(parameters)
+        return custom_dist("Poisson", part.inputs, part.log_density, part.draw, part.log_cdf, part.log_ccdf)
 
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
         return parameters["mu"].value

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from bayesglmm.arraymath import ArrayMath
+from bayesglmm.arraymath import ArrayMath, pytensor_math
 from bayesglmm.blocks import Floats, Response
 from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData
 from bayesglmm.families.chain import Mixed, chain
 from bayesglmm.families.checks import require_positive
+from bayesglmm.families.custom import custom_dist
 from bayesglmm.families.dispersions import SHAPE
 from bayesglmm.links import Link, Linked
 
@@ -34,9 +35,24 @@ class Weibull(Family):
     def dist(self, parameters: Mapping[str, Linked], data: ResponseData) -> Any:
         import pymc as pm
 
-        mu, shape = parameters["mu"], parameters["shape"].value
-        scale = mu.xp.exp(mu.log - mu.xp.gammaln(1.0 + 1.0 / shape))
-        return pm.Weibull.dist(alpha=shape, beta=scale)
+        xp, mu, shape = pytensor_math(), parameters["mu"], parameters["shape"]
+        log_scale = mu.log - xp.gammaln(1.0 + 1.0 / shape.value)
+
+        def hazard(y: Any, log_scale: Any, k: Any) -> Any:
+            """Cumulative hazard (y / scale)^k."""
+            return xp.exp(k * (xp.log(y) - log_scale))
+
+        def log_density(y: Any, log_scale: Any, k: Any, log_k: Any) -> Any:
+            return log_k + k * (xp.log(y) - log_scale) - xp.log(y) - hazard(y, log_scale, k)
+
+        return custom_dist(
+            "Weibull",
+            (log_scale, shape.value, shape.log),
+            log_density,
+            lambda log_scale, k, log_k, size: pm.Weibull.dist(alpha=k, beta=xp.exp(log_scale), size=size),
+            lambda y, log_scale, k, log_k: xp.log1mexp(-hazard(y, log_scale, k)),
+            lambda y, log_scale, k, log_k: -hazard(y, log_scale, k),
+        )
 
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
         return parameters["mu"].value

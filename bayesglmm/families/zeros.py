@@ -167,7 +167,8 @@ def truncate(base: Any, zero: Any, order: int) -> Derivatives:
     value = base.value - NUMPY.log1mexp(zero.value)
     if order == 0:
         return Derivatives(value)
-    r = 1.0 / np.expm1(-np.asarray(zero.value))
+    with np.errstate(over="ignore"):  # r is then 0
+        r = 1.0 / np.expm1(-np.asarray(zero.value))
     s = r * (1.0 + r)
     b1, b2 = zero.d1, zero.d2
     d1, d2 = base.d1 + r * b1, base.d2 + r * b2 + s * b1**2
