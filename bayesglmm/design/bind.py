@@ -88,6 +88,7 @@ def bind(
     frame = as_frame(data)
     known = list(frame.columns)
     check_reserved(spec, known)
+    _refuse_response_on_the_right(spec)
     spec = expand_dots(spec, known, [w for w in (weights, likelihood_weights) if isinstance(w, str)])
     loaded = _load(spec, frame, weights, likelihood_weights)
     notes: list[str] = []
@@ -95,16 +96,17 @@ def bind(
         notes.append(_dropped(loaded.rows))
     coder = ResponseCoder(spec.response, spec.text, family)
     response = coder.code(loaded.columns, loaded.weights, loaded.likelihood_weights, notes)
+    family.check(response)
     coder = ResponseCoder(spec.response, spec.text, family, response.categories or None)
     parts = _parts(spec, loaded.columns, family, notes)
     check_memory(parts.values(), loaded.columns.n, memory_limit)
+    notes += _one_row_per_level(parts, loaded.columns.n)
     parts = {key: settle(part, loaded.columns, notes) for key, part in parts.items()}
     blocks = {key: part.predictor(key, loaded.columns) for key, part in parts.items()}
     names = {MAIN: family.main_predictors(response)} | {key: (key,) for key in parts if key != MAIN}
     predictors = {name: _named(name, blocks[key]) for key in parts for name in names[key]}
     if family.response in ("binary", "binomial") and blocks[MAIN].fixed and parts[MAIN].linear.width:
         _warn_separation(separated(parts[MAIN].linear, blocks[MAIN].fixed[0], loaded.columns, response), notes)
-    family.check(response)
     return Design(
         spec,
         response,
@@ -236,6 +238,23 @@ def _check_parameter(name: str, formula: str, family: Family) -> None:
     if name not in open_ones:
         message = f"Family {family.name!r} has no parameter {name!r}. {did_you_mean(name, open_ones)}"
         raise UnknownNameError(caret(message, formula, 0))
+
+
+def _refuse_response_on_the_right(spec: FormulaSpec) -> None:
+    main = spec.predictors[MAIN]
+    for term in main.fixed.terms:
+        if term == (spec.response.value,):
+            message = f"`{spec.response.value}` is the response and cannot explain itself."
+            raise FormulaError(message, spec.text, term[0].position)
+
+
+def _one_row_per_level(parts: Mapping[str, PredictorPart], n: int) -> list[str]:
+    names = dict.fromkeys(g.group for part in parts.values() for g in part.groups if len(g.levels) == n)
+    return [
+        f"Grouping factor `{name}` has one row per level: an observation-level effect. In a family with a residual "
+        "of its own only the priors tell the two apart."
+        for name in names
+    ]
 
 
 def _named(name: str, predictor: Predictor) -> Predictor:

@@ -78,19 +78,19 @@ def _dependencies(X: Floats) -> list[tuple[int, Floats]]:
     R = np.zeros((0, p))
     for start in range(0, len(X), step):
         R = np.linalg.qr(np.vstack([R, X[start : start + step] / scale]), mode="r")
-    basis = np.zeros((len(R), 0))
+    basis = np.zeros((len(R), p))
     kept: list[int] = []
     found: list[int] = []
     for j in range(p):
         own = R[:, j].copy()
         for _ in range(2):  # twice is enough for orthogonality to rounding
-            own -= basis @ (basis.T @ own)
+            own -= basis[:, : len(kept)] @ (basis[:, : len(kept)].T @ own)
         length = float(np.linalg.norm(own))
         if length < TOLERANCE:
             found.append(j)
         else:
+            basis[:, len(kept)] = own / length
             kept.append(j)
-            basis = np.column_stack([basis, own / length])
     dependencies = []
     for j in found:
         earlier = [i for i in kept if i < j]

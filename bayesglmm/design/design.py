@@ -85,6 +85,10 @@ class Design:
         Grouping factors and how many levels they have.
     notes : tuple of str
         What the reader of the model should know, in plain sentences.
+    parts : mapping of str to PredictorPart
+        By family parameter, what the terms learned from the data.
+    coder : ResponseCoder
+        How the left side is coded.
     data : DataFrame
         The columns that the formula mentions, all rows given: with the formula enough to make the design again.
     weights, likelihood_weights : ndarray, shape (rows given,), or None
@@ -104,6 +108,11 @@ class Design:
     coder: ResponseCoder
     weights: Floats | str | None = None
     likelihood_weights: Floats | str | None = None
+
+    def __repr__(self) -> str:
+        columns = ", ".join(f"{name}: {len(p.columns)} columns" for name, p in self.predictors.items())
+        groups = "".join(f", {name}: {size:,} levels" for name, size in self.groups.items())
+        return f"<Design {self.spec.text!r}: {self.n:,} rows, {columns}{groups}>"
 
     def rebind(self, data: Any, groups: bool = True, response: bool = False) -> Rebound:
         """Code new data as those of the model were coded: same levels, contrasts and learned statistics.

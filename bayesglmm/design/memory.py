@@ -9,7 +9,7 @@ from pathlib import Path
 from bayesglmm.design.predictors import PredictorPart
 from bayesglmm.errors import DataError
 
-GIB = 1e9
+GB = 1e9
 COPIES = 3
 """Times that the columns are held at once: the design, the graph, and the work of one of them."""
 
@@ -27,7 +27,7 @@ def gigabytes(parts: Iterable[PredictorPart], n: int) -> float:
     for part in parts:
         width = float(part.dense_columns)
         total += 8.0 * (COPIES * n * width + part.linear.width**2 + COPIES * part.coefficients)
-    return total / GIB
+    return total / GB
 
 
 def available() -> float:
@@ -35,11 +35,11 @@ def available() -> float:
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
-                return float(line.split()[1]) * 1024 / GIB
+                return float(line.split()[1]) * 1024 / GB
     except OSError:
         pass
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GB
     except (AttributeError, ValueError, OSError):
         return float("inf")
 

@@ -54,15 +54,15 @@ def code(terms: Sequence[Term], is_factor: Sequence[bool], intercept: bool) -> t
         A term without its margins (``a:b`` alone) may need more than one run.
     """
     # Terms with the same numeric atoms compete for the same space; those without any share it with the constant.
-    families: dict[frozenset[int], dict[int, list[int]]] = {}
+    buckets: dict[frozenset[int], dict[int, list[int]]] = {}
     if intercept:
-        families[frozenset()] = {-1: []}
+        buckets[frozenset()] = {-1: []}
     for position, term in enumerate(terms):
         numeric = frozenset(i for i in term if not is_factor[i])
-        families.setdefault(numeric, {})[position] = [i for i in term if is_factor[i]]
+        buckets.setdefault(numeric, {})[position] = [i for i in term if is_factor[i]]
     codings: dict[int, list[Mapping[int, bool]]] = {}
-    for family in families.values():
-        codings |= pick_contrasts(family)
+    for bucket in buckets.values():
+        codings |= pick_contrasts(bucket)
     runs = [CodedTerm(None, (), ())] if intercept else []
     for position, term in enumerate(terms):
         for coding in codings[position]:

@@ -15,9 +15,6 @@ CONSTANTS = frozenset({"TRUE", "FALSE", "T", "F", "True", "False", "NULL", "None
 INTERCEPT = "Intercept"
 """Reserved: the constant. ``0 + Intercept + x`` is brms' spelling for a constant that is an ordinary column."""
 
-RESPONSE_CALLS = frozenset({"cbind", "prop", "p", "proportion", "trials", "cens", "trunc", "weights"})
-"""Calls of the left side; which of them fit is decided where the response is coded."""
-
 
 def column_names(node: Node) -> Iterator[Name]:
     """Yield the names in `node` that stand for columns, in the order of the text.
