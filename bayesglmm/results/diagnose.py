@@ -169,6 +169,17 @@ def _chains(chains: int, draws: int, settings: dict[str, Any]) -> Iterator[Check
         "One chain cannot tell whether another start would have given another answer." if alone else "",
         "Use model.fit(chains=4)." if alone else "",
     )
+    total = chains * draws
+    grade = _graded(total, total >= 400, total >= 100)
+    yield Check(
+        "draws",
+        float(total),
+        ">= 400",
+        grade,
+        f"There are {total} draws in all.",
+        "" if grade == "good" else "That is too few for the ends of intervals, however independent they are.",
+        "" if grade == "good" else "Use model.fit(draws=1000).",
+    )
     wanted = settings.get("draws")
     if isinstance(wanted, int) and draws < wanted:
         yield Check(

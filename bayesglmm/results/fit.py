@@ -13,6 +13,7 @@ from bayesglmm.results import tables
 from bayesglmm.results.draws import check_choice
 from bayesglmm.results.protocols import EngineRun, EngineSettings, FittedModel, Rebindable
 from bayesglmm.results.schema import Meta, assemble
+from bayesglmm.results.text import fit_html, fit_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,6 +158,30 @@ class Fit:
             Columns as of `ranef`. A term without a population coefficient counts as having one of zero.
         """
         return tables.coef(self.problem, self._posterior, prob, group)
+
+    def icc(self, prob: float = 0.95) -> pd.DataFrame:
+        """Return which share of the variance around the population effects each grouping factor has.
+
+        For one factor with random intercepts this is the intraclass correlation, the adjusted one of Nakagawa,
+        Johnson and Schielzeth (2017): the correlation of two observations of the same level on the scale of the
+        linear predictor. The residual there is sigma squared for the identity link, the latent variance of a
+        probability link (pi^2/3 for logit, 1 for probit, pi^2/6 for cloglog), and else the variance of the response
+        at its mean, brought to that scale (for a log link: log(1 + variance/mean^2)). With random slopes a factor's
+        variance is averaged over the rows. Smooths count as population effects.
+
+        Parameters
+        ----------
+        prob : float
+
+        Returns
+        -------
+        DataFrame
+            Columns: group (the last is ``Residual``), variance (posterior mean), and mean, sd, lower, upper of the
+            share. ``frame.attrs["note"]`` says what the residual is.
+        """
+        from bayesglmm.results.variance import shares
+
+        return shares(self._evaluator, self._posterior, prob)
 
     # ------------------------------------------------------------------------------------------------- rows
 
@@ -306,6 +331,12 @@ class Fit:
     def log_evidence(self) -> float:
         """Logarithm of the marginal likelihood of the model, from engines that integrate."""
         return self._estimate("log_evidence")
+
+    def __repr__(self) -> str:
+        return fit_text(self)
+
+    def _repr_html_(self) -> str:
+        return fit_html(self)
 
     def _estimate(self, name: str) -> float:
         if name in self.data.attrs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,20 +32,16 @@ class FakeModel:
 
 @dataclass
 class Case:
-    """A problem and the way to make fits of it.
-
-    `sds`, `correlation`, `beta`: the draws are these values with independent normal noise of a tenth of their size.
-    """
+    """A problem, and fits of it whose draws are independent: normal coefficients, log-normal scales."""
 
     problem: Any
     formula: str
-    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
 
     def draws(self, chains: int = CHAINS, draws: int = DRAWS, noise: float = 1.0) -> dict[str, Any]:
-        found = {}
+        rng, found = np.random.default_rng(7), {}
         for variable in self.problem.model.free_RVs:
             shape = tuple(int(n) for n in variable.shape.eval())
-            z = self.rng.normal(size=(chains, draws, *shape))
+            z = rng.normal(size=(chains, draws, *shape))
             if variable.name.startswith("cholesky"):
                 rho = np.tanh(0.3 + 0.2 * z[..., 1, 0] * noise)
                 found[variable.name] = np.zeros_like(z)
@@ -56,6 +52,8 @@ class Case:
                 found[variable.name] = 0.5 * z * noise
             else:
                 found[variable.name] = np.exp(-0.3 + 0.2 * z * noise)
+            if variable.name == "cutpoints":
+                found[variable.name] = np.sort(found[variable.name], axis=-1)
         return found
 
     def run(self, **changes: Any) -> Run:
@@ -63,7 +61,7 @@ class Case:
         chains, length = next(iter(draws.values())).shape[:2]
         stats = {
             "diverging": np.zeros((chains, length), dtype=bool),
-            "energy": self.rng.normal(size=(chains, length)),
+            "energy": np.random.default_rng(8).normal(size=(chains, length)),
             "reached_max_treedepth": np.zeros((chains, length), dtype=bool),
         } | changes.pop("stats", {})
         return Run(draws, stats, {"compile": 8.0, "sample": 4.25}, **changes)
@@ -111,6 +109,18 @@ def make(
     return Case(build(member, chosen, response, predictors, table, rows), formula)
 
 
+def bound(formula: str, data: Any, family: str) -> tuple[Case, Any]:
+    """Return a case whose blocks come from a formula and data, and its design."""
+    from bayesglmm.design import bind
+    from bayesglmm.formula import parse
+
+    member = FAMILIES.get(family)
+    design = bind(parse(formula), data, member)
+    link = member.main.link
+    case = make(family, link, design.response, dict(design.predictors), formula=formula, rows=list(data.index))
+    return case, design
+
+
 @pytest.fixture(scope="session")
 def problem() -> Callable[..., Case]:
     """Return `make`: family, link, response (and more) -> Case."""
@@ -137,3 +147,17 @@ def binomial() -> Case:
 def bernoulli() -> Case:
     y = np.random.default_rng(3).binomial(1, 0.4, N).astype(float)
     return make("bernoulli", "probit", Response("y", y, categories=("no", "yes")))
+
+
+@pytest.fixture(scope="session")
+def two_predictors() -> Case:
+    y = np.random.default_rng(1).normal(size=N)
+    predictors = {"mu": predictor(crossed=True), "sigma": predictor("sigma", "diag", seed=4)}
+    formula = ["y ~ x + (1 + x | g) + (1 | h)", "sigma ~ x + (1 + x || g)"]
+    return make("gaussian", "identity", Response("y", y), predictors, {"sigma": "log"}, formula=formula)
+
+
+@pytest.fixture(scope="session")
+def from_formula() -> Callable[..., tuple[Case, Any]]:
+    """Return `bound`: formula, data, family -> case and design."""
+    return bound

@@ -1,0 +1,148 @@
+"""Shares of variance on the scale of the linear predictor (Nakagawa, Johnson and Schielzeth 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayesglmm.arraymath import NUMPY
+from bayesglmm.blocks import Floats, Response
+from bayesglmm.errors import BayesglmmError
+from bayesglmm.results.draws import seeded, stacked, summarise
+from bayesglmm.results.levels import TYPICAL, choices, level_factor, place
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayesglmm.graph.evaluate import Evaluator
+
+# Variance of the latent variable that a probability link stands for.
+LATENT = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0, "loglog": np.pi**2 / 6.0}
+RESIDUAL = "Residual"
+_REPLICATES = 1000
+
+
+def shares(evaluator: Evaluator, posterior: xr.Dataset, prob: float) -> pd.DataFrame:
+    """Return which share of the variance around the population effects each grouping factor has.
+
+    Parameters
+    ----------
+    evaluator : Evaluator
+    posterior : xarray.Dataset
+    prob : float
+
+    Returns
+    -------
+    DataFrame
+        Columns: group, variance (posterior mean), then mean, sd, lower, upper of the share; see `Fit.icc`.
+
+    Raises
+    ------
+    BayesglmmError
+        Where there is no such scale: nominal responses, the cauchit link.
+    """
+    problem = evaluator.problem
+    main = problem.family.main_predictors(problem.response)
+    if len(main) > 1:
+        raise BayesglmmError(
+            f"Shares of variance need one linear predictor; the family {problem.family.name!r} has one per category. "
+            "fit.varcorr() has the standard deviations of each."
+        )
+    draws = stacked(posterior)
+    variances = _group_variances(evaluator, draws)
+    total_groups: Any = sum(variances.values())
+    residual, note = _residual(evaluator, draws, total_groups)
+    variances[RESIDUAL] = np.broadcast_to(residual, (len(next(iter(draws.values()))),))
+    values = np.stack(list(variances.values()), axis=-1)
+    frame = pd.DataFrame({"group": list(variances), "variance": values.mean(axis=0)})
+    frame = frame.join(pd.DataFrame(summarise(values / values.sum(axis=-1, keepdims=True), prob)))
+    frame.attrs["note"] = note
+    return frame
+
+
+def _group_variances(evaluator: Evaluator, draws: Mapping[str, Floats]) -> dict[str, Any]:
+    """Return per grouping factor the variance that it adds to eta, averaged over the rows, shape (S,).
+
+    The mean over rows of z' Sigma z is the sum of Sigma * (Z'Z / n), so random slopes need no loop over rows.
+    """
+    found: dict[str, Any] = {}
+    for part in evaluator.problem.predictors[0].blocks:
+        block = part.block
+        if block.kind == "group":
+            factor = level_factor(part, draws)
+            moment = block.X.T @ block.X / len(block.X)
+            variance = np.einsum("sir,sjr,ij->s", factor, factor, moment)
+            found[block.group] = found.get(block.group, 0.0) + variance
+    return found
+
+
+def _residual(evaluator: Evaluator, draws: Mapping[str, Floats], group_variance: Any) -> tuple[Any, str]:
+    """Return the variance within groups on the scale of the linear predictor, and a sentence about it."""
+    problem = evaluator.problem
+    family, link = problem.family, problem.links[problem.predictors[0].names.parameter]
+    ordered = {parameter.name for parameter in family.parameters if parameter.ordered}
+    if family.response in ("binary", "binomial", "ordinal") and set(problem.dispersions) <= ordered:
+        if link.name not in LATENT:
+            raise BayesglmmError(
+                f"The {link.name} link has no latent variance, so there are no shares of it. Links that have one: "
+                f"{', '.join(LATENT)}."
+            )
+        return LATENT[link.name], f"Residual: the latent variance of the {link.name} link, {LATENT[link.name]:.4g}."
+    scales = [parameter.name for parameter in family.parameters if parameter.scaled]
+    if scales and link.name == "identity":
+        weights = problem.response.weights
+        inflation = 1.0 if weights is None else float(np.mean(1.0 / weights))
+        return _mean_square(evaluator, draws, scales[0]) * inflation, f"Residual: {scales[0]} squared."
+    return _simulated(evaluator, draws, group_variance), (
+        "Residual: the variance of the response at its mean, brought to the scale of the linear predictor by "
+        + ("log(1 + variance / mean^2)." if link.name == "log" else "the slope of the link there.")
+    )
+
+
+def _mean_square(evaluator: Evaluator, draws: Mapping[str, Floats], name: str) -> Any:
+    """Return the square of a scale parameter, averaged over the rows if it has a formula, shape (S,)."""
+    if name in evaluator.problem.dispersions:
+        return np.asarray(draws[name]) ** 2
+    etas = evaluator.predictors(draws, evaluator.arrays())
+    return np.mean(np.square(evaluator.problem.links[name].inverse(etas[name], NUMPY)), axis=1)
+
+
+def _simulated(evaluator: Evaluator, draws: Mapping[str, Floats], group_variance: Any) -> Any:
+    """Return the observation-level variance at the mean of the response, shape (S,).
+
+    The variance function of the family is not asked for: responses are simulated at one predictor value per draw,
+    so it holds for every family, users' own included. Its Monte Carlo error of 4 percent per draw is far below the
+    posterior spread of the shares. The seed is fixed: the same fit gives the same table.
+    """
+    problem = evaluator.problem
+    predictors = {part.names.parameter: part.predictor for part in problem.predictors}
+    rng = seeded(0)
+    effects = place(problem, draws, predictors, choices(problem, TYPICAL), rng)
+    etas = evaluator.predictors(effects.draws, evaluator.arrays(effects.predictors))
+    main = problem.predictors[0].names.parameter
+    link = problem.links[main]
+    centres = {name: eta.mean(axis=1) for name, eta in etas.items()}
+    if link.name == "log":
+        centres[main] = np.log(np.mean(np.exp(etas[main]), axis=1)) + 0.5 * group_variance
+    n = len(problem.response.y)
+    response = _rows(problem.response, (np.arange(_REPLICATES) * n) // _REPLICATES)
+    flat = {name: np.broadcast_to(eta[:, None], (len(eta), _REPLICATES)) for name, eta in centres.items()}
+    y = evaluator.simulate(draws, flat, rng, response).astype(float)
+    y = y if response.trials is None else y / np.maximum(response.trials, 1.0)
+    mean = np.asarray(evaluator.mean(draws, flat, response)).mean(axis=1)
+    variance = np.mean(np.square(y - mean[:, None]), axis=1)
+    if link.name == "log":
+        return np.log1p(variance / np.square(mean))
+    eta, step = centres[main], 1e-4
+    slope = (link.inverse(eta + step, NUMPY) - link.inverse(eta - step, NUMPY)) / (2.0 * step)
+    return variance / np.square(slope)
+
+
+def _rows(response: Response, at: Any) -> Response:
+    def pick(values: Any) -> Any:
+        return None if values is None else values[at]
+
+    return Response(response.name, response.y[at], pick(response.trials), response.categories, pick(response.weights))

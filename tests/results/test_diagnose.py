@@ -1,0 +1,163 @@
+"""Every check of the sampler, made to fail by draws or statistics that deserve it."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bayesglmm.results.diagnose import Check, Verdict, verdict_of
+
+CLEAN = ["finite draws", "chains", "draws", "R-hat", "bulk ESS", "tail ESS", "R-hat of group effects", "divergences"]
+
+
+def row(fit: Any, check: str) -> Any:
+    return fit.diagnose().set_index("check").loc[check]
+
+
+def changed(case: Any, name: str, change: Any, **kwargs: Any) -> Any:
+    draws = case.draws(**kwargs)
+    draws[name] = change(draws[name].copy())
+    return case.fit(case.run(draws=draws))
+
+
+def test_good_draws_are_good(binomial: Any) -> None:
+    fit = binomial.fit()
+    table = fit.diagnose()
+    assert table.columns.tolist() == ["check", "value", "threshold", "verdict", "meaning", "advice"]
+    assert table["check"].tolist() == [*CLEAN, "longest trees", "E-BFMI"]
+    assert set(table["verdict"]) == {"good"}
+    assert set(table["advice"]) == {""}
+    assert fit.verdict == "good"
+    assert fit.verdict.reasons == ()
+    assert str(fit.verdict).startswith("good: the chains agree")
+
+
+def shifted(size: float) -> Any:
+    def change(values: Any) -> Any:
+        values[0] += size
+        return values
+
+    return change
+
+
+@pytest.mark.parametrize(("size", "word"), [(0.06, "check"), (2.0, "bad")])
+def test_chains_that_disagree(gaussian: Any, size: float, word: str) -> None:
+    fit = changed(gaussian, "sd_g", shifted(size))
+    found = row(fit, "R-hat")
+    assert found["verdict"] == word
+    assert "sd[g, " in found["meaning"]
+    assert fit.verdict == word
+    assert found["advice"] in fit.verdict.advice
+
+
+def test_group_effects_that_disagree_are_named(gaussian: Any) -> None:
+    def change(values: Any) -> Any:
+        values[1, :, 3, 0] += 3.0
+        return values
+
+    fit = changed(gaussian, "u_g", change)
+    found = row(fit, "R-hat of group effects")
+    assert found["verdict"] == "bad"
+    assert "Intercept of g d" in found["meaning"]
+    assert row(fit, "R-hat")["verdict"] == "good"
+
+
+def slow(share: float) -> Any:
+    def change(values: Any) -> Any:
+        for t in range(1, values.shape[1]):
+            values[:, t] = share * values[:, t - 1] + np.sqrt(1 - share**2) * values[:, t]
+        return values
+
+    return change
+
+
+def test_few_independent_draws(gaussian: Any) -> None:
+    fit = changed(gaussian, "beta", slow(0.8))
+    assert row(fit, "bulk ESS")["verdict"] in ("check", "bad")
+    assert "draws of" in row(fit, "bulk ESS")["meaning"]
+    assert "Run longer" in row(fit, "bulk ESS")["advice"]
+
+
+def test_a_single_chain_is_at_best_to_be_checked(gaussian: Any) -> None:
+    fit = gaussian.fit(gaussian.run(shape={"chains": 1, "draws": 1000}))
+    assert row(fit, "chains")["verdict"] == "check"
+    assert np.isfinite(row(fit, "R-hat")["value"])
+    assert fit.verdict == "check"
+
+
+def test_a_single_chain_that_drifts_is_caught(gaussian: Any) -> None:
+    fit = changed(gaussian, "beta", lambda v: v + np.linspace(0, 5, v.shape[1])[:, None], chains=1, draws=1000)
+    assert row(fit, "R-hat")["verdict"] == "bad"
+
+
+def test_an_interrupted_fit_says_so(gaussian: Any) -> None:
+    fit = gaussian.fit(settings={"draws": 1000})
+    assert row(fit, "complete")["verdict"] == "check"
+    assert "250 of 1000" in row(fit, "complete")["meaning"]
+
+
+@pytest.mark.parametrize(("count", "word"), [(0, "good"), (3, "check"), (50, "bad")])
+def test_divergences(gaussian: Any, count: int, word: str) -> None:
+    diverging = np.zeros((4, 250), dtype=bool)
+    diverging.ravel()[:count] = True
+    fit = gaussian.fit(gaussian.run(stats={"diverging": diverging}))
+    assert row(fit, "divergences")["verdict"] == word
+    assert fit.verdict == word
+    if count:
+        assert "target_accept=0.95" in row(fit, "divergences")["advice"]
+
+
+def test_long_trees_and_low_energy(gaussian: Any) -> None:
+    deep = np.zeros((4, 250), dtype=bool)
+    deep[:, :20] = True
+    energy = np.cumsum(np.random.default_rng(0).normal(size=(4, 250)), axis=1)
+    fit = gaussian.fit(gaussian.run(stats={"reached_max_treedepth": deep, "energy": energy}))
+    assert row(fit, "longest trees")["verdict"] == "check"
+    assert row(fit, "E-BFMI")["verdict"] == "check"
+    assert fit.verdict == "check"
+
+
+def test_draws_that_are_not_finite(gaussian: Any) -> None:
+    def change(values: Any) -> Any:
+        values[0, 0, 1] = np.nan
+        return values
+
+    fit = changed(gaussian, "beta", change)
+    assert row(fit, "finite draws")["verdict"] == "bad"
+    assert "Draws of x are not finite" in row(fit, "finite draws")["meaning"]
+
+
+def test_two_draws_do_not_break_it(gaussian: Any) -> None:
+    fit = gaussian.fit(gaussian.run(shape={"draws": 2}))
+    assert "Verdict: bad" in str(fit)
+
+
+def test_a_fit_with_hardly_any_draws_is_not_good(gaussian: Any) -> None:
+    assert gaussian.fit(gaussian.run(shape={"draws": 2})).verdict == "bad"
+    assert gaussian.fit(gaussian.run(shape={"draws": 60})).verdict != "good"
+
+
+def test_engines_without_these_statistics_are_not_asked(gaussian: Any) -> None:
+    run = gaussian.run()
+    bare = type(run)(run.draws, {}, run.seconds)
+    assert "divergences" not in gaussian.fit(bare).diagnose()["check"].tolist()
+
+
+def test_a_verdict_is_a_word_that_knows_why() -> None:
+    worse = Check("a", 1.0, "0", "bad", "A was found.", "It matters.", "Do this.")
+    milder = Check("b", 1.0, "0", "check", "B was found.", "It may matter.", "Do that.")
+    verdict = verdict_of([milder, worse])
+    assert verdict == "bad"
+    assert verdict.reasons == ("A was found. It matters.", "B was found. It may matter.")
+    assert str(verdict).splitlines() == [
+        "bad: do not use these numbers yet.",
+        "  - A was found. It matters.",
+        "  - B was found. It may matter.",
+        "  > Do this.",
+        "  > Do that.",
+    ]
+    assert pickle.loads(pickle.dumps(verdict)) == "bad"
+    assert Verdict("good") in {"good": 1}
