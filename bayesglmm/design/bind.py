@@ -100,7 +100,7 @@ def bind(
     coder = ResponseCoder(spec.response, spec.text, family, response.categories or None)
     parts = _parts(spec, loaded.columns, family, notes)
     check_memory(parts.values(), loaded.columns.n, memory_limit)
-    notes += _one_row_per_level(parts, loaded.columns.n)
+    notes += _one_row_per_level(parts, loaded.columns.n, family)
     parts = {key: settle(part, loaded.columns, notes) for key, part in parts.items()}
     blocks = {key: part.predictor(key, loaded.columns) for key, part in parts.items()}
     names = {MAIN: family.main_predictors(response)} | {key: (key,) for key in parts if key != MAIN}
@@ -248,13 +248,10 @@ def _refuse_response_on_the_right(spec: FormulaSpec) -> None:
             raise FormulaError(message, spec.text, term[0].position)
 
 
-def _one_row_per_level(parts: Mapping[str, PredictorPart], n: int) -> list[str]:
+def _one_row_per_level(parts: Mapping[str, PredictorPart], n: int, family: Family) -> list[str]:
     names = dict.fromkeys(g.group for part in parts.values() for g in part.groups if len(g.levels) == n)
-    return [
-        f"Grouping factor `{name}` has one row per level: an observation-level effect. In a family with a residual "
-        "of its own only the priors tell the two apart."
-        for name in names
-    ]
+    residual = " Only the priors tell it from the residual." if any(p.scaled for p in family.parameters) else ""
+    return [f"Grouping factor `{g}` has one row per level: an observation-level effect.{residual}" for g in names]
 
 
 def _named(name: str, predictor: Predictor) -> Predictor:

@@ -55,7 +55,7 @@ def check_columns(block: FixedBlock, constant_elsewhere: bool, where: str = "") 
 
 
 def _explained(names: list[str], j: int, weights: Floats) -> str:
-    parts = [i for i in range(len(names)) if abs(weights[i]) > 1e-7]
+    parts = np.flatnonzero(weights).tolist()
     if len(parts) == 1:
         weight = weights[parts[0]]
         if abs(weight - 1) < 1e-9:
@@ -72,12 +72,12 @@ def _dependencies(X: Floats) -> list[tuple[int, Floats]]:
     is kept, as R does.
     """
     p = X.shape[1]
-    scale = np.sqrt(np.einsum("ij,ij->j", X, X))
+    gram = X.T @ X
+    scale = np.sqrt(np.diag(gram))
     scale[scale == 0.0] = 1.0
-    step = max(4 * p, 20_000)
-    R = np.zeros((0, p))
-    for start in range(0, len(X), step):
-        R = np.linalg.qr(np.vstack([R, X[start : start + step] / scale]), mode="r")
+    if _clearly_independent(gram / np.outer(scale, scale)):
+        return []
+    R = _triangle(X, scale)
     basis = np.zeros((len(R), p))
     kept: list[int] = []
     found: list[int] = []
@@ -95,9 +95,29 @@ def _dependencies(X: Floats) -> list[tuple[int, Floats]]:
     for j in found:
         earlier = [i for i in kept if i < j]
         weights = np.zeros(p)
-        weights[earlier] = np.linalg.lstsq(R[:, earlier], R[:, j], rcond=None)[0] * scale[j] / scale[earlier]
+        shares = np.linalg.lstsq(R[:, earlier], R[:, j], rcond=None)[0]
+        shares[np.abs(shares) < 1e-7] = 0.0
+        weights[earlier] = shares * scale[j] / scale[earlier]
         dependencies.append((j, weights))
     return dependencies
+
+
+def _clearly_independent(gram: Floats) -> bool:
+    """Return whether a product of unit columns shows that each has enough of its own; blind to close cases."""
+    try:
+        return bool(np.diag(np.linalg.cholesky(gram)).min(initial=1.0) > 1e-3)
+    except np.linalg.LinAlgError:
+        return False
+
+
+def _triangle(X: Floats, scale: Floats) -> Floats:
+    """Return R of the QR decomposition of the scaled columns, from pieces of rows."""
+    p = X.shape[1]
+    step = max(4 * p, 20_000)
+    R = np.zeros((0, p))
+    for start in range(0, len(X), step):
+        R = np.linalg.qr(np.vstack([R, X[start : start + step] / scale]), mode="r")
+    return R
 
 
 def separated(linear: LinearPart, block: FixedBlock, columns: Columns, response: Response) -> list[str]:

@@ -377,8 +377,9 @@ def test_the_response_on_the_right(design, frame):
 
 def test_one_row_per_level_is_noted(design, frame):
     frame["obs"] = np.arange(12)
-    notes = design("y ~ x + (1 | obs)", frame).notes
-    assert any(note.startswith("Grouping factor `obs` has one row per level") for note in notes)
+    note = "Grouping factor `obs` has one row per level: an observation-level effect."
+    assert design("g ~ x + (1 | obs)", frame, "poisson").notes == (note,)
+    assert design("y ~ x + (1 | obs)", frame).notes == (note + " Only the priors tell it from the residual.",)
 
 
 def test_a_design_shows_itself_in_one_line(design, frame):

@@ -23,6 +23,7 @@ BASE = {"y": RNG.normal(size=N), "x": RNG.normal(size=N), "z": RNG.normal(size=N
         ("y ~ x + copy", {"copy": BASE["x"]}, r"`copy` is identical to `x`.*Leave out `copy`"),
         ("y ~ x + double", {"double": 2 * BASE["x"]}, r"`double` is 2 times `x`"),
         ("y ~ x + z + s", {"s": BASE["x"] - 2 * BASE["z"]}, r"rank deficient\): `s` = \+1 `x` -2 `z`. Leave out `s`"),
+        ("y ~ big + s", {"big": 1e12 * BASE["x"], "s": 2 + BASE["x"]}, r"`s` = \+2 `Intercept` \+1e-12 `big`"),
         ("y ~ x + s", {"s": 3 + BASE["x"]}, r"`s` = \+3 `Intercept` \+1 `x`"),
         ("y ~ g + h", {"h": np.tile(list("uvuv"), 10)}, r"`h\[v\]` = "),
         (
