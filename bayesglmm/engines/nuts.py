@@ -8,6 +8,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -125,14 +126,26 @@ def _common_length(tree: Any, problem: Problem) -> int:
     return int(complete.argmin()) if not complete.all() else int(complete.size)
 
 
+# Compiling takes longer than sampling for small models, so a second fit of the same model reuses the first's code.
+_COMPILED: WeakKeyDictionary[Problem, Any] = WeakKeyDictionary()
+
+
+def _compiled(problem: Problem) -> Any:
+    import nutpie
+
+    if problem not in _COMPILED:
+        with warnings.catch_warnings():
+            # Numba warns about its own object-mode fall-backs; they concern speed, not results.
+            warnings.simplefilter("ignore")
+            _COMPILED[problem] = nutpie.compile_pymc_model(problem.model)
+    return _COMPILED[problem]
+
+
 def _sample_nutpie(problem: Problem, settings: NutsSettings, seed: int) -> tuple[Any, dict[str, float], bool]:
     import nutpie
 
     start = time.perf_counter()
-    with warnings.catch_warnings():
-        # Numba warns about its own object-mode fall-backs; they concern speed, not results.
-        warnings.simplefilter("ignore")
-        compiled = nutpie.compile_pymc_model(problem.model)
+    compiled = _compiled(problem)
     middle = time.perf_counter()
     sampler = nutpie.sample(
         compiled,

@@ -1,0 +1,1 @@
+"""Numerical pieces that several engines share; none of them knows PyMC."""
