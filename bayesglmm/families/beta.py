@@ -16,6 +16,7 @@ from bayesglmm.families.checks import require_open_unit
 from bayesglmm.families.custom import custom_dist
 from bayesglmm.families.densities import beta_log_density
 from bayesglmm.families.dispersions import PHI
+from bayesglmm.families.polygamma import tetragamma, trigamma
 from bayesglmm.links import Link, Linked
 
 
@@ -77,7 +78,7 @@ class Beta(Family):
 
 def _part(log_y: Any, a: Any) -> tuple[Any, ...]:
     """Derivatives in a of a log y - log Gamma(1 + a)."""
-    return log_y - special.digamma(1.0 + a), -special.zeta(2.0, 1.0 + a), 2.0 * special.zeta(3.0, 1.0 + a)
+    return log_y - special.digamma(1.0 + a), -trigamma(1.0 + a), -tetragamma(1.0 + a)
 
 
 FAMILIES.register(Beta())

@@ -16,6 +16,7 @@ from bayesglmm.families.checks import require_trials
 from bayesglmm.families.custom import custom_dist
 from bayesglmm.families.densities import beta_binomial_log_density
 from bayesglmm.families.dispersions import PHI
+from bayesglmm.families.polygamma import tetragamma, trigamma
 from bayesglmm.links import Link, Linked
 
 
@@ -81,8 +82,8 @@ def _part(y: Any, a: Any) -> tuple[Any, ...]:
     end = np.where(some, a + y, 1.0 + a)
     return (
         special.digamma(end) - special.digamma(1.0 + a),
-        special.zeta(2.0, end) - special.zeta(2.0, 1.0 + a),
-        2.0 * (special.zeta(3.0, 1.0 + a) - special.zeta(3.0, end)),
+        trigamma(end) - trigamma(1.0 + a),
+        tetragamma(end) - tetragamma(1.0 + a),
     )
 
 

@@ -242,6 +242,7 @@ def _probability_below(moments: Any, upper: float, family: Family) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Numba will use object mode:UserWarning")  # trigamma, which numba lacks
 def test_derivatives_are_finite_as_pymc_compiles_them(family_name: str, cases: Any) -> None:
     """The rewrites of the default mode must not spoil what is stable as written."""
     family, case = FAMILIES.get(family_name), cases[family_name]

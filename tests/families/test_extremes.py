@@ -15,6 +15,7 @@ from scipy import special, stats
 from bayesglmm.arraymath import NUMPY, pytensor_math
 from bayesglmm.families import FAMILIES, densities
 from bayesglmm.families.base import ResponseData
+from bayesglmm.families.polygamma import tetragamma, trigamma
 from bayesglmm.links import LINKS, Linked
 
 PY = Mode(linker="py", optimizer="merge")
@@ -64,6 +65,12 @@ def test_closed_forms_in_the_tails(arguments: Any, expected: float) -> None:
 def test_outside_the_support_of_counts_in_trials() -> None:
     assert log_density("binomial", "logit", 0.0, 7, 6) == -np.inf
     assert log_density("beta_binomial", "logit", 0.0, -1, 6, phi=2.0) == -np.inf
+
+
+def test_polygammas() -> None:
+    x = np.concatenate([np.linspace(1.0, 30.0, 200), [1e3, 1e6, 1e10]])
+    np.testing.assert_allclose(trigamma(x), special.polygamma(1, x), rtol=1e-13)
+    np.testing.assert_allclose(tetragamma(x), special.polygamma(2, x), rtol=1e-13)
 
 
 @pytest.mark.parametrize("y", [0.0, 1.0, 7.0, 1000.0])
