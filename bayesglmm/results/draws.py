@@ -110,6 +110,12 @@ def require_memory(shape: tuple[int, ...], what: str) -> None:
         )
 
 
+def require_count(name: str, value: Any) -> None:
+    """Raise unless `value` is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise SettingsError(f"{name} must be a whole number of at least 1, not {value!r}.")
+
+
 def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     """Raise unless `value` is one of the allowed words."""
     if value not in allowed:

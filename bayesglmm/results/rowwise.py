@@ -30,7 +30,8 @@ def log_likelihood(evaluator: Evaluator, posterior: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         Variable ``y`` with dims (chain, draw, obs); censoring, truncation and likelihood weights are in it.
     """
-    return _by_draw(evaluator, posterior, None, "The log-likelihood", evaluator.log_likelihood)
+    chains = posterior.sizes["chain"]
+    return _by_draw(evaluator, stacked(posterior), chains, "The log-likelihood", evaluator.log_likelihood)
 
 
 def posterior_predictive(
@@ -51,26 +52,31 @@ def posterior_predictive(
     xarray.Dataset
         Variable ``y`` with dims (chain, draw, obs): counts of successes for binomial families, codes for categories.
     """
-    rng = seeded(seed)
+    chains = posterior.sizes["chain"] if draws is None else 1
+    return simulate_rows(evaluator, stacked(posterior, draws), chains, seeded(seed))
+
+
+def simulate_rows(
+    evaluator: Evaluator, draws: dict[str, Floats], chains: int, rng: np.random.Generator
+) -> xr.Dataset:
+    """Return one simulated response per draw and row, in so many chains; see `posterior_predictive`."""
 
     def simulate(part: dict[str, Floats], etas: dict[str, Floats]) -> Any:
         return evaluator.simulate(part, etas, rng)
 
-    return _by_draw(evaluator, posterior, draws, "The posterior predictive", simulate)
+    return _by_draw(evaluator, draws, chains, "Simulated responses", simulate)
 
 
 def _by_draw(
-    evaluator: Evaluator, posterior: xr.Dataset, draws: int | None, what: str, compute: Callable[..., Any]
+    evaluator: Evaluator, draws: dict[str, Floats], chains: int, what: str, compute: Callable[..., Any]
 ) -> xr.Dataset:
     problem = evaluator.problem
-    flat = stacked(posterior, draws)
-    total, n = len(next(iter(flat.values()))), len(problem.response.y)
-    chains = posterior.sizes["chain"] if draws is None else 1
+    total, n = len(next(iter(draws.values()))), len(problem.response.y)
     require_memory((total, n), what)
     arrays = evaluator.arrays()
     found: Any = None
     for part in pieces(total, n):
-        own = take(flat, part)
+        own = take(draws, part)
         values = compute(own, evaluator.predictors(own, arrays))
         if found is None:
             found = np.empty((total, n), values.dtype)

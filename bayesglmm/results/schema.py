@@ -70,9 +70,9 @@ def assemble(problem: Problem, run: EngineRun, meta: Meta) -> xr.DataTree:
 
     created = datetime.now(UTC).isoformat(timespec="seconds")
     groups = {
-        "posterior": _posterior(problem, run),
+        "posterior": variables(problem, run.draws),
         "sample_stats": _sample_stats(run),
-        "observed_data": _observed(problem),
+        "observed_data": observed(problem),
         "constant_data": _constant(problem),
     }
     for dataset in groups.values():
@@ -119,32 +119,37 @@ def family_text(problem: Problem) -> str:
     return text + "".join(f", {name}: {link.name}" for name, link in problem.links.items() if name not in main)
 
 
-def _posterior(problem: Problem, run: EngineRun) -> xr.Dataset:
+def variables(problem: Problem, draws: Mapping[str, Any]) -> xr.Dataset:
+    """Return the variables that users read, from draws of the free ones, each of shape (chains, draws, ...)."""
     import xarray as xr
 
     from bayesglmm.graph.derive import posterior_variables
 
-    variables: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     coords: dict[str, Any] = {}
-    for name, variable in posterior_variables(problem, run.draws).items():
-        variables[name] = ((*SAMPLE, *variable.dims), variable.values, dict(variable.attrs))
+    for name, variable in posterior_variables(problem, draws).items():
+        found[name] = ((*SAMPLE, *variable.dims), variable.values, dict(variable.attrs))
         coords |= {dim: np.array(labels, dtype=object) for dim, labels in variable.coords.items()}
-    chains, draws = next(iter(run.draws.values())).shape[:2]
-    return xr.Dataset(variables, {"chain": np.arange(chains), "draw": np.arange(draws), **coords})
+    return xr.Dataset(found, _sample_coords(draws) | coords)
+
+
+def _sample_coords(draws: Mapping[str, Any]) -> dict[str, Any]:
+    chains, length = next(iter(draws.values())).shape[:2]
+    return {"chain": np.arange(chains), "draw": np.arange(length)}
 
 
 def _sample_stats(run: EngineRun) -> xr.Dataset:
     import xarray as xr
 
-    variables = {
+    found = {
         name: ((*SAMPLE, *(f"{name}_dim_{i}" for i in range(np.ndim(values) - 2))), np.asarray(values))
         for name, values in run.stats.items()
     }
-    chains, draws = next(iter(run.draws.values())).shape[:2]
-    return xr.Dataset(variables, {"chain": np.arange(chains), "draw": np.arange(draws)})
+    return xr.Dataset(found, _sample_coords(run.draws))
 
 
-def _observed(problem: Problem) -> xr.Dataset:
+def observed(problem: Problem) -> xr.Dataset:
+    """Return the response: ``y`` by rows; counts of successes, or codes with the categories in its attrs."""
     import xarray as xr
 
     response = problem.response
@@ -158,17 +163,17 @@ def _constant(problem: Problem) -> xr.Dataset:
     import xarray as xr
 
     response = problem.response
-    variables: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     coords: dict[str, Any] = {ROWS: row_labels(problem)}
     modifiers = ("trials", "weights", "likelihood_weights", "censoring", "y_upper", "lower", "upper")
     for name in modifiers:
         if (values := getattr(response, name)) is not None:
-            variables[name] = ((ROWS,), np.asarray(values))
+            found[name] = ((ROWS,), np.asarray(values))
     for part in problem.predictors:
         for name, dims, values, labels in _predictor_data(part):
-            variables[name] = ((ROWS, *dims), values)
+            found[name] = ((ROWS, *dims), values)
             coords |= labels
-    return xr.Dataset(variables, coords)
+    return xr.Dataset(found, coords)
 
 
 def _predictor_data(part: PredictorParts) -> Iterator[tuple[str, tuple[str, ...], Any, dict[str, Any]]]:

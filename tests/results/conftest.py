@@ -12,7 +12,6 @@ import pytest
 from bayesglmm.blocks import FixedBlock, OffsetBlock, Predictor, RandomBlock, Response
 from bayesglmm.engines.base import Run
 from bayesglmm.families import FAMILIES
-from bayesglmm.families.base import default_scale
 from bayesglmm.graph.build import build
 from bayesglmm.graph.slots import prior_table
 from bayesglmm.links import LINKS
@@ -105,7 +104,7 @@ def make(
     predictors = predictors or {"mu": predictor()}
     chosen = {name: LINKS.get((links or {}).get(name, link)) for name in predictors}
     main = member.main_predictors(response)
-    table = prior_table(member, predictors, default_scale(response, chosen[main[0]]), priors, main)
+    table = prior_table(member, predictors, member.scale(response, chosen[main[0]]), priors, main)
     return Case(build(member, chosen, response, predictors, table, rows), formula)
 
 
