@@ -75,6 +75,21 @@ def with_zeros(log_zero: Any, nonzero: Any, size: Any) -> Any:
     return pt.switch(pt.log(uniform_like(log_zero, size)) < log_zero, pt.zeros_like(nonzero), nonzero)
 
 
+def inverse_gaussian(log_mu: Any, shape: Any, size: Any) -> Any:
+    """Draw by the two roots of Michael, Schucany and Haas (1976), the smaller one in a form without cancellation.
+
+    PyMC's Wald draws through a Python callback in PyTensor's default mode, and warns of it.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    mu = pt.exp(log_mu)
+    square = pm.Normal.dist(pt.zeros_like(mu), 1.0, size=size) ** 2
+    half = 0.5 * mu * square / shape
+    smaller = 1.0 / (1.0 + half + pt.sqrt(half * (2.0 + half)))
+    return mu * pt.switch(uniform_like(mu, size) * (1.0 + smaller) <= 1.0, smaller, 1.0 / smaller)
+
+
 def positive_poisson(log_mu: Any, size: Any) -> Any:
     """Draw Poisson counts given that they are positive.
 

@@ -12,7 +12,7 @@ from bayesglmm.blocks import Floats, Response
 from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData
 from bayesglmm.families.chain import Mixed, chain
 from bayesglmm.families.checks import require_positive
-from bayesglmm.families.custom import custom_dist
+from bayesglmm.families.custom import custom_dist, inverse_gaussian
 from bayesglmm.families.densities import inverse_gaussian_log_cdf, inverse_gaussian_log_density
 from bayesglmm.families.dispersions import SHAPE
 from bayesglmm.links import Link, Linked
@@ -35,15 +35,12 @@ class InverseGaussian(Family):
         require_positive(response)
 
     def dist(self, parameters: Mapping[str, Linked], data: ResponseData) -> Any:
-        import pymc as pm
-        import pytensor.tensor as pt
-
         xp, shape = pytensor_math(), parameters["shape"]
         return custom_dist(
             "InverseGaussian",
             (parameters["mu"].log, shape.value, shape.log),
             lambda y, log_mu, lam, log_lam: inverse_gaussian_log_density(y, log_mu, lam, log_lam, xp),
-            lambda log_mu, lam, log_lam, size: pm.Wald.dist(mu=pt.exp(log_mu), lam=lam, size=size),
+            lambda log_mu, lam, log_lam, size: inverse_gaussian(log_mu, lam, size),
             lambda y, log_mu, lam, log_lam: inverse_gaussian_log_cdf(y, log_mu, lam, xp),
             lambda y, log_mu, lam, log_lam: inverse_gaussian_log_cdf(y, log_mu, lam, xp, upper=True),
         )

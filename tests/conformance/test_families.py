@@ -256,3 +256,12 @@ def test_derivatives_are_finite_as_pymc_compiles_them(family_name: str, cases: A
         y.astype(symbol_y.dtype), eta, *phi.values()
     ):
         assert np.all(np.isfinite(result)), _where(~np.isfinite(result), y, eta)
+
+
+@pytest.mark.slow
+def test_draws_compile_without_callbacks(family_name: str, cases: Any) -> None:
+    """In PyTensor's default mode, where a Python callback would warn."""
+    family, case = FAMILIES.get(family_name), cases[family_name]
+    eta = pt.as_tensor_variable(np.linspace(0.2, 0.8, 4))
+    rv = family.dist(linked(family, eta, family.main.link, case.phi, pytensor_math()), data_of(case, 4))
+    assert pm.draw(rv, draws=5, random_seed=1).shape == (5, 4)
