@@ -1,0 +1,41 @@
+"""Figures of answers.
+
+Every function returns a `matplotlib.figure.Figure` that pyplot does not manage: notebooks show it, scripts save it
+with ``figure.savefig("name.png")``, nothing stays open and no global setting is changed. One file per kind of
+figure; matplotlib is imported when the first figure is asked for. To add a figure, write its file and name it below.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bayesglmm.plots.effects import caterpillar
+    from bayesglmm.plots.intervals import forest
+    from bayesglmm.plots.pooling import shrinkage
+    from bayesglmm.plots.predictive import posterior_predictive, prior_predictive
+    from bayesglmm.plots.traces import trace_panel
+
+__all__ = ["caterpillar", "forest", "posterior_predictive", "prior_predictive", "shrinkage", "trace_panel"]
+
+# No file is named like a function in it: importing such a file would put the module in the function's place.
+_FILES = {
+    "caterpillar": "effects",
+    "forest": "intervals",
+    "posterior_predictive": "predictive",
+    "prior_predictive": "predictive",
+    "shrinkage": "pooling",
+    "trace_panel": "traces",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Return a figure's function; its file, and with it matplotlib, is imported now."""
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

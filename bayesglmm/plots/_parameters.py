@@ -1,0 +1,209 @@
+"""Which parameters a figure shows, under their names in `fit.summary()`, and what their scale is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from bayesglmm.blocks import Floats
+from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
+from bayesglmm.results.tables import Parameter, parameters, prefix_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayesglmm.graph.problem import BlockParts, Problem
+
+KINDS = ("fixed", "sd", "cor", "dispersion")
+_ANYWHERE = (-np.inf, np.inf)
+_BOUNDS = {"sd": (0.0, np.inf), "cor": (-1.0, 1.0)}
+_DOMAINS = {"positive": (0.0, np.inf), "unit": (0.0, 1.0)}
+
+
+class Fitted(Protocol):
+    """What figures read of a fit."""
+
+    @property
+    def data(self) -> xr.DataTree:
+        """The result, with group ``posterior``."""
+
+    @property
+    def problem(self) -> Problem:
+        """What was fitted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One scalar parameter as figures need it.
+
+    Attributes
+    ----------
+    label : str
+        As in `fit.summary()`.
+    kind : {"fixed", "sd", "cor", "dispersion", "effect"}
+    chains : ndarray, shape (chains, draws)
+    predictor : str
+        Whose linear predictor it belongs to; for a dispersion its own name.
+    term : str
+        Column or varying term, without a predictor's prefix.
+    bounds : tuple of float
+        Where it can lie.
+    """
+
+    label: str
+    kind: str
+    chains: Floats
+    predictor: str
+    term: str
+    bounds: tuple[float, float]
+
+    @property
+    def draws(self) -> Floats:
+        """All draws, shape (S,)."""
+        return self.chains.ravel()
+
+
+def posterior_of(fit: Fitted) -> xr.Dataset:
+    """Return the posterior draws.
+
+    Raises
+    ------
+    SettingsError
+        If the fit has none, as maximum likelihood has not.
+    """
+    if "posterior" not in fit.data.children:
+        raise SettingsError("This fit has no posterior draws to draw a figure of.")
+    return fit.data["posterior"].to_dataset()
+
+
+def population(fit: Fitted) -> list[Entry]:
+    """Return all population-level parameters in the order of `fit.summary()`."""
+    problem, posterior = fit.problem, posterior_of(fit)
+    found: list[Entry] = []
+    for part in problem.predictors:
+        alone = replace(problem, predictors=(part,), dispersions={})
+        name, cut = part.names.parameter, len(prefix_of(problem, part))
+        for own in parameters(alone, posterior):
+            found.append(_entry(own, name, own.term if own.kind == "fixed" else own.term[cut:]))
+    domains = {own.name: own.domain for own in problem.family.parameters}
+    for own in parameters(replace(problem, predictors=()), posterior):
+        # Cutpoints have labels of their own, and no bounds.
+        bounds = _DOMAINS.get(domains.get(own.label, "real"), _ANYWHERE)
+        found.append(replace(_entry(own, own.label, ""), bounds=bounds))
+    order = {own.label: place for place, own in enumerate(parameters(problem, posterior))}
+    return sorted(found, key=lambda entry: order[entry.label])
+
+
+def _entry(parameter: Parameter, predictor: str, term: str) -> Entry:
+    values = np.asarray(parameter.values, dtype=float)
+    bounds = _BOUNDS.get(parameter.kind, _ANYWHERE)
+    return Entry(parameter.label, parameter.kind, values, predictor, term, bounds)
+
+
+def effects(fit: Fitted) -> Iterator[tuple[str, BlockParts, str, int, int]]:
+    """Yield (label, block, predictor, level, term) of every group effect: ``b[herd, 3, Intercept]``."""
+    problem = fit.problem
+    for part in problem.predictors:
+        prefix = prefix_of(problem, part)
+        for block in part.blocks:
+            for i, level in enumerate(block.block.levels):
+                for j, term in enumerate(block.block.terms):
+                    label = f"{prefix}b[{block.block.group}, {level}, {term}]"
+                    yield label, block, part.names.parameter, i, j
+
+
+def chosen(fit: Fitted, names: str | Sequence[str] | None) -> list[Entry]:
+    """Return the parameters that a user asks for.
+
+    Parameters
+    ----------
+    fit : Fit
+    names : str, sequence of str or None
+        Labels of `fit.summary()`, group effects as ``b[herd, 3, Intercept]``, or the words ``fixed``, ``sd``,
+        ``cor`` and ``dispersion`` for all of a kind; None for all that `fit.summary()` shows.
+
+    Raises
+    ------
+    UnknownNameError
+        With the nearest known name.
+    """
+    entries = population(fit)
+    if names is None:
+        return entries
+    wanted = [names] if isinstance(names, str) else list(names)
+    if not wanted:
+        raise SettingsError("parameters= is empty: name at least one, or leave it out for all.")
+    known = {entry.label: entry for entry in entries}
+    more: dict[str, Entry] = {}
+    if any(name not in known and name not in KINDS for name in wanted):
+        more = _effect_entries(fit, set(wanted))
+    found: list[Entry] = []
+    for name in wanted:
+        if name in known or name in more:
+            found.append(known[name] if name in known else more[name])
+        elif name in KINDS:
+            found += [entry for entry in entries if entry.kind == name]
+        else:
+            raise UnknownNameError(
+                f"The fit has no parameter {name!r}. {did_you_mean(name, _offers(fit, known, name))}"
+            )
+    return list({entry.label: entry for entry in found}.values())
+
+
+def _effect_entries(fit: Fitted, wanted: set[str]) -> dict[str, Entry]:
+    posterior, found = posterior_of(fit), {}
+    for label, block, predictor, i, j in effects(fit):
+        if label in wanted:
+            values = np.asarray(posterior[block.names.b].values[:, :, i, j], dtype=float)
+            found[label] = Entry(label, "effect", values, predictor, block.block.terms[j], _ANYWHERE)
+    return found
+
+
+def _offers(fit: Fitted, known: dict[str, Entry], name: str) -> list[str]:
+    """Return what may have been meant; group effects only for a name that looks like one: they are many."""
+    return [label for label, *_ in effects(fit)] if "b[" in name else [*known, *KINDS]
+
+
+@dataclass(frozen=True)
+class ScaleWords:
+    """How a scale is called in a figure.
+
+    Attributes
+    ----------
+    plain : str
+        The linear predictor: ``log odds``.
+    ratio : str or None
+        What exp of a difference on it is: ``odds ratio``; None where it is nothing.
+    """
+
+    plain: str
+    ratio: str | None
+
+
+def scale_words(problem: Problem, predictor: str) -> ScaleWords:
+    """Return the words for the scale of a linear predictor."""
+    link = problem.links[predictor].name
+    if predictor not in problem.family.main_predictors(problem.response):
+        words = {
+            "log": ScaleWords(f"log {predictor}", f"ratio of {predictor}"),
+            "logit": ScaleWords(f"log odds of {predictor}", f"odds ratio of {predictor}"),
+            "identity": ScaleWords(predictor, None),
+        }
+        return words.get(link, ScaleWords(f"{link} of {predictor}", None))
+    if link == "log":
+        if problem.family.main.domain == "unit":
+            return ScaleWords("log probability", "risk ratio")
+        return (
+            ScaleWords("log rate", "rate ratio") if problem.family.discrete else ScaleWords("log mean", "mean ratio")
+        )
+    words = {
+        "identity": ScaleWords(f"units of {problem.response.name}", None),
+        "logit": ScaleWords("log odds", "odds ratio"),
+        "cloglog": ScaleWords("log hazard", "hazard ratio"),
+        "sqrt": ScaleWords("square root of the mean", None),
+        "inverse": ScaleWords("1 / mean", None),
+    }
+    return words.get(link, ScaleWords(f"{link} scale", None))
