@@ -185,8 +185,11 @@ class ScaleWords:
 
 def scale_words(problem: Problem, predictor: str) -> ScaleWords:
     """Return the words for the scale of a linear predictor."""
-    link = problem.links[predictor].name
-    if predictor not in problem.family.main_predictors(problem.response):
+    link, main = problem.links[predictor].name, problem.family.main_predictors(problem.response)
+    if len(main) > 1 and predictor in main:  # one predictor per category but the first, for a multinomial logit
+        reference = problem.response.categories[0] if problem.response.categories else "the first category"
+        return ScaleWords(f"log odds against {reference}", "odds ratio")
+    if predictor not in main:
         words = {
             "log": ScaleWords(f"log {predictor}", f"ratio of {predictor}"),
             "logit": ScaleWords(f"log odds of {predictor}", f"odds ratio of {predictor}"),

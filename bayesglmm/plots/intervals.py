@@ -173,10 +173,10 @@ def _panel(problem: Problem, entry: Entry, exp: bool, apart: bool) -> Panel:
         return Panel(6, "Correlations", "correlation", null=0.0, limits=(-1.0, 1.0))
     if entry.kind == "dispersion":
         return _dispersion_panel(problem, entry)
-    words, main = scale_words(problem, entry.predictor), problem.predictors[0].names.parameter
+    words = scale_words(problem, entry.predictor)
     of = "" if entry.predictor in problem.family.main_predictors(problem.response) else f" of {entry.predictor}"
     if entry.kind == "sd":
-        return Panel(4 + (entry.predictor != main), f"Standard deviations{of}", words.plain, limits=(0.0, np.inf))
+        return Panel(4 if not of else 5, f"Standard deviations{of}", words.plain, limits=(0.0, np.inf))
     ratio = words.ratio if exp else None
     xlabel, null = (words.plain, 0.0) if ratio is None else (ratio, 1.0)
     if entry.kind == "effect":

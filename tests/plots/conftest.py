@@ -36,6 +36,9 @@ def frame(rows: int = 60, levels: int = 6) -> pd.DataFrame:
             "count": np.where(codes == 0, 0, rng.poisson(3.0, rows)),
             "yes": np.where(codes == 1, 1, rng.integers(0, 2, rows)),
             "n": rng.integers(3, 9, rows),
+            "grade": pd.Categorical(
+                np.array(["poor", "fair", "good"])[np.arange(rows) % 3], ["poor", "fair", "good"], ordered=True
+            ),
         }
     ).assign(s=lambda d: np.where(codes == 2, d["n"], rng.binomial(d["n"], 0.3)))
 
@@ -50,7 +53,7 @@ def draws_of(problem: Any, chains: int, draws: int, seed: int) -> dict[str, Any]
             z = np.zeros_like(z)
             z[..., 0, 0], z[..., 1, 0], z[..., 1, 1] = 1.0, rho, np.sqrt(1.0 - rho**2)
             found[variable.name] = z
-        elif "beta" in variable.name or "u_" in variable.name:
+        elif problem.roles[variable.name] in ("fixed", "spherical"):
             found[variable.name] = 0.5 * z
         else:
             found[variable.name] = np.exp(-0.3 + 0.2 * z)

@@ -106,6 +106,21 @@ def test_other_predictors_and_dispersions_have_panels(fitted: Any, drawn: Any) -
     assert any(title.startswith("Parameter ") for title in found)
 
 
+def test_nominal_responses_have_odds_against_the_first_category(fitted: Any, drawn: Any) -> None:
+    fit = fitted("h ~ x + (1 | g)", "categorical")
+    found = panels(drawn(forest(fit)))
+    assert list(found) == ["Coefficients", "Standard deviations"]
+    assert found["Coefficients"].get_xlabel() == "log odds against u"
+    assert panels(drawn(forest(fit, transform="exp")))["Coefficients"].get_xlabel() == "odds ratio"
+
+
+def test_cutpoints_have_a_panel(fitted: Any, drawn: Any) -> None:
+    fit = fitted("grade ~ x + (1 | g)", "cumulative")
+    found = panels(drawn(forest(fit)))
+    assert labels(found["Cutpoints"]) == [label for label in fit.summary().index if label.startswith("cutpoints")]
+    assert found["Cutpoints"].get_xlabel() == "log odds"
+
+
 def test_group_effects_can_be_drawn(slopes: Any, drawn: Any) -> None:
     found = panels(drawn(forest(slopes, ["b[g, g1, x]", "b[g, g2, x]"])))
     assert labels(found["Group effects"]) == ["b[g, g1, x]", "b[g, g2, x]"]
