@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from bayesglmm.engines.base import ENGINES, Engine, Run, Settings, require_integer
+from bayesglmm.engines.prepared import Prepared, prepare
 from bayesglmm.errors import InterruptedBeforeFirstDrawError, SettingsError
 from bayesglmm.graph.problem import Problem
 
@@ -94,13 +93,16 @@ class Nuts(Engine):
             When interrupted while some chain had no draw yet.
         """
         sample = _sample_nutpie if settings.sampler == "nutpie" else _sample_pymc
-        tree, seconds, interrupted = sample(problem, settings, seed)
-        length = _common_length(tree, problem)
+        start = time.perf_counter()
+        prepared = prepare(problem)
+        preparation = time.perf_counter() - start
+        tree, seconds, interrupted = sample(prepared, settings, seed)
+        length = _common_length(tree, prepared)
         if length == 0:
             raise InterruptedBeforeFirstDrawError(
                 "Interrupted before every chain had its first draw after tuning: there is nothing to keep."
             )
-        draws = {v.name: np.asarray(tree["posterior"][v.name])[:, :length] for v in problem.model.free_RVs}
+        draws = prepared.back({name: np.asarray(tree["posterior"][name])[:, :length] for name in prepared.names})
         which = 0 if settings.sampler == "nutpie" else 1
         available = tree["sample_stats"]
         stats = {
@@ -108,44 +110,27 @@ class Nuts(Engine):
             for name, names in _STATS.items()
             if names[which] in available
         }
-        notes = ()
+        notes = (prepared.note,) if prepared.note else ()
         if interrupted:
-            notes = (
-                f"Interrupted: {length} of {settings.draws} draws of each of {settings.chains} chains were kept.",
-            )
-        return Run(draws, stats, seconds, notes)
+            notes = (*notes, f"Interrupted: {length} of {settings.draws} draws per chain were kept.")
+        return Run(draws, stats, {"prepare": preparation, **seconds}, notes)
 
 
-def _common_length(tree: Any, problem: Problem) -> int:
+def _common_length(tree: Any, prepared: Prepared) -> int:
     """Return how many draws every chain has: interrupted chains are padded with nan."""
     if "posterior" not in tree.children:
         return 0
-    name = problem.model.free_RVs[0].name
+    name = prepared.names[0]
     values = np.asarray(tree["posterior"][name], dtype=float)
     complete = np.isfinite(values.reshape(*values.shape[:2], int(np.prod(values.shape[2:])))).all(axis=(0, 2))
     return int(complete.argmin()) if not complete.all() else int(complete.size)
 
 
-# Compiling takes longer than sampling for small models, so a second fit of the same model reuses the first's code.
-_COMPILED: WeakKeyDictionary[Problem, Any] = WeakKeyDictionary()
-
-
-def _compiled(problem: Problem) -> Any:
-    import nutpie
-
-    if problem not in _COMPILED:
-        with warnings.catch_warnings():
-            # Numba warns about its own object-mode fall-backs; they concern speed, not results.
-            warnings.simplefilter("ignore")
-            _COMPILED[problem] = nutpie.compile_pymc_model(problem.model)
-    return _COMPILED[problem]
-
-
-def _sample_nutpie(problem: Problem, settings: NutsSettings, seed: int) -> tuple[Any, dict[str, float], bool]:
+def _sample_nutpie(prepared: Prepared, settings: NutsSettings, seed: int) -> tuple[Any, dict[str, float], bool]:
     import nutpie
 
     start = time.perf_counter()
-    compiled = _compiled(problem)
+    compiled = prepared.compiled
     middle = time.perf_counter()
     sampler = nutpie.sample(
         compiled,
@@ -169,7 +154,7 @@ def _sample_nutpie(problem: Problem, settings: NutsSettings, seed: int) -> tuple
     return tree, {"compile": middle - start, "sample": time.perf_counter() - middle}, interrupted
 
 
-def _sample_pymc(problem: Problem, settings: NutsSettings, seed: int) -> tuple[Any, dict[str, float], bool]:
+def _sample_pymc(prepared: Prepared, settings: NutsSettings, seed: int) -> tuple[Any, dict[str, float], bool]:
     import pymc as pm
 
     start = time.perf_counter()
@@ -180,7 +165,7 @@ def _sample_pymc(problem: Problem, settings: NutsSettings, seed: int) -> tuple[A
         chains=settings.chains,
         cores=settings.parallel,
         random_seed=seed,
-        model=problem.model,
+        model=prepared.model,
         nuts_sampler="pymc",
         target_accept=settings.target_accept,
         nuts={"max_treedepth": settings.max_treedepth},

@@ -1,0 +1,96 @@
+"""Which model NUTS really moves in: the graph itself, or its density in conditioned coordinates. Made once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from bayesglmm.engines.kernels.conditional import conditional_mode
+from bayesglmm.graph.conditioned import ConditionedModel, scalar_blocks
+from bayesglmm.graph.latent import LatentView
+from bayesglmm.graph.problem import Problem
+from bayesglmm.linalg import NotPositiveDefiniteError
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+_LARGEST = 3000  # group effects whose mode is looked for with a dense factor
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A model to sample and the way back to the graph's variables.
+
+    Attributes
+    ----------
+    problem : Problem
+    conditioned : ConditionedModel or None
+        None where the graph itself is sampled.
+    note : str
+        Why the graph itself is sampled, where that is worth knowing.
+    """
+
+    problem: Problem
+    conditioned: ConditionedModel | None
+    note: str = ""
+
+    @property
+    def model(self) -> pm.Model:
+        """What is sampled."""
+        return self.problem.model if self.conditioned is None else self.conditioned.model
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Variables of `model` whose draws `back` needs."""
+        return tuple(variable.name for variable in self.model.free_RVs)
+
+    def back(self, draws: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return draws of the graph's free variables from draws of `model`'s."""
+        return draws if self.conditioned is None else self.conditioned.draws(draws)
+
+    @cached_property
+    def compiled(self) -> Any:
+        """The model compiled by nutpie."""
+        import nutpie
+
+        with warnings.catch_warnings():
+            # Numba warns about its own object-mode fall-backs; they concern speed, not results.
+            warnings.simplefilter("ignore")
+            return nutpie.compile_pymc_model(self.model)
+
+
+# Compiling takes longer than sampling for small models, so a second fit of the same model reuses the first's work.
+_MADE: WeakKeyDictionary[Problem, Prepared] = WeakKeyDictionary()
+
+
+def prepare(problem: Problem) -> Prepared:
+    """Return the model to sample for a problem; the same object at every call."""
+    if problem not in _MADE:
+        _MADE[problem] = _prepare(problem)
+    return _MADE[problem]
+
+
+def _prepare(problem: Problem) -> Prepared:
+    view = LatentView(problem)
+    if not scalar_blocks(view):
+        return Prepared(problem, None)
+    if view.size > _LARGEST:
+        return Prepared(problem, None, f"{view.size} group effects: sampled without conditioning on their mode.")
+    start = problem.model.initial_point()
+    theta = np.concatenate([np.ravel(start[value.name]) for value in view.theta_values] or [np.zeros(0)])
+    try:
+        mode = conditional_mode(view, theta)
+    except NotPositiveDefiniteError:
+        return Prepared(problem, None, "No mode of the group effects was found: sampled without conditioning on it.")
+    etas = [offset + A @ mode.x for offset, A in view.design(theta)]
+    rows = view.elementwise(etas, view.dispersions(view.natural(theta)), 1)
+    curvature = -rows.d2[0, 0]
+    # A floor keeps rows whose likelihood is flat or convex at the mode from having a wild working response.
+    weights = np.maximum(curvature, 1e-3 * np.mean(np.abs(curvature)) + 1e-10)
+    return Prepared(problem, ConditionedModel(view, etas[0] + rows.d1[0] / weights, weights, theta))

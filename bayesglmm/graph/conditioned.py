@@ -1,0 +1,189 @@
+"""The graph's density in the coordinates of `graph.coordinates`: what NUTS moves in.
+
+Only the sampler sees these coordinates. The free variables of the graph, their priors and everything reported keep
+their meaning; `ConditionedModel.draws` maps draws back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pytensor.graph.replace import graph_replace, vectorize_graph
+
+from bayesglmm.arraymath import NUMPY, pytensor_math
+from bayesglmm.blocks import Floats
+from bayesglmm.graph.coordinates import (
+    ScalarBlock,
+    Working,
+    latent_from_innovations,
+    numpy_segment_sum,
+    pytensor_segment_sum,
+    working_coefficients,
+)
+from bayesglmm.graph.elementwise import INTERPRETED
+from bayesglmm.graph.latent import LatentView
+from bayesglmm.graph.predictor import PredictorArrays, gather_arrays, linear_predictor
+from bayesglmm.graph.problem import BlockParts
+
+_CHUNK = 2**24  # numbers held at once on the way back
+
+
+def scalar_blocks(view: LatentView) -> dict[str, tuple[ScalarBlock, BlockParts]]:
+    """Return the main predictor's random blocks with one column and several levels, by free variable."""
+    found = {}
+    for part in view.problem.predictors[0].blocks:
+        block = part.block
+        if len(block.terms) == 1 and len(block.levels) > 1 and block.latent == "spherical":
+            Z = block.X[:, 0]
+            own = ScalarBlock(part.names.u, block.index, None if np.all(Z == 1.0) else Z, len(block.levels))
+            found[part.names.u] = (own, part)
+    return found
+
+
+class ConditionedModel:
+    """A model of flat variables with the graph's density as a potential.
+
+    Parameters
+    ----------
+    view : LatentView
+    response, weights : ndarray, shape (n,)
+        Working response of the main predictor (offset included) and its weights.
+    theta : ndarray, shape (t,)
+        Where theta starts, unconstrained; also the guess that scales the population coefficients.
+
+    Attributes
+    ----------
+    model : pm.Model
+    """
+
+    def __init__(self, view: LatentView, response: Floats, weights: Floats, theta: Floats) -> None:
+        self.view = view
+        self.blocks = scalar_blocks(view)
+        self.working = self._working(response, weights, theta)
+        self.main = next((part for part in view.parts if part.predictor == 0 and part.role == "fixed"), None)
+        graph = view.problem.model
+        with pm.Model() as self.model:
+            flat = {
+                value: pm.Flat(f"t_{j}", shape=np.shape(start), initval=start)
+                for j, (value, start) in enumerate(zip(view.theta_values, view.split(theta), strict=True))
+            }
+            z = {part.name: pm.Flat(f"z_{part.name}", shape=part.shape) for part in view.parts}
+            names = view.problem.names("theta")
+            natural = graph_replace(graph.replace_rvs_by_values([graph[name] for name in names]), flat, strict=False)
+            latent, jacobian = self._latent(z, dict(zip(names, natural, strict=True)), pytensor_segment_sum, True)
+            values = {
+                **flat,
+                **{graph.rvs_to_values[graph[name]]: self._value(name, latent[name]) for name in latent},
+            }
+            pm.Potential("density", graph_replace(graph.logp(), values, strict=False) + jacobian)
+
+    def _working(self, response: Floats, weights: Floats, theta: Floats) -> Working:
+        view, predictor = self.view, self.view.problem.predictors[0]
+        offset = predictor.predictor.offset
+        fixed = next((part for part in view.parts if part.predictor == 0 and part.role == "fixed"), None)
+        if offset is not None:
+            response = response - offset
+        X, precision, mean = np.zeros((len(response), 0)), np.zeros((0, 0)), np.zeros(0)
+        if fixed is not None and predictor.beta is not None:
+            columns = view.columns(predictor)
+            response = response - columns @ predictor.beta.constant
+            X = columns[:, predictor.beta.free]
+            mean, precision = view.gaussian_prior(predictor)
+        natural = view.natural(theta)
+        scales = {name: float(_scale(part, natural, NUMPY)) for name, (_, part) in self.blocks.items()}
+        blocks = [block for block, _ in self.blocks.values()]
+        return working_coefficients(response, weights, X, precision, mean, blocks, scales)
+
+    def _latent(
+        self, z: Mapping[str, Any], natural: Mapping[str, Any], segment_sum: Any, symbolic: bool
+    ) -> tuple[dict[str, Any], Any]:
+        """Return the graph's latent variables from innovations, and the log Jacobian; tensors or arrays of draws."""
+        xp = pytensor_math() if symbolic else NUMPY
+        others = {name: values for name, values in z.items() if name not in self.blocks and name != self._main_name}
+        p = self.working.X.shape[1]
+        z_beta = z[self._main_name] if self._main_name is not None else np.zeros(p)
+        beta, u, jacobian = latent_from_innovations(
+            self.working,
+            z_beta,
+            {name: z[name][..., 0] for name in self.blocks},
+            {name: _scale(part, natural, xp) for name, (_, part) in self.blocks.items()},
+            self._known(others, natural, xp),
+            segment_sum,
+            xp,
+        )
+        latent = dict(others) | {name: values[..., None] for name, values in u.items()}
+        if self._main_name is not None:
+            latent[self._main_name] = beta
+        return latent, jacobian
+
+    @cached_property
+    def _main_name(self) -> str | None:
+        return None if self.main is None else self.main.name
+
+    def _known(self, others: Mapping[str, Any], natural: Mapping[str, Any], xp: Any) -> Any:
+        """Return the part of the main predictor that is not in these coordinates.
+
+        That is blocks with several columns, and population coefficients whose priors are not normal.
+        """
+        predictor = self.view.problem.predictors[0]
+        parts = [part for part in predictor.blocks if part.names.u in others]
+        effects = [part.covariance.apply(others[part.names.u], part.values(natural), xp) for part in parts]
+        gathers = tuple(gather_arrays(part.block) for part in parts)
+        X = beta = None
+        if predictor.names.beta in natural and predictor.beta is not None:
+            X, beta = self.view.columns(predictor)[:, predictor.beta.free], natural[predictor.names.beta]
+        return linear_predictor(PredictorArrays(X, None, gathers, predictor.predictor.n), beta, effects)
+
+    def _value(self, name: str, natural: Any) -> Any:
+        graph = self.view.problem.model
+        transform = graph.rvs_to_transforms[graph[name]]
+        return natural if transform is None else transform.forward(natural)
+
+    @cached_property
+    def _natural(self) -> Any:
+        """Theta's variables on their natural scales, for many draws at once."""
+        view, graph = self.view, self.view.problem.model
+        outputs = graph.replace_rvs_by_values([graph[name] for name in view.problem.names("theta")])
+        many = {value: pt.TensorType("float64", (None, *value.type.shape))() for value in view.theta_values}
+        return pm.compile(
+            list(many.values()), vectorize_graph(outputs, many), mode=INTERPRETED, on_unused_input="ignore"
+        )
+
+    def draws(self, draws: Mapping[str, Floats]) -> dict[str, Floats]:
+        """Return draws of the graph's free variables.
+
+        Parameters
+        ----------
+        draws : mapping of str to ndarray, shape (chains, draws, ...)
+            Of the variables of `model`.
+        """
+        view = self.view
+        chains, length = draws[next(iter(draws))].shape[:2]
+        stacked = {name: values.reshape(chains * length, *values.shape[2:]) for name, values in draws.items()}
+        natural: dict[str, Any] = {}
+        if view.theta_values:
+            thetas = [stacked[f"t_{j}"] for j in range(len(view.theta_values))]
+            natural = dict(zip(view.problem.names("theta"), self._natural(*thetas), strict=True))
+        pieces: dict[str, list[Any]] = {part.name: [] for part in view.parts}
+        size = max(1, _CHUNK // max(1, 4 * len(self.working.response)))
+        for start in range(0, chains * length, size):
+            rows = slice(start, start + size)
+            z = {part.name: stacked[f"z_{part.name}"][rows] for part in view.parts}
+            here = {name: np.asarray(values)[rows] for name, values in natural.items()}
+            latent, _ = self._latent(z, here, numpy_segment_sum, False)
+            for name, values in latent.items():
+                pieces[name].append(values)
+        found = {name: np.concatenate(values) for name, values in pieces.items()} | natural
+        return {
+            name: np.asarray(values).reshape(chains, length, *np.shape(values)[1:]) for name, values in found.items()
+        }
+
+
+def _scale(part: BlockParts, natural: Mapping[str, Any], xp: Any) -> Any:
+    """Return the standard deviation of a block with one column, shape (...)."""
+    return part.covariance.factor(part.values(natural), 1, xp)[..., 0, 0]
