@@ -29,6 +29,9 @@ INTERPRETED = Mode(
     optimizer=RewriteDatabaseQuery(include=["fast_run"], exclude=["fusion", "inplace", "cxx_only", "BlasOpt"]),
 )
 
+# For expressions of a few numbers, where rewriting costs more than it saves.
+SMALL = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["canonicalize", "stabilize"], exclude=["inplace"]))
+
 
 @dataclass(frozen=True)
 class RowDerivatives:

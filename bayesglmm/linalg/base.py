@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 type Floats = NDArray[np.float64]
+type Ints = NDArray[np.intp]
 
 
 class NotPositiveDefiniteError(ArithmeticError):
@@ -15,7 +16,7 @@ class NotPositiveDefiniteError(ArithmeticError):
 
 
 class Factor(Protocol):
-    """H = L L' for a symmetric positive definite H of size d."""
+    """H = L L' for a symmetric positive definite H of size d, rows and columns in the order of x."""
 
     def solve(self, right: Floats) -> Floats:
         """Return H^-1 right, for one or several right sides, shape (d,) or (d, m)."""
@@ -25,3 +26,6 @@ class Factor(Protocol):
 
     def half_solve(self, z: Floats) -> Floats:
         """Return L^-T z: for standard normal z a draw from N(0, H^-1); shape (d,) or (d, m)."""
+
+    def inverse_diagonal(self) -> Floats:
+        """Return the diagonal of H^-1, shape (d,): the conditional variances."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import linalg
 
 from bayesglmm.linalg.base import Floats, NotPositiveDefiniteError
 
@@ -25,12 +25,15 @@ class DenseFactor:
     """
 
     def __init__(self, H: Any) -> None:
-        dense = H.toarray() if sparse.issparse(H) else np.array(H, dtype=float)
+        dense = np.asarray(H.toarray() if hasattr(H, "toarray") else H, dtype=float)
         # Scaling to a unit diagonal keeps raw columns (a year beside its square) from looking singular.
         diagonal = np.diag(dense).copy()
-        if not np.all(diagonal > 0) or not np.all(np.isfinite(dense)):
+        if not np.all(diagonal > 0) or not np.isfinite(dense.sum()):
             raise NotPositiveDefiniteError("The precision has a non-positive diagonal.")
         self.scale = 1.0 / np.sqrt(diagonal)
+        if not len(dense):
+            self.L = np.zeros((0, 0))
+            return
         try:
             self.L = linalg.cholesky(dense * self.scale[:, None] * self.scale, lower=True, check_finite=False)
         except linalg.LinAlgError as error:
@@ -38,7 +41,9 @@ class DenseFactor:
 
     def solve(self, right: Floats) -> Floats:
         """Return H^-1 right."""
-        scale = self.scale if right.ndim == 1 else self.scale[:, None]
+        if not len(self.L):
+            return np.zeros_like(right)
+        scale = self._scale(right)
         return scale * linalg.cho_solve((self.L, True), scale * right, check_finite=False)
 
     def logdet(self) -> float:
@@ -47,5 +52,17 @@ class DenseFactor:
 
     def half_solve(self, z: Floats) -> Floats:
         """Return L^-T z."""
-        scale = self.scale if z.ndim == 1 else self.scale[:, None]
-        return scale * linalg.solve_triangular(self.L, z, lower=True, trans="T", check_finite=False)
+        if not len(self.L):
+            return np.zeros_like(z)
+        return self._scale(z) * linalg.solve_triangular(self.L, z, lower=True, trans="T", check_finite=False)
+
+    def inverse(self) -> Floats:
+        """Return H^-1, shape (d, d)."""
+        return self.solve(np.eye(len(self.L)))
+
+    def inverse_diagonal(self) -> Floats:
+        """Return the diagonal of H^-1."""
+        return np.diag(self.inverse()).copy()
+
+    def _scale(self, right: Floats) -> Floats:
+        return self.scale if right.ndim == 1 else self.scale[:, None]

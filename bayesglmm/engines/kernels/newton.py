@@ -1,0 +1,236 @@
+"""The conditional mode x-hat(theta) of the latent Gaussian part: Newton's method, penalised and iterated (PIRLS)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.structure import Structure
+from bayesglmm.graph.elementwise import RowDerivatives
+from bayesglmm.graph.latent import LatentView
+from bayesglmm.linalg import ArrowFactor, Factor, NotPositiveDefiniteError, Rows
+
+_ITERATIONS = 100
+# Stop once a Newton step would gain less, in units of log density; that step is still taken, so that the error left
+# is of the order of its square.
+_GAIN = 1e-7
+_HALVINGS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class ConditionalMode:
+    """The mode of p(x | y, theta).
+
+    Attributes
+    ----------
+    theta : ndarray, shape (t,)
+    x : ndarray, shape (size,)
+        In the layout of the view, coefficients that are not integrated out included.
+    factor : Factor
+        Of H = A' W A + Q at the mode, over what is integrated out.
+    log_marginal : float
+        Laplace's approximation of log p(y, theta), Jacobian of theta's transforms included; for maximum likelihood
+        that of the log-likelihood.
+    iterations : int
+        Newton steps taken.
+    converged : bool
+    work : Work
+        What derivatives at the mode start from.
+    """
+
+    theta: Floats
+    x: Floats
+    factor: Factor
+    log_marginal: float
+    iterations: int
+    converged: bool
+    work: Work = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """The quantities of one theta.
+
+    Attributes
+    ----------
+    inner : ndarray
+        The mode of what is integrated out.
+    rows : Rows
+    etas : ndarray, shape (P, n)
+    phi : mapping
+        Dispersions.
+    d2 : ndarray, shape (P, P, n)
+    """
+
+    inner: Floats
+    rows: Rows
+    etas: Floats
+    phi: Mapping[str, Any]
+    d2: Floats
+
+
+def structure_of(view: LatentView, outer: bool = False, flat: bool = False) -> Structure:
+    """Return the view's structure, made once; see `Structure` for the arguments."""
+    key = ("structure", outer, flat)
+    if key not in view.kept:
+        view.kept[key] = Structure(view, outer, flat)
+    found: Structure = view.kept[key]
+    return found
+
+
+def conditional_mode(view: LatentView, theta: Floats, start: Floats | None = None) -> ConditionalMode:
+    """Find argmax_x log p(y | A x) + log N(x; m, Q^-1) by Newton's method with step halving.
+
+    Parameters
+    ----------
+    view : LatentView
+    theta : ndarray, shape (t,)
+        Unconstrained.
+    start : ndarray, shape (size,), optional
+        Where to start: the prior mean if absent, and then the mode is a function of theta alone.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        If no maximum with a positive definite precision was found.
+    """
+    theta = np.asarray(theta, dtype=float)
+    return find_mode(structure_of(view), theta, np.zeros(0), start, view.log_prior(theta))
+
+
+def find_mode(
+    structure: Structure, theta: Floats, coefficients: Floats, start: Floats | None, log_prior: float
+) -> ConditionalMode:
+    """Find the conditional mode within a structure.
+
+    Parameters
+    ----------
+    structure : Structure
+    theta : ndarray, shape (t,)
+    coefficients : ndarray
+        Values of the population coefficients that are not integrated out.
+    start : ndarray, optional
+        Of what is integrated out.
+    log_prior : float
+        Added to the log marginal density.
+    """
+    view = structure.view
+    natural = view.natural(theta)
+    newton = _Newton(structure, view.factors(natural), structure.offset(natural, coefficients), natural)
+    x, derivatives, steps, converged = newton.run(structure.start.copy() if start is None else start)
+    factor = newton.factor(-newton.observed(derivatives))
+    log_marginal = (
+        newton.value(x, derivatives)
+        + structure.constant
+        + 0.5 * structure.pattern.size * np.log(2 * np.pi)
+        - 0.5 * factor.logdet()
+        + log_prior
+    )
+    work = Work(x, newton.rows, newton.etas(x), newton.phi, newton.observed(derivatives))
+    full = structure.full(x, coefficients)
+    return ConditionalMode(theta, full, factor, float(log_marginal), steps, converged, work)
+
+
+class _Newton:
+    """The search at one theta."""
+
+    def __init__(
+        self, structure: Structure, factors: tuple[Floats, ...], offset: Floats, natural: Mapping[str, Any]
+    ) -> None:
+        self.structure = structure
+        self.rows = structure.rows(factors)
+        self.offset = offset
+        self.phi = structure.view.dispersions(natural)
+        self._last: tuple[Floats, ArrowFactor] | None = None
+
+    def etas(self, x: Floats) -> Floats:
+        return self.offset + self.rows.eta(x)
+
+    def evaluate(self, x: Floats) -> tuple[float, RowDerivatives]:
+        """Return the objective and the likelihood's derivatives."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            derivatives = self.structure.view.elementwise(list(self.etas(x)), self.phi, 1)
+        return self.value(x, derivatives), derivatives
+
+    def value(self, x: Floats, derivatives: RowDerivatives) -> float:
+        """Return log p(y | x) - (x - m)' Q (x - m) / 2."""
+        structure = self.structure
+        return float(derivatives.value.sum() - 0.5 * (x - structure.mean) @ structure.times_precision(x))
+
+    @staticmethod
+    def observed(derivatives: RowDerivatives) -> Floats:
+        """Return the second derivatives, shape (P, P, n)."""
+        if derivatives.d2 is None:
+            raise TypeError("The elementwise likelihood came without second derivatives.")
+        return derivatives.d2
+
+    def factor(self, W: Floats) -> ArrowFactor:
+        """Factorise A' W A + Q; the same W (a gaussian likelihood) is not factorised twice."""
+        if self._last is None or not np.array_equal(self._last[0], W):
+            H = self.rows.gram(W, self.structure.Q)
+            self._last = W, ArrowFactor(self.structure.pattern, H)
+        return self._last[1]
+
+    def run(self, x: Floats) -> tuple[Floats, RowDerivatives, int, bool]:
+        """Climb to the mode; return it, the derivatives there, the number of steps and whether it converged."""
+        value, derivatives = self.evaluate(x)
+        if not np.isfinite(value):
+            x = self.structure.start.copy()
+            value, derivatives = self.evaluate(x)
+        for step in range(1, _ITERATIONS + 1):
+            gradient = self.rows.transpose(self._first(derivatives)) - self.structure.times_precision(x)
+            direction = self._direction(derivatives, gradient)
+            gain = 0.5 * float(gradient @ direction)
+            if not np.isfinite(gain):
+                raise NotPositiveDefiniteError("The search for the conditional mode met a non-finite gradient.")
+            found = self._halve(x, direction, value, gain)
+            if found is None:
+                return x, derivatives, step, gain < 1e-5 * (1.0 + abs(value))
+            x, value, derivatives = found
+            if gain < _GAIN:
+                return x, derivatives, step, True
+        return x, derivatives, _ITERATIONS, False
+
+    def _halve(
+        self, x: Floats, direction: Floats, value: float, gain: float
+    ) -> tuple[Floats, float, RowDerivatives] | None:
+        """Take the first of the halved steps that raises the objective enough; None if there is none."""
+        size = 1.0
+        for _ in range(_HALVINGS):
+            trial = x + size * direction
+            new, derivatives = self.evaluate(trial)
+            # Rounding of the sum over rows must not reject the last steps.
+            if np.isfinite(new) and new >= value + 2e-4 * size * gain - 1e-10 * (1.0 + abs(value)):
+                return trial, new, derivatives
+            size /= 2.0
+        return None
+
+    def _direction(self, derivatives: RowDerivatives, gradient: Floats) -> Floats:
+        """Return Newton's direction, with the observed curvature where it gives a positive definite precision."""
+        W = -self.observed(derivatives)
+        try:
+            return self.factor(W).solve(gradient)
+        except NotPositiveDefiniteError:
+            return self.factor(positive_part(W)).solve(gradient)
+
+    @staticmethod
+    def _first(derivatives: RowDerivatives) -> Floats:
+        if derivatives.d1 is None:
+            raise TypeError("The elementwise likelihood came without first derivatives.")
+        return derivatives.d1
+
+
+def positive_part(W: Floats) -> Floats:
+    """Return W with the eigenvalues of every row replaced by their moduli, and at least a small number.
+
+    Negative curvature says nothing about how far to go; its modulus gives a step that is safe where the curvature
+    changes slowly (Nocedal and Wright 2006, section 3.4).
+    """
+    values, vectors = np.linalg.eigh(np.moveaxis(np.nan_to_num(W, posinf=0.0, neginf=0.0), -1, 0))
+    size = np.abs(values)
+    size = np.maximum(size, 1e-8 + 1e-2 * float(np.median(size)))
+    return np.moveaxis((vectors * size[:, None, :]) @ vectors.swapaxes(1, 2), 0, -1)

@@ -1,0 +1,278 @@
+"""The mode of Laplace's approximation over the hyperparameters: BFGS with exact gradients, then Newton's method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.newton import ConditionalMode
+from bayesglmm.engines.kernels.objective import LaplaceObjective, Objective
+from bayesglmm.graph.latent import LatentView
+from bayesglmm.linalg import NotPositiveDefiniteError
+
+_LONGEST = 1.5  # of one step in a hyperparameter: on a log scale a factor of 4.5
+_GAIN = 1e-6  # stop where the quadratic model promises less
+_STEP = 1e-3  # of the central differences of the gradient, in standard deviations where these are known
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """A maximum of `LaplaceObjective`.
+
+    Attributes
+    ----------
+    psi : ndarray, shape (size,)
+    mode : ConditionalMode
+    gradient : ndarray, shape (size,)
+    curvature : ndarray, shape (size, size)
+        Minus the second derivatives, by central differences of the exact gradient.
+    converged : bool
+    evaluations : int
+        Of value and gradient.
+    """
+
+    psi: Floats
+    mode: ConditionalMode
+    gradient: Floats
+    curvature: Floats
+    converged: bool
+    evaluations: int
+
+    @property
+    def value(self) -> float:
+        """The maximum."""
+        return self.mode.log_marginal
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    psi: Floats
+    mode: ConditionalMode
+    gradient: Floats
+
+    @property
+    def value(self) -> float:
+        return self.mode.log_marginal
+
+
+class Search:
+    """Climbs an objective; counts evaluations.
+
+    Parameters
+    ----------
+    objective : LaplaceObjective
+    """
+
+    def __init__(self, objective: LaplaceObjective) -> None:
+        self.objective = objective
+        self.evaluations = 0
+
+    def point(self, psi: Floats, near: _Point | ConditionalMode | None = None) -> _Point | None:
+        """Evaluate; None where there is no conditional mode."""
+        self.evaluations += 1
+        start = near.mode if isinstance(near, _Point) else near
+        try:
+            mode = self.objective.mode(psi, start)
+            if not np.isfinite(mode.log_marginal):
+                return None
+            gradient = self.objective.gradient(mode)
+        except NotPositiveDefiniteError:
+            return None
+        return _Point(psi, mode, gradient) if np.all(np.isfinite(gradient)) else None
+
+    def climb(self, start: _Point, inverse: Floats, limit: int, gain: float = _GAIN) -> tuple[_Point, Floats, bool]:
+        """Maximise by BFGS.
+
+        Parameters
+        ----------
+        start : _Point
+        inverse : ndarray, shape (size, size)
+            First guess of the inverse of minus the second derivatives.
+        limit : int
+            Iterations.
+        gain : float
+            Stop where the quadratic model promises less.
+
+        Returns
+        -------
+        best : _Point
+        inverse : ndarray
+        converged : bool
+        """
+        here, fresh = start, True
+        for _ in range(limit):
+            direction = inverse @ here.gradient
+            promised = 0.5 * float(here.gradient @ direction)
+            if promised < gain:
+                return here, inverse, True
+            longest = float(np.abs(direction[: self.objective.theta_size]).max(initial=0.0))
+            direction *= min(1.0, _LONGEST / max(longest, 1e-300))
+            found = self._line(here, direction)
+            if found is None:
+                if fresh:
+                    return here, inverse, promised < 100 * gain
+                inverse, fresh = np.diag(np.diag(inverse)), True
+                continue
+            step, change = found.psi - here.psi, here.gradient - found.gradient
+            here, slope = found, float(step @ change)
+            if slope > 1e-10 * float(np.linalg.norm(step) * np.linalg.norm(change)):
+                if fresh and len(step) == self.objective.theta_size:
+                    # Scale the first guess to the curvature met (Nocedal and Wright 2006, equation 6.20).
+                    inverse = inverse * (slope / float(change @ inverse @ change))
+                left = np.eye(len(step)) - np.outer(step, change) / slope
+                inverse = left @ inverse @ left.T + np.outer(step, step) / slope
+                fresh = False
+        return here, inverse, False
+
+    def _line(self, here: _Point, direction: Floats) -> _Point | None:
+        """Backtrack by quadratic interpolation until the objective rises enough."""
+        slope, size = float(here.gradient @ direction), 1.0
+        for _ in range(25):
+            found = self.point(here.psi + size * direction, here)
+            if found is not None and found.value >= here.value + 1e-4 * size * slope - 1e-9 * (1.0 + abs(here.value)):
+                return found
+            if found is None:
+                size *= 0.25
+                continue
+            lost = slope * size - (found.value - here.value)
+            size *= float(np.clip(0.5 * slope * size / lost, 0.1, 0.5)) if lost > 0 else 0.5
+        return None
+
+    def curvature(self, here: _Point, scale: Floats) -> Floats:
+        """Return minus the second derivatives by central differences of the gradient with steps `scale`."""
+        size = len(here.psi)
+        out = np.zeros((size, size))
+        for j in range(size):
+            unit = np.zeros(size)
+            unit[j] = scale[j]
+            up, down = self.point(here.psi + unit, here), self.point(here.psi - unit, here)
+            if up is None and down is None:
+                out[j, j] = 1.0 / scale[j] ** 2
+            elif up is None or down is None:
+                one, sign = (up, 1.0) if up is not None else (down, -1.0)
+                assert one is not None
+                out[j] = -(one.gradient - here.gradient) / (sign * scale[j])
+            else:
+                out[j] = -(up.gradient - down.gradient) / (2.0 * scale[j])
+        return 0.5 * (out + out.T)
+
+    def polish(self, here: _Point, inverse: Floats, converged: bool) -> Optimum:
+        """Finish with Newton steps on the differenced curvature."""
+        deviations = np.sqrt(np.clip(np.diag(inverse), 1e-12, 1.0))
+        curvature = self.curvature(here, _STEP * np.maximum(deviations, 1e-3))
+        for _ in range(4):
+            step = safe_inverse(curvature) @ here.gradient
+            promised = 0.5 * float(here.gradient @ step)
+            if promised < 1e-10 or float(np.abs(step[: self.objective.theta_size]).max(initial=0.0)) > _LONGEST:
+                break
+            found = self.point(here.psi + step, here)
+            if found is None or found.value < here.value - 1e-9 * (1.0 + abs(here.value)):
+                break
+            # Newton's method promises the square of the error; anything else is rounding.
+            better = np.linalg.norm(found.gradient) < np.linalg.norm(here.gradient)
+            here = found if better else here
+            if not better:
+                break
+        remaining = 0.5 * float(here.gradient @ safe_inverse(curvature) @ here.gradient)
+        converged = converged or remaining < _GAIN
+        return Optimum(here.psi, here.mode, here.gradient, curvature, converged, self.evaluations)
+
+
+def safe_inverse(curvature: Floats) -> Floats:
+    """Return the inverse of a curvature, whose flat or negative directions get a variance of at most 25.
+
+    Hyperparameters are logarithms and the like: a standard deviation of 5 already means that nothing is known.
+    """
+    if not len(curvature):
+        return np.zeros((0, 0))
+    # Scaled first, since coefficients may have any unit.
+    diagonal = np.abs(np.diag(curvature))
+    scale = 1.0 / np.sqrt(np.maximum(diagonal, 0.04))
+    values, vectors = np.linalg.eigh(curvature * scale[:, None] * scale)
+    values = np.maximum(values, 1e-8)
+    out = (vectors / values) @ vectors.T * scale[:, None] * scale
+    return np.asarray(0.5 * (out + out.T))
+
+
+def maximise(
+    view: LatentView, kind: Objective = "posterior", start: Floats | None = None, limit: int = 100
+) -> Optimum:
+    """Maximise Laplace's approximation.
+
+    Parameters
+    ----------
+    view : LatentView
+    kind : {"posterior", "ml", "reml"}
+        See `LaplaceObjective`.
+    start : ndarray, shape (t,), optional
+        Of theta; from the data if absent.
+    limit : int
+        Iterations.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        If the objective cannot be evaluated near the start.
+    """
+    first = LaplaceObjective(view, "posterior" if kind == "posterior" else "reml")
+    search = Search(first)
+    here = _first_point(search, view.initial_theta if start is None else np.asarray(start, dtype=float))
+    here, inverse, converged = search.climb(here, 0.3 * np.eye(first.size), limit, 1e-2 if kind == "ml" else _GAIN)
+    if kind != "ml":
+        return search.polish(here, inverse, converged)
+    objective = LaplaceObjective(view, "ml")
+    joint = Search(objective)
+    joint.evaluations = search.evaluations
+    fixed = objective.structure.coefficients
+    units = np.zeros((view.size, len(fixed)))
+    units[fixed, np.arange(len(fixed))] = 1.0
+    whole = np.zeros((objective.size, objective.size))
+    t = objective.theta_size
+    whole[:t, :t] = inverse
+    whole[t:, t:] = here.mode.factor.solve(units)[fixed]
+    psi = np.concatenate([here.psi, here.mode.x[fixed]])
+    point = joint.point(psi)
+    if point is None:
+        raise NotPositiveDefiniteError("The likelihood cannot be evaluated at the restricted estimates.")
+    best, whole, converged = joint.climb(point, whole, limit)
+    return joint.polish(best, whole, converged)
+
+
+def _first_point(search: Search, start: Floats) -> _Point:
+    """Evaluate at the start, or as near to it as the objective can be evaluated: smaller scales are safer."""
+    for shift in (0.0, -1.0, 1.0, -2.0, -4.0):
+        found = search.point(start + shift)
+        if found is not None:
+            return found
+    raise NotPositiveDefiniteError(
+        "Laplace's approximation cannot be evaluated near the start values: no maximum of the conditional density "
+        "of the coefficients with a positive definite curvature was found."
+    )
+
+
+def laplace_mode(view: LatentView, start: Floats, limit: int = 100) -> tuple[ConditionalMode, Floats]:
+    """Maximise Laplace's approximation of log p(theta | y) over unconstrained theta.
+
+    Parameters
+    ----------
+    view : LatentView
+    start : ndarray, shape (t,)
+    limit : int
+        Iterations of BFGS.
+
+    Returns
+    -------
+    mode : ConditionalMode
+        At the best theta.
+    covariance : ndarray, shape (t, t)
+        Inverse of minus the second derivatives there.
+    """
+    found = maximise(view, "posterior", start, limit)
+    return found.mode, safe_inverse(found.curvature)
+
+
+def mode_jacobian(view: LatentView, mode: ConditionalMode) -> Floats:
+    """Return d x-hat / d theta at a mode of the posterior objective, shape (size, t)."""
+    return LaplaceObjective(view).jacobian(mode)

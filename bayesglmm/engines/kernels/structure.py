@@ -1,0 +1,221 @@
+"""The latent Gaussian model as rows on a fixed pattern: what stays the same while theta moves is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bayesglmm.blocks import Floats
+from bayesglmm.graph.latent import LatentPart, LatentView
+from bayesglmm.graph.problem import BlockParts
+from bayesglmm.linalg import DenseColumns, GroupColumns, Pattern, Rows
+from bayesglmm.linalg.rows import unknown_to_zero
+
+_LOG_2PI = float(np.log(2.0 * np.pi))
+
+
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """One random block in x: where it is, and the columns that Lambda mixes."""
+
+    part: BlockParts
+    latent: LatentPart
+    start: int
+    Z: Floats  # (k, n)
+    group: int | None  # position among the pattern's groups; None where one level makes it dense
+    dense: int | None
+
+
+class Structure:
+    """A, Q and m of one model for every theta.
+
+    Parameters
+    ----------
+    view : LatentView
+    outer : bool
+        Leave the population coefficients out of x: they are then arguments beside theta, as in maximum likelihood.
+    flat : bool
+        Ignore the priors of the population coefficients.
+
+    Attributes
+    ----------
+    inner : ndarray of int
+        Positions, in the view's x, of what is integrated out here.
+    coefficients : ndarray of int
+        Positions, in the view's x, of what is not.
+    pattern : Pattern
+    """
+
+    def __init__(self, view: LatentView, outer: bool = False, flat: bool = False) -> None:
+        self.view, self.outer, self.flat = view, outer, flat
+        problem = view.problem
+        self.predictors = len(problem.predictors)
+        self.n = problem.predictors[0].predictor.n
+        fixed = np.zeros(view.size, dtype=bool)
+        for part in view.parts:
+            fixed[part.slice] = part.role == "fixed"
+        left_out = fixed if outer else np.zeros_like(fixed)
+        self.inner, self.coefficients = np.flatnonzero(~left_out), np.flatnonzero(left_out)
+        self.X = tuple(view.columns(part) for part in problem.predictors)
+        self.blocks, dense, self._dense_X, groups = self._lay_out(left_out)
+        self.pattern = Pattern(self.n, len(self.inner), self.predictors, dense, groups)
+        self.pattern.check_memory()
+        mean, Q = (np.zeros(view.size), None) if flat else (view.mean, view.precision(np.zeros(view.theta_size)))
+        self.mean, self.start = mean[self.inner], view.mean[self.inner]
+        self.Q = self._dense_precision(Q)
+        self.constant = self._prior_constant()
+
+    def _lay_out(
+        self, left_out: Any
+    ) -> tuple[tuple[_Block, ...], list[DenseColumns], list[Floats | None], list[GroupColumns]]:
+        """Sort the parts of x into dense columns and groups; dense blocks have None where X would be."""
+        view, problem = self.view, self.view.problem
+        shift = np.cumsum(left_out) - left_out
+        own = {block.names.u: block for block in problem.blocks}
+        blocks: list[_Block] = []
+        dense: list[DenseColumns] = []
+        dense_X: list[Floats | None] = []
+        groups: list[GroupColumns] = []
+        for part in view.parts:
+            start = int(part.slice.start - shift[part.slice.start]) if part.slice.stop > part.slice.start else 0
+            width = part.slice.stop - part.slice.start
+            if part.role == "fixed":
+                if not self.outer:
+                    predictor = problem.predictors[part.predictor]
+                    dense.append(DenseColumns(start, width, part.predictor))
+                    dense_X.append(view.free_columns(predictor))
+                continue
+            block = own[part.name].block
+            index, Z = unknown_to_zero(np.asarray(block.index), np.ascontiguousarray(block.X.T, dtype=float))
+            if len(block.levels) == 1:
+                blocks.append(_Block(own[part.name], part, start, Z, None, len(dense)))
+                dense.append(DenseColumns(start, width, part.predictor))
+                dense_X.append(None)
+            else:
+                blocks.append(_Block(own[part.name], part, start, Z, len(groups), None))
+                columns = GroupColumns(start, len(block.levels), len(Z), index, part.predictor, block.group)
+                groups.append(columns)
+        return tuple(blocks), dense, dense_X, groups
+
+    def _dense_precision(self, Q: Any) -> Floats:
+        """Return the prior precision of the dense columns, in the order of the border."""
+        pattern, at = self.pattern, self.pattern.border[: self.pattern.dense_width]
+        if Q is not None:
+            rows = self.inner[at]
+            return np.asarray(Q[rows, :][:, rows].toarray(), dtype=float)
+        smooth = np.zeros(pattern.size)
+        for block in self.blocks:
+            smooth[block.start : block.start + block.latent.slice.stop - block.latent.slice.start] = 1.0
+        return np.diag(smooth[at])
+
+    def _prior_constant(self) -> float:
+        """Return log N(m; m, Q^-1) over the directions in which Q is not zero."""
+        if not self.flat and not self.outer:
+            return self.view.log_prior_x(self.view.mean, np.zeros(self.view.theta_size))
+        return -0.5 * _LOG_2PI * sum(int(np.prod(block.latent.shape)) for block in self.blocks)
+
+    # with theta -----------------------------------------------------------------------------------------------------
+
+    def rows(self, factors: Sequence[Floats]) -> Rows:
+        """Return A for the given Lambda of every block (in the order of ``problem.blocks``)."""
+        values = self._block_values(factors)
+        dense = [values[b].T if X is None else X for X, b in zip(self._dense_X, self._dense_blocks(), strict=True)]
+        groups = [values[b] for b, block in enumerate(self.blocks) if block.group is not None]
+        return Rows(self.pattern, dense, groups)
+
+    def _dense_blocks(self) -> list[int]:
+        found = {block.dense: b for b, block in enumerate(self.blocks) if block.dense is not None}
+        return [found.get(d, -1) for d in range(len(self._dense_X))]
+
+    def _block_values(self, factors: Sequence[Floats]) -> list[Floats]:
+        order = {id(part): Lambda for part, Lambda in zip(self.view.problem.blocks, factors, strict=True)}
+        return [
+            block.Z * order[id(block.part)][0, 0] if len(block.Z) == 1 else order[id(block.part)].T @ block.Z
+            for block in self.blocks
+        ]
+
+    def offset(self, natural: Mapping[str, Any], coefficients: Floats) -> Floats:
+        """Return the part of eta that x does not move, shape (P, n).
+
+        Parameters
+        ----------
+        natural : mapping
+            Of theta, for population coefficients that are part of it.
+        coefficients : ndarray
+            Values at `self.coefficients`.
+        """
+        out = np.zeros((self.predictors, self.n))
+        full = np.zeros(self.view.size)
+        full[self.coefficients] = coefficients
+        fixed = {part.predictor: part for part in self.view.parts if part.role == "fixed"}
+        for p, predictor in enumerate(self.view.problem.predictors):
+            if predictor.predictor.offset is not None:
+                out[p] += predictor.predictor.offset
+            if predictor.beta is None:
+                continue
+            beta = np.array(predictor.beta.constant, dtype=float)
+            if self.view.problem.roles.get(predictor.names.beta) == "theta":
+                beta[predictor.beta.free] += natural[predictor.names.beta]
+            elif self.outer and p in fixed:
+                beta[predictor.beta.free] += full[fixed[p].slice]
+            if np.any(beta):
+                out[p] += self.X[p] @ beta
+        return out
+
+    # the prior of x ------------------------------------------------------------------------------------------------
+
+    def times_precision(self, x: Floats) -> Floats:
+        """Return Q (x - m)."""
+        deviation = x - self.mean
+        at = self.pattern.border[: self.pattern.dense_width]
+        if len(at):
+            deviation = deviation.copy()
+            deviation[at] = self.Q @ deviation[at]
+        return deviation
+
+    def full(self, x: Floats, coefficients: Floats) -> Floats:
+        """Return the view's x from what is integrated out and what is not."""
+        if not self.outer:
+            return x
+        out = np.empty(self.view.size)
+        out[self.inner], out[self.coefficients] = x, coefficients
+        return out
+
+    # derivatives in Lambda -----------------------------------------------------------------------------------------
+
+    def contract(self, b: int, rows: Floats, x: Floats) -> Floats:
+        """Return sum_i rows_i Z_i x_{g(i)}', shape (k, k): the derivative of rows' A x in Lambda of block b."""
+        block = self.blocks[b]
+        own = self.pattern.groups[block.group] if block.group is not None else None
+        weighted = block.Z * rows
+        k = len(block.Z)
+        if own is None:
+            return np.outer(weighted.sum(axis=1), x[block.start : block.start + k])
+        levels = x[own.columns]
+        sums = np.stack([np.bincount(own.index, row, own.levels) for row in weighted])
+        return np.asarray(sums @ levels)
+
+    def scatter(self, b: int, rows: Floats, Lambda: Floats) -> Floats:
+        """Return dA' rows for dLambda = Lambda of block b, shape (size,)."""
+        block = self.blocks[b]
+        out = np.zeros(self.pattern.size)
+        own = self.pattern.groups[block.group] if block.group is not None else None
+        weighted = (Lambda.T @ block.Z) * rows
+        if own is None:
+            out[block.start : block.start + len(weighted)] = weighted.sum(axis=1)
+            return out
+        for j, row in enumerate(weighted):
+            out[own.columns[:, j]] = np.bincount(own.index, row, own.levels)
+        return out
+
+    def effect(self, b: int, x: Floats, Lambda: Floats) -> Floats:
+        """Return dA x for dLambda = Lambda of block b, shape (n,)."""
+        block = self.blocks[b]
+        values = Lambda.T @ block.Z
+        if block.group is None:
+            return np.asarray(x[block.start : block.start + len(values)] @ values)
+        own = self.pattern.groups[block.group]
+        return np.asarray(np.einsum("jn,nj->n", values, x[own.columns][own.index]))

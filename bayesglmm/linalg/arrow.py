@@ -1,0 +1,209 @@
+"""Cholesky factorisation of an arrow matrix: chains of block-diagonal corners and a dense border.
+
+Corners are eliminated one after another with batched small Cholesky factors; what they leave on the border is
+factored by LAPACK. The inverse is computed on the pattern of H alone, from the border back to the finest corner, by
+the recursion of Takahashi, Fagan and Chin (1973), which needs no more work than the factorisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesglmm.linalg.base import Floats, Ints, NotPositiveDefiniteError
+from bayesglmm.linalg.dense import DenseFactor
+from bayesglmm.linalg.pattern import Pattern
+
+
+@dataclass(frozen=True, eq=False)
+class ArrowBlocks:
+    """The entries of a symmetric matrix on an arrow pattern: H itself, or its inverse there.
+
+    Attributes
+    ----------
+    corner : list of ndarray, each (levels, k, k)
+        Diagonal blocks.
+    link : mapping of (int, int) to ndarray, shape (levels of the finer, k, k')
+        Between a level and the one it lies in.
+    rim : list of ndarray, each (levels, k, m)
+        Between corners and border.
+    border : ndarray, shape (m, m)
+    """
+
+    corner: list[Floats]
+    link: dict[tuple[int, int], Floats]
+    rim: list[Floats]
+    border: Floats
+
+
+def dense_matrix(pattern: Pattern, blocks: ArrowBlocks) -> Floats:
+    """Return the whole matrix in the order of x, zero off the pattern; for tests and small models."""
+    full = np.zeros((pattern.size, pattern.size))
+    full[np.ix_(pattern.border, pattern.border)] = blocks.border
+    for c, corner in enumerate(pattern.corners):
+        for level, own in enumerate(corner.columns):
+            full[np.ix_(own, own)] = blocks.corner[c][level]
+            full[np.ix_(own, pattern.border)] = blocks.rim[c][level]
+            full[np.ix_(pattern.border, own)] = blocks.rim[c][level].T
+            for d in range(c + 1, len(pattern.corners)):
+                above = pattern.corners[d].columns[pattern.parents[c, d][level]]
+                full[np.ix_(own, above)] = blocks.link[c, d][level]
+                full[np.ix_(above, own)] = blocks.link[c, d][level].T
+    return full
+
+
+class ArrowFactor:
+    """Cholesky factor of H.
+
+    Parameters
+    ----------
+    pattern : Pattern
+    H : ArrowBlocks
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        If H is not positive definite.
+    """
+
+    def __init__(self, pattern: Pattern, H: ArrowBlocks) -> None:
+        self.pattern = pattern
+        count = len(pattern.corners)
+        corner, link, rim, border = list(H.corner), dict(H.link), list(H.rim), H.border
+        self.inverse_L: list[Floats] = []
+        self._logdet = 0.0
+        for c in range(count):
+            inverse, logdet = _invert_factor(corner[c])
+            self.inverse_L.append(inverse)
+            self._logdet += logdet
+            rim[c] = multiply(inverse, rim[c])
+            for d in range(c + 1, count):
+                link[c, d] = multiply(inverse, link[c, d])
+            for d in range(c + 1, count):
+                left = link[c, d].swapaxes(1, 2)
+                corner[d] = corner[d] - self._sum(c, d, multiply(left, link[c, d]))
+                rim[d] = rim[d] - self._sum(c, d, multiply(left, rim[c]))
+                for e in range(d + 1, count):
+                    link[d, e] = link[d, e] - self._sum(c, d, multiply(left, link[c, e]))
+            flat = _flat(rim[c])
+            border = border - flat.T @ flat
+        self.link, self.rim = link, rim
+        self.schur = DenseFactor(border)
+        self._logdet += self.schur.logdet()
+
+    def _sum(self, c: int, d: int, blocks: Floats) -> Floats:
+        """Sum blocks of the levels of corner c by the level of corner d that they lie in."""
+        matrix = self.pattern.links[c, d]
+        total = matrix @ np.ascontiguousarray(blocks).reshape(len(blocks), blocks.shape[1] * blocks.shape[2])
+        return np.asarray(total).reshape(matrix.shape[0], *blocks.shape[1:])
+
+    def logdet(self) -> float:
+        """Return log |H|."""
+        return self._logdet
+
+    def solve(self, right: Floats) -> Floats:
+        """Return H^-1 right, shape (size,) or (size, m)."""
+        pattern = self.pattern
+        count, columns = len(pattern.corners), right.reshape(len(right), -1)
+        border = columns[pattern.border]
+        parts = [columns[corner.columns] for corner in pattern.corners]
+        for c in range(count):
+            parts[c] = multiply(self.inverse_L[c], parts[c])
+            for d in range(c + 1, count):
+                parts[d] = parts[d] - self._sum(c, d, multiply(self.link[c, d].swapaxes(1, 2), parts[c]))
+            border = border - _flat(self.rim[c]).T @ _flat(parts[c])
+        return self._back(parts, self.schur.solve(border)).reshape(right.shape)
+
+    def half_solve(self, z: Floats) -> Floats:
+        """Return L^-T z, shape (size,) or (size, m)."""
+        columns = z.reshape(len(z), -1)
+        parts = [columns[corner.columns] for corner in self.pattern.corners]
+        return self._back(parts, self.schur.half_solve(columns[self.pattern.border])).reshape(z.shape)
+
+    def _back(self, parts: list[Floats], border: Floats) -> Floats:
+        """Substitute backwards, from the border to the finest corner."""
+        pattern = self.pattern
+        out = np.empty((pattern.size, border.shape[1]))
+        out[pattern.border] = border
+        found: dict[int, Floats] = {}
+        for c in reversed(range(len(parts))):
+            rest = parts[c] - (_flat(self.rim[c]) @ border).reshape(parts[c].shape)
+            for d in range(c + 1, len(parts)):
+                rest = rest - multiply(self.link[c, d], found[d][pattern.parents[c, d]])
+            found[c] = multiply(self.inverse_L[c].swapaxes(1, 2), rest)
+            out[pattern.corners[c].columns] = found[c]
+        return out
+
+    def inverse(self) -> ArrowBlocks:
+        """Return the entries of H^-1 on the pattern of H."""
+        pattern = self.pattern
+        count, border = len(pattern.corners), self.schur.inverse()
+        corner: list[Floats] = [np.zeros(0)] * count
+        rim: list[Floats] = [np.zeros(0)] * count
+        link: dict[tuple[int, int], Floats] = {}
+        for c in reversed(range(count)):
+            upper = self.inverse_L[c].swapaxes(1, 2)
+            to_rim = multiply(upper, self.rim[c])
+            to_link = {d: multiply(upper, self.link[c, d]) for d in range(c + 1, count)}
+            parent = {d: pattern.parents[c, d] for d in to_link}
+            rim[c] = -(_flat(to_rim) @ border).reshape(to_rim.shape)
+            for d, own in to_link.items():
+                rim[c] -= multiply(own, rim[d][parent[d]])
+            for d in to_link:
+                total = multiply(to_rim, rim[d][parent[d]].swapaxes(1, 2))
+                for e, other in to_link.items():
+                    total = total + multiply(other, _between(corner, link, e, d, parent))
+                link[c, d] = -total
+            block = multiply(upper, self.inverse_L[c]) - multiply(to_rim, rim[c].swapaxes(1, 2))
+            for d, own in to_link.items():
+                block = block - multiply(own, link[c, d].swapaxes(1, 2))
+            corner[c] = 0.5 * (block + block.swapaxes(1, 2))
+        return ArrowBlocks(corner, link, rim, border)
+
+    def inverse_diagonal(self) -> Floats:
+        """Return the diagonal of H^-1."""
+        blocks = self.inverse()
+        out = np.empty(self.pattern.size)
+        out[self.pattern.border] = np.diag(blocks.border)
+        for own, block in zip(self.pattern.corners, blocks.corner, strict=True):
+            out[own.columns] = np.einsum("lkk->lk", block)
+        return out
+
+
+def _between(
+    corner: list[Floats], link: dict[tuple[int, int], Floats], e: int, d: int, parent: dict[int, Ints]
+) -> Floats:
+    """Return the inverse's blocks between the levels of corners e and d that levels of a finer one lie in."""
+    if e == d:
+        found = corner[d][parent[d]]
+    else:
+        found = link[e, d][parent[e]] if e < d else link[d, e][parent[d]].swapaxes(1, 2)
+    return np.asarray(found)
+
+
+def multiply(left: Floats, right: Floats) -> Floats:
+    """Return batched products; an inner dimension of one is a plain product, which matmul does not know."""
+    if left.shape[-1] == 1:
+        return left * right
+    return np.asarray(left @ right)
+
+
+def _invert_factor(blocks: Floats) -> tuple[Floats, float]:
+    """Return the inverse lower Cholesky factors of small blocks, shape (levels, k, k), and their log determinant."""
+    k = blocks.shape[1]
+    diagonal = np.einsum("lkk->lk", blocks)
+    if not np.all(diagonal > 0) or not np.isfinite(blocks.sum()):
+        raise NotPositiveDefiniteError("A level's block of the precision has a non-positive diagonal.")
+    if k == 1:
+        return 1.0 / np.sqrt(blocks), float(np.log(blocks).sum())
+    try:
+        L = np.linalg.cholesky(blocks)
+    except np.linalg.LinAlgError as error:
+        raise NotPositiveDefiniteError(str(error)) from None
+    return np.linalg.inv(L), 2.0 * float(np.log(np.einsum("lkk->lk", L)).sum())
+
+
+def _flat(blocks: Floats) -> Floats:
+    """Return blocks (levels, k, m) as one matrix (levels * k, m); m may be zero."""
+    return blocks.reshape(blocks.shape[0] * blocks.shape[1], blocks.shape[2])

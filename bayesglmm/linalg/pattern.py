@@ -1,0 +1,307 @@
+"""Where the entries of H = A' W A + Q are, decided once per model from the grouping factors alone.
+
+A row of A has a few dense columns (population coefficients, smooths) and, for each grouping factor, the columns of
+one level. Levels of the finest factor meet only in rows of their own, so their part of H is block diagonal; a factor
+in which it is nested stays block diagonal after the finer one was eliminated, and so on. These factors are the
+corners of the arrow; everything else (dense columns, crossed factors) is its border, which is factored densely. This
+is how MixedModels.jl orders its blocks (Bates et al.), with whole chains of nested factors kept sparse.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from bayesglmm.linalg.base import Ints
+
+# A corner costs Python overhead; below so many columns LAPACK on the whole is quicker.
+SMALLEST_CORNER = 40
+
+
+@dataclass(frozen=True, eq=False)
+class GroupColumns:
+    """`width` columns for each level of a grouping factor.
+
+    Attributes
+    ----------
+    start : int
+        Column of level l, entry j in x: ``start + l * width + j``.
+    levels, width : int
+    index : ndarray of int, shape (n,)
+        Level of each row.
+    predictor : int
+        Which predictor the columns belong to.
+    label : str
+        For messages.
+    """
+
+    start: int
+    levels: int
+    width: int
+    index: Ints
+    predictor: int = 0
+    label: str = ""
+
+    @property
+    def columns(self) -> Ints:
+        """Columns in x, shape (levels, width)."""
+        return self.start + np.arange(self.levels * self.width).reshape(self.levels, self.width)
+
+
+@dataclass(frozen=True)
+class DenseColumns:
+    """Columns with a value in every row.
+
+    Attributes
+    ----------
+    start, width : int
+        Where they lie in x.
+    predictor : int
+    """
+
+    start: int
+    width: int
+    predictor: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Corner:
+    """A block-diagonal part of H: all groups that share one index.
+
+    Attributes
+    ----------
+    groups : tuple of int
+        Positions in the pattern's groups.
+    index : ndarray of int, shape (n,)
+    levels, width : int
+        `width` is the total of the groups' widths.
+    predictors : ndarray of int, shape (width,)
+        Predictor of each entry of a level.
+    columns : ndarray of int, shape (levels, width)
+        Their columns in x.
+    """
+
+    groups: tuple[int, ...]
+    index: Ints
+    levels: int
+    width: int
+    predictors: Ints
+    columns: Ints
+
+    @cached_property
+    def indicator(self) -> Any:
+        """Sparse (levels, n) matrix of ones that sums rows by level."""
+        return _indicator(self.index, self.levels)
+
+
+class Pattern:
+    """The structure of A and H.
+
+    Parameters
+    ----------
+    n, size, predictors : int
+        Rows, length of x, number of predictors.
+    dense : sequence of DenseColumns
+    groups : sequence of GroupColumns
+
+    Attributes
+    ----------
+    corners : tuple of Corner
+        Finest first; each is nested in the ones after it.
+    parents : mapping of (int, int) to ndarray of int, shape (levels of the finer,)
+        Which level of the coarser corner a level of the finer one lies in.
+    border : ndarray of int
+        Columns in x of the border: dense columns by predictor, then crossed groups.
+    crossed : tuple of (int, int)
+        Groups in the border, with their first position in it.
+    dense_span : tuple of slice
+        For each predictor where its dense columns lie in the border.
+    reason : str
+        Which factorisation was chosen and why, in words.
+    """
+
+    def __init__(
+        self, n: int, size: int, predictors: int, dense: Sequence[DenseColumns], groups: Sequence[GroupColumns]
+    ) -> None:
+        self.n, self.size, self.predictors = n, size, predictors
+        self.dense, self.groups = tuple(dense), tuple(groups)
+        self.corners, self.parents = _chain(self.groups)
+        columns: list[Ints] = []
+        spans, start = [], 0
+        for p in range(predictors):
+            own = [part for part in self.dense if part.predictor == p]
+            width = sum(part.width for part in own)
+            spans.append(slice(start, start + width))
+            columns += [np.arange(part.start, part.start + part.width) for part in own]
+            start += width
+        self.dense_span, self.dense_width = tuple(spans), start
+        inside = {g for corner in self.corners for g in corner.groups}
+        crossed = []
+        for g, group in enumerate(self.groups):
+            if g not in inside:
+                crossed.append((g, start))
+                columns.append(group.columns.ravel())
+                start += group.levels * group.width
+        self.crossed = tuple(crossed)
+        self.border = np.concatenate(columns) if columns else np.zeros(0, dtype=np.intp)
+
+    @cached_property
+    def links(self) -> dict[tuple[int, int], Any]:
+        """Sparse matrices that sum levels of a finer corner by their parent in a coarser one."""
+        return {key: _indicator(parent, self.corners[key[1]].levels) for key, parent in self.parents.items()}
+
+    @cached_property
+    def crossed_indicators(self) -> tuple[Any, ...]:
+        """For each crossed group the sparse (levels, n) matrix of ones that sums rows by level."""
+        return tuple(_indicator(self.groups[g].index, self.groups[g].levels) for g, _ in self.crossed)
+
+    def pair(self, left: Ints, right: Ints, levels: int) -> tuple[Ints, Ints, Ints]:
+        """Return the distinct pairs of levels, and which of them each row has.
+
+        Parameters
+        ----------
+        left, right : ndarray of int, shape (n,)
+        levels : int
+            Number of levels on the right.
+
+        Returns
+        -------
+        left_level, right_level : ndarray of int, shape (m,)
+        position : ndarray of int, shape (n,)
+        """
+        distinct, position = np.unique(left * levels + right, return_inverse=True)
+        return distinct // levels, distinct % levels, position
+
+    @cached_property
+    def corner_pairs(self) -> dict[tuple[int, int], tuple[Ints, Ints, Ints]]:
+        """Pairs of levels of corner c and crossed group number q, as of `pair`."""
+        found = {}
+        for c, corner in enumerate(self.corners):
+            for q, (g, _) in enumerate(self.crossed):
+                group = self.groups[g]
+                found[c, q] = self.pair(corner.index, group.index, group.levels)
+        return found
+
+    @cached_property
+    def crossed_pairs(self) -> dict[tuple[int, int], tuple[Ints, Ints, Ints]]:
+        """Pairs of levels of crossed groups number q <= r."""
+        found = {}
+        for q, (g, _) in enumerate(self.crossed):
+            for r, (h, _) in enumerate(self.crossed[q:], start=q):
+                found[q, r] = self.pair(self.groups[g].index, self.groups[h].index, self.groups[h].levels)
+        return found
+
+    @property
+    def gigabytes(self) -> float:
+        """Estimate of the memory of one factorisation and its selected inverse, in GB."""
+        m = len(self.border)
+        numbers = 4.0 * m * m
+        for c, corner in enumerate(self.corners):
+            wide = corner.width + m + sum(other.width for other in self.corners[c + 1 :])
+            numbers += 4.0 * corner.levels * corner.width * wide
+        return 8e-9 * (numbers + 6.0 * self.n * (1 + self.predictors**2))
+
+    @property
+    def reason(self) -> str:
+        """Which factorisation was chosen and why, in words."""
+        m = len(self.border)
+        if not self.corners:
+            return f"dense: {self.size} coefficients, no grouping factor with {SMALLEST_CORNER} columns or more"
+        names = " in ".join(
+            f"{self.groups[corner.groups[0]].label or 'group'} ({corner.levels} x {corner.width})"
+            for corner in self.corners
+        )
+        return f"block arrow: {names} eliminated level by level, the other {m} coefficients densely"
+
+    def check_memory(self, limit: float | None = None) -> None:
+        """Raise before anything is allocated that does not fit.
+
+        Parameters
+        ----------
+        limit : float, optional
+            In GB; what is free now if absent.
+
+        Raises
+        ------
+        MemoryError
+            With the estimate.
+        """
+        most = _available() if limit is None else limit
+        if self.gigabytes > most:
+            raise MemoryError(
+                f"Factorising the precision of {self.size:,} coefficients needs about {self.gigabytes:,.1f} GB; "
+                f"{most:,.1f} GB are free ({self.reason})."
+            )
+
+
+def _available() -> float:
+    """Return the memory that is free now, in GB; infinity where the system does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024e-9
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 1e-9
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
+
+
+def _indicator(index: Ints, levels: int) -> Any:
+    order = np.argsort(index, kind="stable")
+    pointer = np.concatenate([[0], np.cumsum(np.bincount(index, minlength=levels))])
+    return sparse.csr_array((np.ones(len(index)), order, pointer), shape=(levels, len(index)))
+
+
+def _chain(groups: Sequence[GroupColumns]) -> tuple[tuple[Corner, ...], dict[tuple[int, int], Ints]]:
+    """Return the corners: the factor with most columns, then those it is nested in, finest first."""
+    sets: list[list[int]] = []
+    for g, group in enumerate(groups):
+        for members in sets:
+            first = groups[members[0]]
+            if first.levels == group.levels and np.array_equal(first.index, group.index):
+                members.append(g)
+                break
+        else:
+            sets.append([g])
+    sized = [(groups[m[0]].levels * sum(groups[g].width for g in m), m) for m in sets]
+    # The largest set first, then by number of levels: a coarser factor has fewer.
+    order = sorted(sized, key=lambda item: (-item[0], item[1]))
+    order = order[:1] + sorted(order[1:], key=lambda item: (-groups[item[1][0]].levels, item[1]))
+    corners: list[Corner] = []
+    parents: dict[tuple[int, int], Ints] = {}
+    for columns, members in order:
+        if columns < SMALLEST_CORNER:
+            continue
+        corner = _corner(groups, members)
+        found = [_parent(finer, corner) for finer in corners]
+        if all(parent is not None for parent in found):
+            parents |= {(c, len(corners)): parent for c, parent in enumerate(found) if parent is not None}
+            corners.append(corner)
+    return tuple(corners), parents
+
+
+def _corner(groups: Sequence[GroupColumns], members: Sequence[int]) -> Corner:
+    own = [groups[g] for g in members]
+    return Corner(
+        groups=tuple(members),
+        index=own[0].index,
+        levels=own[0].levels,
+        width=sum(group.width for group in own),
+        predictors=np.repeat([group.predictor for group in own], [group.width for group in own]),
+        columns=np.concatenate([group.columns for group in own], axis=1),
+    )
+
+
+def _parent(finer: Corner, coarser: Corner) -> Ints | None:
+    """Return the coarser level of each finer one, or None where they cross."""
+    if finer.levels < coarser.levels:
+        return None
+    parent = np.zeros(finer.levels, dtype=np.intp)
+    parent[finer.index] = coarser.index
+    return parent if np.array_equal(parent[finer.index], coarser.index) else None
