@@ -25,10 +25,10 @@ demo: venv-data
 	$(PYTHON) examples/demo.py
 
 test: venv
-	$(ONE_THREAD) $(PYTHON) -m pytest -n $(WORKERS)
+	$(ONE_THREAD) $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 
 test-all: venv
-	$(ONE_THREAD) $(PYTHON) -m pytest -n $(WORKERS) --all-slow
+	$(ONE_THREAD) $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --all-slow
 
 lint: venv
 	$(PYTHON) -m ruff check .

@@ -3,7 +3,7 @@
 One formula, one PyMC graph, several inference engines, one result type. The public names, nothing else.
 """
 
-from bayesglmm import plots
+from bayesglmm import errors, plots
 from bayesglmm.datasets import list_datasets, load_dataset
 from bayesglmm.families import FAMILIES, Family, FamilyParameter
 from bayesglmm.links import LINKS, Link
@@ -20,6 +20,7 @@ __all__ = [
     "Link",
     "Model",
     "Prior",
+    "errors",
     "list_datasets",
     "load_dataset",
     "plots",

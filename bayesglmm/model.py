@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesglmm.describe import facts_html, facts_text, model_facts
 from bayesglmm.design import bind
 from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.families import FAMILIES, Family
@@ -94,16 +95,7 @@ class Model:
         """The graph with the role of every variable, as engines see it; built when first needed."""
         from bayesglmm.graph.build import build
 
-        start = time.perf_counter()
-        problem = build(
-            self.family,
-            self.links,
-            self.design.response,
-            self.design.predictors,
-            self.priors,
-        )
-        self._build_seconds = time.perf_counter() - start
-        return problem
+        return build(self.family, self.links, self.design.response, self.design.predictors, self.priors)
 
     @property
     def graph(self) -> pm.Model:
@@ -137,9 +129,20 @@ class Model:
         chosen = ENGINES.get(engine)
         configured = chosen.configure(**settings)
         seed = checked_seed(seed)
+        start = time.perf_counter()
         problem = self.problem
+        built = time.perf_counter() - start
         run = chosen.run(problem, configured, seed)
-        return Fit.from_run(self, run, engine=chosen.name, settings=configured, seed=seed)
+        seconds = {"build": built}
+        return Fit.from_run(
+            self,
+            run,
+            engine=chosen.name,
+            settings=configured,
+            seed=seed,
+            seconds=seconds,
+            notes=self.design.notes,
+        )
 
     def prior_predictive(self, draws: int = 500, *, seed: int | None = None) -> DataTree:
         """Draw parameters from the prior and responses from these, to see what the priors claim.
@@ -165,15 +168,15 @@ class Model:
 
         return prior_predictive(self.problem, draws, checked_seed(seed))
 
-    def __repr__(self) -> str:
-        from bayesglmm.describe import model_text
+    @property
+    def _facts(self) -> list[tuple[str, list[str]]]:
+        return model_facts(self.formula, self.family, self.links, self.design, self.priors)
 
-        return model_text(self)
+    def __repr__(self) -> str:
+        return facts_text(self._facts)
 
     def _repr_html_(self) -> str:
-        from bayesglmm.describe import model_html
-
-        return model_html(self)
+        return facts_html(self._facts)
 
 
 def choose_links(

@@ -171,6 +171,7 @@ def _sample_pymc(prepared: Prepared, settings: NutsSettings, seed: int) -> tuple
         nuts={"max_treedepth": settings.max_treedepth},
         progressbar=settings.progressbar,
         compute_convergence_checks=False,
+        compile_kwargs={"mode": "NUMBA"},  # needs no C compiler on the user's machine
     )
     interrupted = tree["posterior"].sizes["draw"] < settings.draws
     return tree, {"sample": time.perf_counter() - start}, interrupted

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from bayesglmm.engines.kernels.conditional import conditional_mode
-from bayesglmm.graph.conditioned import ConditionedModel, scalar_blocks
+from bayesglmm.engines.kernels.optimum import laplace_mode
+from bayesglmm.graph.conditioned import ConditionedModel, level_blocks, main_part
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.problem import Problem
 from bayesglmm.linalg import NotPositiveDefiniteError
@@ -20,7 +19,8 @@ from bayesglmm.linalg import NotPositiveDefiniteError
 if TYPE_CHECKING:
     import pymc as pm
 
-_LARGEST = 3000  # group effects whose mode is looked for with a dense factor
+
+_KEY = "nuts"  # in the problem's workspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,32 +65,38 @@ class Prepared:
             return nutpie.compile_pymc_model(self.model)
 
 
-# Compiling takes longer than sampling for small models, so a second fit of the same model reuses the first's work.
-_MADE: WeakKeyDictionary[Problem, Prepared] = WeakKeyDictionary()
-
-
 def prepare(problem: Problem) -> Prepared:
-    """Return the model to sample for a problem; the same object at every call."""
-    if problem not in _MADE:
-        _MADE[problem] = _prepare(problem)
-    return _MADE[problem]
+    """Return the model to sample for a problem; the same object at every call.
+
+    Compiling takes longer than sampling for small models, so a second fit of the same model reuses the first's work.
+    """
+    if _KEY not in problem.workspace:
+        problem.workspace[_KEY] = _prepare(problem)
+    made: Prepared = problem.workspace[_KEY]
+    return made
 
 
 def _prepare(problem: Problem) -> Prepared:
     view = LatentView(problem)
-    if not scalar_blocks(view):
+    if not level_blocks(view):
         return Prepared(problem, None)
-    if view.size > _LARGEST:
-        return Prepared(problem, None, f"{view.size} group effects: sampled without conditioning on their mode.")
     start = problem.model.initial_point()
     theta = np.concatenate([np.ravel(start[value.name]) for value in view.theta_values] or [np.zeros(0)])
     try:
-        mode = conditional_mode(view, theta)
+        mode, _ = laplace_mode(view, theta)
     except NotPositiveDefiniteError:
         return Prepared(problem, None, "No mode of the group effects was found: sampled without conditioning on it.")
+    theta = mode.theta
     etas = [offset + A @ mode.x for offset, A in view.design(theta)]
     rows = view.elementwise(etas, view.dispersions(view.natural(theta)), 1)
     curvature = -rows.d2[0, 0]
     # A floor keeps rows whose likelihood is flat or convex at the mode from having a wild working response.
     weights = np.maximum(curvature, 1e-3 * np.mean(np.abs(curvature)) + 1e-10)
-    return Prepared(problem, ConditionedModel(view, etas[0] + rows.d1[0] / weights, weights, theta))
+    main, covariance = main_part(view), np.zeros((0, 0))
+    if main is not None:
+        unit = np.zeros((view.size, main.shape[0]))
+        unit[main.slice] = np.eye(main.shape[0])
+        covariance = mode.factor.solve(unit)[main.slice]
+    return Prepared(
+        problem, ConditionedModel(view, etas[0] + rows.d1[0] / weights, weights, theta, mode.x, covariance)
+    )

@@ -13,6 +13,7 @@ from bayesglmm.arraymath import pytensor_math
 from bayesglmm.blocks import Floats, Predictor, RandomBlock, Response
 from bayesglmm.covariances import COVARIANCES, CovarianceParameter
 from bayesglmm.families import Family
+from bayesglmm.graph import compiler as _compiler  # noqa: F401 - settles the search for a BLAS quietly
 from bayesglmm.graph.declare import (
     Declared,
     declare_coefficients,
@@ -167,7 +168,10 @@ class _Builder:
             if parameter.kind == "correlation":
                 cholesky = names.variable("cholesky")
                 eta = own[0].prior.parameters["eta"]
-                values[parameter.name] = pm.LKJCorr(cholesky, n=len(block.terms), eta=eta)
+                k = len(block.terms)
+                self.model.add_coord(names.cor_dims[1], block.terms)
+                # With a start of its own PyMC need not compile the draws to find one.
+                values[parameter.name] = pm.LKJCorr(cholesky, n=k, eta=eta, dims=names.cor_dims, initval=np.eye(k))
                 self.roles[cholesky] = "theta"
             else:
                 declared, value = self._scales(block, names, parameter, own)

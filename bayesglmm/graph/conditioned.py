@@ -17,32 +17,36 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from bayesglmm.arraymath import NUMPY, pytensor_math
 from bayesglmm.blocks import Floats
+from bayesglmm.graph.compiler import INTERPRETED
 from bayesglmm.graph.coordinates import (
-    ScalarBlock,
+    LevelBlock,
     Working,
     latent_from_innovations,
     numpy_segment_sum,
     pytensor_segment_sum,
-    working_coefficients,
 )
-from bayesglmm.graph.elementwise import INTERPRETED
-from bayesglmm.graph.latent import LatentView
+from bayesglmm.graph.latent import LatentPart, LatentView
 from bayesglmm.graph.predictor import PredictorArrays, gather_arrays, linear_predictor
 from bayesglmm.graph.problem import BlockParts
 
+_COLUMNS = 4  # beyond, the unrolled small Cholesky factors make the graph large
 _CHUNK = 2**24  # numbers held at once on the way back
 
 
-def scalar_blocks(view: LatentView) -> dict[str, tuple[ScalarBlock, BlockParts]]:
-    """Return the main predictor's random blocks with one column and several levels, by free variable."""
+def level_blocks(view: LatentView) -> dict[str, tuple[LevelBlock, BlockParts]]:
+    """Return the main predictor's group blocks with a few columns and several levels, by free variable."""
     found = {}
     for part in view.problem.predictors[0].blocks:
         block = part.block
-        if len(block.terms) == 1 and len(block.levels) > 1 and block.latent == "spherical":
-            Z = block.X[:, 0]
-            own = ScalarBlock(part.names.u, block.index, None if np.all(Z == 1.0) else Z, len(block.levels))
-            found[part.names.u] = (own, part)
+        if len(block.terms) <= _COLUMNS and len(block.levels) > 1 and block.latent == "spherical":
+            columns = tuple(np.ascontiguousarray(column) for column in block.X.T)
+            found[part.names.u] = (LevelBlock(part.names.u, block.index, columns, len(block.levels)), part)
     return found
+
+
+def main_part(view: LatentView) -> LatentPart | None:
+    """Return the stretch of x with the main predictor's population coefficients, if they are latent."""
+    return next((part for part in view.parts if part.predictor == 0 and part.role == "fixed"), None)
 
 
 class ConditionedModel:
@@ -54,18 +58,24 @@ class ConditionedModel:
     response, weights : ndarray, shape (n,)
         Working response of the main predictor (offset included) and its weights.
     theta : ndarray, shape (t,)
-        Where theta starts, unconstrained; also the guess that scales the population coefficients.
+        Where theta starts, unconstrained.
+    x : ndarray, shape (size,)
+        Where the latent part starts, in the layout of the view.
+    covariance : ndarray, shape (p, p)
+        Rough posterior covariance of the main predictor's population coefficients.
 
     Attributes
     ----------
     model : pm.Model
     """
 
-    def __init__(self, view: LatentView, response: Floats, weights: Floats, theta: Floats) -> None:
+    def __init__(
+        self, view: LatentView, response: Floats, weights: Floats, theta: Floats, x: Floats, covariance: Floats
+    ) -> None:
         self.view = view
-        self.blocks = scalar_blocks(view)
-        self.working = self._working(response, weights, theta)
-        self.main = next((part for part in view.parts if part.predictor == 0 and part.role == "fixed"), None)
+        self.blocks = level_blocks(view)
+        self.main = main_part(view)
+        self.working = self._working(response, weights, x, covariance)
         graph = view.problem.model
         with pm.Model() as self.model:
             flat = {
@@ -82,22 +92,18 @@ class ConditionedModel:
             }
             pm.Potential("density", graph_replace(graph.logp(), values, strict=False) + jacobian)
 
-    def _working(self, response: Floats, weights: Floats, theta: Floats) -> Working:
-        view, predictor = self.view, self.view.problem.predictors[0]
-        offset = predictor.predictor.offset
-        fixed = next((part for part in view.parts if part.predictor == 0 and part.role == "fixed"), None)
-        if offset is not None:
-            response = response - offset
-        X, precision, mean = np.zeros((len(response), 0)), np.zeros((0, 0)), np.zeros(0)
-        if fixed is not None and predictor.beta is not None:
-            columns = view.columns(predictor)
-            response = response - columns @ predictor.beta.constant
-            X = columns[:, predictor.beta.free]
-            mean, precision = view.gaussian_prior(predictor)
-        natural = view.natural(theta)
-        scales = {name: float(_scale(part, natural, NUMPY)) for name, (_, part) in self.blocks.items()}
-        blocks = [block for block, _ in self.blocks.values()]
-        return working_coefficients(response, weights, X, precision, mean, blocks, scales)
+    def _working(self, response: Floats, weights: Floats, x: Floats, covariance: Floats) -> Working:
+        predictor = self.view.problem.predictors[0]
+        if predictor.predictor.offset is not None:
+            response = response - predictor.predictor.offset
+        X, beta, root = np.zeros((len(response), 0)), np.zeros(0), np.zeros((0, 0))
+        if predictor.beta is not None:
+            response = response - self.view.columns(predictor) @ predictor.beta.constant
+        if self.main is not None and predictor.beta is not None:
+            columns = self.view.columns(predictor)
+            X, beta, root = columns[:, predictor.beta.free], x[self.main.slice], _root(covariance)
+        blocks = sorted((block for block, _ in self.blocks.values()), key=lambda block: block.levels)
+        return Working(response, weights, X, beta, root, tuple(blocks))
 
     def _latent(
         self, z: Mapping[str, Any], natural: Mapping[str, Any], segment_sum: Any, symbolic: bool
@@ -110,13 +116,13 @@ class ConditionedModel:
         beta, u, jacobian = latent_from_innovations(
             self.working,
             z_beta,
-            {name: z[name][..., 0] for name in self.blocks},
-            {name: _scale(part, natural, xp) for name, (_, part) in self.blocks.items()},
+            {name: z[name] for name in self.blocks},
+            {name: _factor(part, natural, xp) for name, (_, part) in self.blocks.items()},
             self._known(others, natural, xp),
             segment_sum,
             xp,
         )
-        latent = dict(others) | {name: values[..., None] for name, values in u.items()}
+        latent = dict(others) | u
         if self._main_name is not None:
             latent[self._main_name] = beta
         return latent, jacobian
@@ -184,6 +190,13 @@ class ConditionedModel:
         }
 
 
-def _scale(part: BlockParts, natural: Mapping[str, Any], xp: Any) -> Any:
-    """Return the standard deviation of a block with one column, shape (...)."""
-    return part.covariance.factor(part.values(natural), 1, xp)[..., 0, 0]
+def _factor(part: BlockParts, natural: Mapping[str, Any], xp: Any) -> Any:
+    """Return Lambda of a block, shape (..., k, k)."""
+    return part.covariance.factor(part.values(natural), len(part.block.terms), xp)
+
+
+def _root(covariance: Floats) -> Floats:
+    """Return a square root of a covariance whose columns may have very different scales."""
+    scale = np.sqrt(np.diag(covariance))
+    values, vectors = np.linalg.eigh(covariance / scale[:, None] / scale)
+    return scale[:, None] * vectors * np.sqrt(np.maximum(values, 1e-14))

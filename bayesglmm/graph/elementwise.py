@@ -15,22 +15,12 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
-from pytensor.compile.mode import Mode
-from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 
 from bayesglmm.blocks import Floats
 from bayesglmm.families.base import ResponseData
+from bayesglmm.graph.compiler import INTERPRETED
 from bayesglmm.graph.observation import extended_logp, observed_values, response_extras
 from bayesglmm.graph.problem import Problem
-
-# All rewrites that make expressions stable, none that only serve compiled code.
-INTERPRETED = Mode(
-    linker="py",
-    optimizer=RewriteDatabaseQuery(include=["fast_run"], exclude=["fusion", "inplace", "cxx_only", "BlasOpt"]),
-)
-
-# For expressions of a few numbers, where rewriting costs more than it saves.
-SMALL = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["canonicalize", "stabilize"], exclude=["inplace"]))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import pytensor.tensor as pt
 from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats, Predictor, Response
 from bayesglmm.families.base import ResponseData
-from bayesglmm.graph.elementwise import INTERPRETED
+from bayesglmm.graph.compiler import INTERPRETED
 from bayesglmm.graph.observation import extended_logp, observed_values, response_extras
 from bayesglmm.graph.predictor import PredictorArrays, linear_predictor, predictor_arrays
 from bayesglmm.graph.problem import Problem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from bayesglmm.blocks import Floats, Predictor, RandomBlock, Response
@@ -95,6 +95,8 @@ class Problem:
     cutpoint_shift : ndarray or None
         Column means that the graph takes off X where cutpoints are centred: cutpoints = centred + shift beta.
     priors : PriorTable
+    workspace : dict
+        Where engines keep what they compiled, so that a second fit of the same model does not compile again.
     """
 
     model: pm.Model
@@ -107,6 +109,7 @@ class Problem:
     likelihood: Likelihood
     cutpoint_shift: Floats | None
     priors: PriorTable
+    workspace: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def blocks(self) -> tuple[BlockParts, ...]:

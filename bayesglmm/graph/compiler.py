@@ -1,0 +1,27 @@
+"""How expressions are compiled here: for numpy, in a fraction of a second, without a C compiler or numba.
+
+Importing this module settles PyTensor's search for a BLAS to link C code with. Without one it would warn at the first
+function that is compiled; nothing here needs it, so the reader of a model should not have to wonder about it.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import pytensor
+from pytensor.compile.mode import Mode
+from pytensor.graph.rewriting.db import RewriteDatabaseQuery
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS", category=UserWarning)
+    # Reading the setting makes PyTensor look for a library and remember the answer.
+    _BLAS = pytensor.config.blas__ldflags
+
+# All rewrites that make expressions stable, none that only serve compiled code.
+INTERPRETED = Mode(
+    linker="py",
+    optimizer=RewriteDatabaseQuery(include=["fast_run"], exclude=["fusion", "inplace", "cxx_only", "BlasOpt"]),
+)
+
+# For expressions of a few numbers, where rewriting costs more than it saves.
+SMALL = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["canonicalize", "stabilize"], exclude=["inplace"]))

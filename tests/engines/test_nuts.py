@@ -1,0 +1,131 @@
+"""NUTS: seeds, settings, interruption, both samplers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bayesglmm as bg
+from bayesglmm.engines import ENGINES
+from bayesglmm.engines import nuts as nuts_module
+from bayesglmm.errors import InterruptedBeforeFirstDrawError, SettingsError
+
+QUICK = {"draws": 200, "tune": 200, "chains": 2, "progressbar": False}
+
+
+@pytest.fixture(scope="module")
+def fit(cbpp_model: bg.Model) -> Any:
+    return cbpp_model.fit("nuts", seed=3, **QUICK)
+
+
+def test_same_seed_same_draws_bit_for_bit(cbpp_model: bg.Model, fit: Any) -> None:
+    again = cbpp_model.fit("nuts", seed=3, **QUICK)
+    for name in fit.data["posterior"].data_vars:
+        np.testing.assert_array_equal(fit.data["posterior"][name], again.data["posterior"][name])
+
+
+def test_other_seed_other_draws(cbpp_model: bg.Model, fit: Any) -> None:
+    other = cbpp_model.fit("nuts", seed=4, **QUICK)
+    assert not np.array_equal(fit.data["posterior"]["beta"], other.data["posterior"]["beta"])
+
+
+def test_settings_seed_and_versions_are_recorded(fit: Any) -> None:
+    attrs = fit.data.attrs
+    assert int(attrs["seed"]) == 3
+    assert '"draws": 200' in attrs["settings"]
+    assert "pymc" in attrs["versions"]
+    assert attrs["engine"] == "nuts"
+
+
+def test_draws_have_the_shape_asked_for(fit: Any) -> None:
+    assert dict(fit.data["posterior"].sizes) | {"chain": 2, "draw": 200} == dict(fit.data["posterior"].sizes)
+    assert {"diverging", "energy", "tree_depth", "acceptance_rate"} <= set(fit.data["sample_stats"].data_vars)
+
+
+def test_a_missing_seed_is_drawn_and_recorded(cbpp_model: bg.Model) -> None:
+    first, second = (cbpp_model.fit(**QUICK).data.attrs["seed"] for _ in range(2))
+    assert first != second
+
+
+def _interrupt_after(seconds: float) -> threading.Timer:
+    timer = threading.Timer(seconds, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    return timer
+
+
+def test_ctrl_c_returns_the_draws_that_every_chain_has(cbpp_model: bg.Model, fit: Any) -> None:
+    timer = _interrupt_after(2.0)
+    try:
+        stopped = cbpp_model.fit("nuts", seed=1, **QUICK | {"draws": 3_000_000})
+    finally:
+        timer.cancel()
+    draws = stopped.data["posterior"].sizes["draw"]
+    assert 0 < draws < 3_000_000
+    assert all(np.isfinite(values).all() for values in stopped.data["posterior"].data_vars.values())
+    assert any("Interrupted" in note for note in stopped.notes)
+    assert stopped.verdict in ("check", "bad")
+
+
+def test_ctrl_c_before_the_first_draw_says_so(cbpp_model: bg.Model, fit: Any) -> None:
+    timer = _interrupt_after(1.0)
+    try:
+        with pytest.raises(InterruptedBeforeFirstDrawError, match="first draw"):
+            cbpp_model.fit("nuts", seed=1, **QUICK | {"tune": 3_000_000})
+    finally:
+        timer.cancel()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"draw": 100}, "Did you mean 'draws'"),
+        ({"draws": 0}, "draws must be an integer of at least 1"),
+        ({"draws": 10.5}, "draws must be an integer"),
+        ({"tune": 3}, "tune must be an integer of at least 50"),
+        ({"target_accept": 1.0}, "between 0 and 1"),
+        ({"sampler": "stan"}, "nutpie"),
+        ({"seed": -1}, "seed must be an integer"),
+        ({"cores": 0}, "cores"),
+    ],
+)
+def test_impossible_settings_are_refused(cbpp_model: bg.Model, setting: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        cbpp_model.fit("nuts", **setting)
+
+
+def test_unknown_engine_offers_the_nearest(cbpp_model: bg.Model) -> None:
+    with pytest.raises(bg.errors.UnknownNameError, match="Did you mean 'nuts'"):
+        cbpp_model.fit("nutz")
+
+
+def test_settings_are_frozen() -> None:
+    settings = ENGINES.get("nuts").configure(draws=10)
+    with pytest.raises(AttributeError):
+        settings.draws = 20  # type: ignore[misc]
+
+
+def test_pymc_sampler_agrees_with_nutpie(cbpp_model: bg.Model) -> None:
+    """Two implementations, same posterior: means within 5 joint Monte Carlo standard errors."""
+    settings = {"draws": 500, "tune": 500, "chains": 2, "progressbar": False}
+    a = cbpp_model.fit("nuts", seed=5, **settings).summary()
+    b = cbpp_model.fit("nuts", seed=5, sampler="pymc", cores=1, **settings).summary()
+    error = np.hypot(a["mcse_mean"], b["mcse_mean"])
+    assert (np.abs(a["mean"] - b["mean"]) < 5 * error).all()
+
+
+def test_common_length_of_padded_chains() -> None:
+    class Tree(dict):
+        children = ("posterior",)
+
+    class Prepared:
+        names = ("x",)
+
+    values = np.zeros((2, 5, 3))
+    values[1, 3:] = np.nan
+    assert nuts_module._common_length(Tree(posterior={"x": values}), Prepared()) == 3
+    assert nuts_module._common_length(Tree(posterior={"x": np.zeros((2, 0, 3))}), Prepared()) == 0
