@@ -1,10 +1,11 @@
 """Every Python block of README.md and docs/ runs, page by page, and prints what the page says it prints.
 
 Sampling is replaced by draws from the prior, so nothing compiles. A block ```text after a Python block is compared
-with what that block printed; after the comment `<!-- sampled -->`, which marks numbers that come from sampling, only the
-slow test compares it, by its words and without its numbers. To renew what the pages show after a change:
+with what that block printed; after the comment `<!-- sampled -->`, which marks numbers that come from sampling, only
+the slow test compares it, by its words and without its numbers. To renew what the pages show after a change:
 
-    UPDATE_DOCS=1 python -m pytest tests/test_docs.py --all-slow -k samples
+    UPDATE_DOCS=1 python -m pytest tests/test_docs.py -k runs                  # all but sampled numbers: seconds
+    UPDATE_DOCS=1 python -m pytest tests/test_docs.py -k samples --all-slow    # everything: a minute
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bayesglmm.datasets import list_datasets
 from bayesglmm.engines.base import Run
 from bayesglmm.engines.nuts import Nuts
 from bayesglmm.errors import DataError
 from bayesglmm.families import FAMILIES
 from bayesglmm.links import LINKS
+from bayesglmm.terms.functions import FUNCTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+UPDATE = bool(os.environ.get("UPDATE_DOCS"))
 SAMPLED = "<!-- sampled -->"
 BLOCK = re.compile(rf"(?P<mark>{SAMPLED}\n+)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -65,10 +69,8 @@ def prior_draws(engine: Nuts, problem: Any, settings: Any, seed: int, draws: int
     """Stand in for `Nuts.run`: two chains of draws from the prior."""
     import pymc as pm
 
-    from bayesglmm.graph.elementwise import INTERPRETED
-
     free = problem.model.free_RVs
-    values = pm.draw(free, draws=2 * draws, random_seed=seed, mode=INTERPRETED)
+    values = pm.draw(free, draws=2 * draws, random_seed=seed, mode="FAST_COMPILE")
     found = {}
     for variable, drawn in zip(free, values, strict=True):
         drawn = np.asarray(drawn, dtype=float)
@@ -113,9 +115,9 @@ def run(page: Path) -> list[tuple[Block, str]]:
     return found
 
 
-def update(page: Path, found: list[tuple[Block, str]]) -> None:
-    """Write what was printed into the page."""
-    printed = iter([text for _, text in found])
+def update(page: Path, found: list[tuple[Block, str]], sampling: bool) -> None:
+    """Write what was printed into the page; without sampling what it printed from draws stays as it is."""
+    printed = iter([block.text if block.sampled and not sampling else text for block, text in found])
 
     def renewed(match: re.Match[str]) -> str:
         if match["kind"] != "text":
@@ -130,7 +132,10 @@ def update(page: Path, found: list[tuple[Block, str]]) -> None:
 def test_page_runs(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Nuts, "run", prior_draws)
-    for block, printed in run(page):
+    found = run(page)
+    if UPDATE:
+        return update(page, found, sampling=False)
+    for block, printed in found:
         assert block.sampled or block.text.split() == printed.split(), f"{name(page)}, line {block.line}"
 
 
@@ -140,9 +145,8 @@ def test_page_runs(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 def test_page_samples(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     found = run(page)
-    if os.environ.get("UPDATE_DOCS"):
-        update(page, found)
-        return
+    if UPDATE:
+        return update(page, found, sampling=True)
     for block, printed in found:
         same = words(block.text) == words(printed) if block.sampled else block.text.split() == printed.split()
         assert same, f"{name(page)}, line {block.line}"
@@ -153,3 +157,30 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8"))
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert not missing, f"{name(page)}: {missing}"
+
+
+def test_table_of_families_is_true() -> None:
+    text = (ROOT / "docs/how-to/families.md").read_text(encoding="utf-8")
+    rows = {}
+    for line in text.splitlines():
+        name, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        rows[name.strip("`")] = cells
+    for family in FAMILIES:
+        links = [f"`{p.name}`" if p.ordered else f"`{p.name}` ({p.link})" for p in family.parameters]
+        priors = [f"{p.name}: {'Exponential, mean s_y' if p.scaled else p.prior}" for p in family.parameters[1:]]
+        _, parameters, defaults, censorable, _ = rows[family.name]
+        assert parameters == ", ".join(links)
+        assert defaults == "; ".join(priors)
+        assert censorable == ("yes" if family.censorable else "")
+
+
+def test_every_link_and_data_set_is_documented() -> None:
+    links = (ROOT / "docs/how-to/families.md").read_text(encoding="utf-8")
+    assert not [link.name for link in LINKS if f"`{link.name}`" not in links]
+    sets = (ROOT / "docs/how-to/datasets.md").read_text(encoding="utf-8")
+    assert not [name for name in list_datasets()["name"] if f"`{name}`" not in sets]
+
+
+def test_every_function_of_formulas_is_documented() -> None:
+    text = (ROOT / "docs/how-to/formulas.md").read_text(encoding="utf-8")
+    assert not [f.name for f in FUNCTIONS if not re.search(rf"`{re.escape(f.name)}[`(]", text)]
