@@ -89,7 +89,7 @@ def _prepare(problem: Problem) -> Prepared:
     theta = mode.theta
     etas = [offset + A @ mode.x for offset, A in view.design(theta)]
     rows = view.elementwise(etas, view.dispersions(view.natural(theta)), 1)
-    curvature = -rows.d2[0, 0]
+    slope, curvature = np.asarray(rows.d1)[0], -np.asarray(rows.d2)[0, 0]
     # A floor keeps rows whose likelihood is flat or convex at the mode from having a wild working response.
     weights = np.maximum(curvature, 1e-3 * np.mean(np.abs(curvature)) + 1e-10)
     main, covariance = main_part(view), np.zeros((0, 0))
@@ -98,5 +98,5 @@ def _prepare(problem: Problem) -> Prepared:
         unit[main.slice] = np.eye(main.shape[0])
         covariance = mode.factor.solve(unit)[main.slice]
     return Prepared(
-        problem, ConditionedModel(view, etas[0] + rows.d1[0] / weights, weights, theta, mode.x, covariance)
+        problem, ConditionedModel(view, etas[0] + slope / weights, weights, theta, mode.x, covariance)
     )

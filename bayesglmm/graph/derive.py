@@ -78,18 +78,18 @@ def _block_variables(
     found: dict[str, Variable] = {}
     for declared in covariance.parameters(block):
         if declared.kind == "scale":
-            dims = (names.scale_dim(declared.components == block.terms),)
+            dim = names.scale_dim(declared.components == block.terms)
             whole = _complete(values[declared.name], shape)
             values[declared.name] = whole
             found[names.variable(declared.name)] = Variable(
-                whole, dims, {dims[0]: declared.components}, attrs | {"kind": "standard deviation"}
+                whole, (dim,), {dim: declared.components}, attrs | {"kind": "standard deviation"}
             )
         else:
             cholesky = values[declared.name]
-            dims = names.cor_dims
             correlation = np.einsum("...ij,...kj->...ik", cholesky, cholesky)
+            coords = dict.fromkeys(names.cor_dims, declared.components)
             found[names.variable(declared.name)] = Variable(
-                correlation, dims, dict.fromkeys(dims, declared.components), attrs | {"kind": "correlation"}
+                correlation, names.cor_dims, coords, attrs | {"kind": "correlation"}
             )
     b = covariance.apply(draws[names.u], values, NUMPY)
     coords = {names.level_dim: block.levels, names.term_dim: block.terms}
