@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
-from bayesglmm.design import FactorCoding
-from bayesglmm.graph.slots import Slot
+from bayesglmm.design import Design, FactorCoding
+from bayesglmm.families import Family
+from bayesglmm.graph.slots import PriorTable, Slot
+from bayesglmm.links import Link
 
-if TYPE_CHECKING:
-    from bayesglmm.model import Model
+type Facts = Sequence[tuple[str, Sequence[str]]]
 
 _SHOWN = 40  # priors; a model with hundreds of columns would bury the rest
 
@@ -21,22 +21,23 @@ def formula_lines(formula: str | Sequence[str]) -> list[str]:
     return [" ".join(text.split()) for text in given]
 
 
-def model_facts(model: Model) -> list[tuple[str, list[str]]]:
+def model_facts(
+    formula: str | Sequence[str], family: Family, links: Mapping[str, Link], design: Design, priors: PriorTable
+) -> list[tuple[str, list[str]]]:
     """Return headings and lines: what `print(model)` and the HTML view both show."""
-    design = model.design
     rows = design.rows
     used = f"{rows.used} used" if not rows.dropped else f"{rows.used} used, {rows.dropped} dropped of {rows.given}"
-    links = ", ".join(f"{link.name} link for {name}" for name, link in model.links.items())
+    linked = ", ".join(f"{link.name} link for {name}" for name, link in links.items())
     facts = [
-        ("Formula", formula_lines(model.formula)),
-        ("Family", [f"{model.family.name}, {links}"]),
+        ("Formula", formula_lines(formula)),
+        ("Family", [f"{family.name}, {linked}"]),
         ("Rows", [used]),
     ]
     if design.groups:
         facts.append(("Groups", [", ".join(f"{name} ({size} levels)" for name, size in design.groups.items())]))
     if design.coding:
         facts.append(("Coding", [_coding_line(coding) for coding in design.coding]))
-    facts.append(("Priors", _prior_lines(list(model.priors))))
+    facts.append(("Priors", _prior_lines(list(priors))))
     if design.notes:
         facts.append(("Notes", list(design.notes)))
     return facts
@@ -63,19 +64,19 @@ def _prior_lines(slots: Sequence[Slot]) -> list[str]:
     return lines
 
 
-def model_text(model: Model) -> str:
+def facts_text(facts: Facts) -> str:
     """Return what `print(model)` shows."""
     lines = []
-    for heading, content in model_facts(model):
+    for heading, content in facts:
         lines += [f"{heading + ':' if j == 0 else '':<9} {line}" for j, line in enumerate(content)]
     return "\n".join(lines)
 
 
-def model_html(model: Model) -> str:
+def facts_html(facts: Facts) -> str:
     """Return the view of a notebook."""
     rows = "".join(
         f"<tr><th style='text-align:left;vertical-align:top'>{escape(heading)}</th>"
         f"<td style='text-align:left'><pre style='margin:0'>{escape(chr(10).join(content))}</pre></td></tr>"
-        for heading, content in model_facts(model)
+        for heading, content in facts
     )
     return f"<table>{rows}</table>"

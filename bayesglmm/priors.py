@@ -82,6 +82,8 @@ class Prior:
         if missing:
             raise PriorError(f"{distribution} also needs {', '.join(missing)}.")
         ordered = {name: _number(distribution, name, given[name]) for name in names}
+        if distribution == "Uniform" and not ordered["lower"] < ordered["upper"]:
+            raise PriorError("Uniform: lower must be below upper, not {lower:g} and {upper:g}.".format(**ordered))
         object.__setattr__(self, "distribution", distribution)
         object.__setattr__(self, "parameters", ordered)
 

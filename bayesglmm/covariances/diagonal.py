@@ -35,6 +35,12 @@ class Common(Diagonal):
     def parameters(self, block: RandomBlock) -> tuple[CovarianceParameter, ...]:
         return (CovarianceParameter("sd", "scale", (block.label,)),)
 
+    def factor(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
+        return values["sd"][..., 0][..., None, None] * np.eye(k)
+
+    def apply(self, u: Any, values: Mapping[str, Any], xp: ArrayMath) -> Any:
+        return u * values["sd"][..., 0][..., None, None]
+
 
 COVARIANCES.register(Diagonal())
 COVARIANCES.register(Common())

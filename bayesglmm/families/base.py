@@ -149,6 +149,8 @@ class Family(ABC):
         Whether `weights=` means precision weights for this family.
     censorable : bool
         Whether PyMC has (or the family gives) a log distribution function, for ``cens()`` and ``trunc()``.
+    support : tuple of float
+        Range of a continuous response; a truncation bound beyond it is none. Counts start at 0 anyway.
     """
 
     name: ClassVar[str]
@@ -159,6 +161,7 @@ class Family(ABC):
     response: ClassVar[str] = "numeric"
     takes_weights: ClassVar[bool] = False
     censorable: ClassVar[bool] = False
+    support: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
 
     @property
     def main(self) -> FamilyParameter:

@@ -30,6 +30,7 @@ class Beta(Family):
     aliases = ("Beta", "beta_family")
     parameters = (FamilyParameter("mu", "unit", "logit"), PHI)
     censorable = True
+    support = (0.0, 1.0)
 
     def check(self, response: Response) -> None:
         require_open_unit(response)

@@ -19,6 +19,8 @@ class Cumulative(Family):
 
     A larger predictor means a higher category; there is no intercept beside the K - 1 cutpoints. `mean` gives the
     probabilities of the categories in the last axis. Default prior: cutpoints StudentT(3, 0, 2.5), ordered, as brms.
+    Cutpoints broadcast against ``eta[..., None]``: (m,) for all rows, (S, 1, m) for draws beside eta (S, n), (n, m)
+    by rows.
     """
 
     name = "cumulative"
@@ -47,15 +49,13 @@ class Cumulative(Family):
             return log_interval(upper, lower, pt.eq(y, 0), pt.gt(y, last), mu.link, xp)
 
         def draw(eta: Any, cuts: Any, size: Any) -> Any:
-            if cuts.type.ndim == 1:
-                cuts = cuts[None, :]
             below = mu.link.inverse(cuts - eta[..., None], xp)
             chance = uniform_like(eta, size)
             return pt.sum(pt.gt(chance[..., None], below), axis=-1).astype("int64")
 
         return pm.CustomDist.dist(
             mu.eta,
-            _aligned(parameters["cutpoints"].value),
+            parameters["cutpoints"].value,
             dist=draw,
             logp=log_density,
             ndims_params=[0, 1],
@@ -64,7 +64,7 @@ class Cumulative(Family):
         )
 
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
-        mu, cuts = parameters["mu"], _aligned(parameters["cutpoints"].value)
+        mu, cuts = parameters["mu"], parameters["cutpoints"].value
         position = cuts - mu.eta[..., None]
         first = xp.exp(mu.link.log_inverse(position[..., :1], xp))
         last = xp.exp(mu.link.log1m_inverse(position[..., -1:], xp))
@@ -73,17 +73,14 @@ class Cumulative(Family):
         return xp.concatenate([first, between, last], axis=-1)
 
 
-def _aligned(cuts: Any) -> Any:
-    """Cutpoints with a row axis before the last where they have leading axes for draws."""
-    return cuts if cuts.ndim == 1 else cuts[..., None, :]
-
-
 def _pick(cuts: Any, index: Any) -> Any:
+    """Return cuts[..., index] with the leading axes of both broadcast."""
     import pytensor.tensor as pt
 
     if cuts.type.ndim == 1:
         return cuts[index]
-    return pt.take_along_axis(cuts, index[..., None], axis=-1)[..., 0]
+    chosen = pt.eq(index[..., None], pt.arange(cuts.shape[-1]))
+    return pt.sum(pt.switch(chosen, cuts, 0.0), axis=-1)
 
 
 def log_interval(upper: Any, lower: Any, first: Any, last: Any, link: Link, xp: ArrayMath) -> Any:

@@ -25,6 +25,7 @@ class Exponential(Family):
     name = "exponential"
     parameters = (FamilyParameter("mu", "positive", "log"),)
     censorable = True
+    support = (0.0, np.inf)
 
     def check(self, response: Response) -> None:
         require_positive(response)

@@ -30,6 +30,7 @@ class Gamma(Family):
     aliases = ("Gamma",)
     parameters = (FamilyParameter("mu", "positive", "log"), SHAPE)
     censorable = True
+    support = (0.0, np.inf)
 
     def check(self, response: Response) -> None:
         require_positive(response, "Where zeros are real, use the hurdle_gamma family.")

@@ -30,6 +30,7 @@ class InverseGaussian(Family):
     aliases = ("inverse.gaussian", "inversegaussian", "wald")
     parameters = (FamilyParameter("mu", "positive", "log"), SHAPE)
     censorable = True
+    support = (0.0, np.inf)
 
     def check(self, response: Response) -> None:
         require_positive(response)

@@ -28,6 +28,7 @@ class LogNormal(Family):
     aliases = ("log_normal", "LogNormal")
     parameters = (FamilyParameter("mu", "real", "identity"), SIGMA)
     censorable = True
+    support = (0.0, np.inf)
 
     def check(self, response: Response) -> None:
         require_positive(response)

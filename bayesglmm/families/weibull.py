@@ -28,6 +28,7 @@ class Weibull(Family):
     aliases = ("Weibull",)
     parameters = (FamilyParameter("mu", "positive", "log"), SHAPE)
     censorable = True
+    support = (0.0, np.inf)
 
     def check(self, response: Response) -> None:
         require_positive(response)

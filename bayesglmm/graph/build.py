@@ -162,7 +162,9 @@ class _Builder:
         covariance = COVARIANCES.get(block.covariance)
         self.model.add_coord(names.level_dim, block.levels)
         self.model.add_coord(names.term_dim, block.terms)
-        scales, values, cholesky = {}, {}, None
+        scales: dict[str, Declared] = {}
+        values: dict[str, Any] = {}
+        cholesky = None
         for parameter in covariance.parameters(block):
             own = slots[parameter.name]
             if parameter.kind == "correlation":
@@ -217,8 +219,6 @@ class _Builder:
             m = len(response.categories) - 1
             pairs = zip(response.categories[:-1], response.categories[1:], strict=True)
             self.model.add_coord("cutpoint", [f"{low}|{high}" for low, high in pairs])
-            if slot.prior.distribution == "Fixed":
-                raise ValueError("Cutpoints cannot be held at one value.")
             self.roles[name] = "theta"
             return Declared(name, np.arange(m), np.zeros(m)), declare_cutpoints(name, "cutpoint", slot, m)
         declared = held_and_free([slot], name)

@@ -52,6 +52,25 @@ class LinearTransform(Transform):  # type: ignore[misc]
         return pt.constant(self.log_det)
 
 
+class LogTransform(Transform):  # type: ignore[misc]
+    """log of a vector whose density is not a product of equal distributions, which PyMC's own refuses."""
+
+    name = "log"
+    ndim_supp = 1
+
+    def forward(self, value: Any, *inputs: Any) -> Any:
+        """Return log value."""
+        return pt.log(value)
+
+    def backward(self, value: Any, *inputs: Any) -> Any:
+        """Return the value."""
+        return pt.exp(value)
+
+    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
+        """Return the sum of the logarithms."""
+        return pt.sum(value, axis=-1)
+
+
 @dataclass(frozen=True)
 class Declared:
     """A declared vector: the variable of its free components and how to complete it.
@@ -143,7 +162,7 @@ def declare_scales(name: str, dim: str, slots: Sequence[Slot]) -> Any:
         signature="(p)->(p)",
         class_name="StandardDeviations",
         dims=dim,
-        default_transform=transforms.log,
+        default_transform=LogTransform(),
     )
 
 
@@ -175,6 +194,8 @@ def _vector(name: str, dim: str, priors: Sequence[Prior], transform: Any, positi
     if kind == "Flat":
         return (pm.HalfFlat if positive else pm.Flat)(name, dims=dim, default_transform=transform)
     parameters = {key: np.array([prior.parameters[key] for prior in priors]) for key in priors[0].parameters}
+    if kind == "Uniform" and positive:  # PyMC's own transform of the interval
+        return pm.Uniform(name, **parameters, dims=dim)
     return getattr(pm, kind)(name, **parameters, dims=dim, default_transform=transform)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from pytensor.gradient import disconnected_grad
 
 from bayesglmm.arraymath import pytensor_math
 from bayesglmm.blocks import Response
@@ -106,9 +107,14 @@ def response_extras(response: Response, family: Family) -> dict[str, Any]:
         If the family has no log distribution function that censoring or truncation need, or a response lies
         outside its bounds.
     """
+    lowest: Any
+    highest: Any
+    lowest, highest = (0.0, np.inf) if family.discrete else family.support
+    if family.discrete and response.trials is not None:
+        highest = response.trials
     found = {
-        "lower": _bound(response.lower, -np.inf, response.y, family),
-        "upper": _bound(response.upper, np.inf, response.y, family),
+        "lower": _bound(response.lower, -1, lowest, response.y),
+        "upper": _bound(response.upper, 1, highest, response.y),
         "censoring": response.censoring,
         "y_upper": response.y_upper,
         "likelihood_weights": response.likelihood_weights,
@@ -125,16 +131,17 @@ def extended_logp(likelihood: Likelihood, extras: tuple[str, ...], value: Any, i
     return _Modified(likelihood, extras, len(inputs) - len(extras)).logp(value, *inputs)
 
 
-def _bound(values: Any, missing: float, y: Any, family: Family) -> Any:
+def _bound(values: Any, side: int, end: Any, y: Any) -> Any:
+    """Return bounds below (side -1) or above (side 1), infinite where they are missing or beyond the support."""
     if values is None:
         return None
-    values = np.where(np.isnan(values), missing, np.asarray(values, dtype=float))
-    outside = y < values if missing < 0 else y > values
+    values = np.where(np.isnan(values), side * np.inf, np.asarray(values, dtype=float))
+    outside = side * y > side * values
     if outside.any():
         row = int(np.flatnonzero(outside)[0])
-        side = "below its lower" if missing < 0 else "above its upper"
-        raise DataError(f"Truncated response: row {row} has {y[row]:g}, {side} bound {values[row]:g}.")
-    return values
+        which = "below its lower" if side < 0 else "above its upper"
+        raise DataError(f"Truncated response: row {row} has {y[row]:g}, {which} bound {values[row]:g}.")
+    return np.where(side * values >= side * end, side * np.inf, values)
 
 
 @dataclass(frozen=True)
@@ -162,37 +169,67 @@ class _Modified:
 
     def logp(self, value: Any, *inputs: Any) -> Any:
         rv, extras = self._split(inputs)
-        result = pm.logp(rv, value)
-        if "censoring" in extras:
-            result = _censored(rv, value, extras, result)
+        result = _censored(rv, value, extras, self._middle(inputs)) if "censoring" in extras else pm.logp(rv, value)
         if "lower" in extras or "upper" in extras:
-            result = result - self._log_mass(rv, extras)
+            result = result - self._log_mass(rv, extras, self._middle(inputs))
         return result * extras["likelihood_weights"] if "likelihood_weights" in extras else result
 
-    def _log_mass(self, rv: Any, extras: Mapping[str, Any]) -> Any:
+    def _middle(self, inputs: Sequence[Any]) -> Any:
+        """Return a point in the middle of each row's distribution, without a gradient.
+
+        Rows to which a branch does not apply are evaluated there: at infinite bounds or far out in a tail the
+        branch would have infinite derivatives, which spoil even what is not selected.
+        """
+        family = self.likelihood.family
+        data = self.likelihood.data(inputs)
+        mean = family.mean(self.likelihood.linked(inputs), data, pytensor_math())
+        if data.trials is not None:
+            mean = mean * data.trials
+        return disconnected_grad(pt.floor(mean) if family.discrete else mean)
+
+    def _log_mass(self, rv: Any, extras: Mapping[str, Any], middle: Any) -> Any:
         """Return log P(lower <= y <= upper); for counts both bounds are inside."""
         step = 1.0 if self.likelihood.family.discrete else 0.0
         lower, upper = extras.get("lower"), extras.get("upper")
-        if lower is None:
-            return pm.logcdf(rv, upper)
-        above = pm.logccdf(rv, lower - step)
-        if upper is None:
-            return above
-        bounded = _log_difference(rv, lower - step, upper)
-        return pt.switch(pt.isinf(lower), pm.logcdf(rv, upper), pt.switch(pt.isinf(upper), above, bounded))
+        no = pt.zeros_like(middle, dtype="bool")
+        has_lower = no if lower is None else pt.invert(pt.isinf(lower))
+        has_upper = no if upper is None else pt.invert(pt.isinf(upper))
+        result = pt.zeros_like(middle)
+        if upper is not None:
+            only = pt.and_(has_upper, pt.invert(has_lower))
+            result = pt.switch(only, pm.logcdf(rv, pt.switch(only, upper, middle)), result)
+        if lower is not None:
+            only = pt.and_(has_lower, pt.invert(has_upper))
+            result = pt.switch(only, pm.logccdf(rv, pt.switch(only, lower - step, middle)), result)
+        if lower is None or upper is None:
+            return result
+        both = pt.and_(has_lower, has_upper)
+        return pt.switch(both, _log_between(rv, lower - step, upper, both, middle), result)
 
 
-def _censored(rv: Any, value: Any, extras: Mapping[str, Any], exact: Any) -> Any:
+def _censored(rv: Any, value: Any, extras: Mapping[str, Any], middle: Any) -> Any:
     code = extras["censoring"]
-    result = pt.switch(pt.eq(code, -1), pm.logcdf(rv, value), exact)
-    result = pt.switch(pt.eq(code, 1), pm.logccdf(rv, value), result)
+    exact, left, right, interval = (pt.eq(code, kind) for kind in (0, -1, 1, 2))
+    seen = pt.switch(exact, value, pt.cast(middle, value.dtype))
+    result = pt.switch(left, pm.logcdf(rv, pt.switch(left, value, middle)), pm.logp(rv, seen))
+    result = pt.switch(right, pm.logccdf(rv, pt.switch(right, value, middle)), result)
     if "y_upper" in extras:
-        # Rows without an interval get an upper end above the value, so that no branch yields nan gradients.
-        upper = pt.switch(pt.eq(code, 2), extras["y_upper"], value + 1)
-        result = pt.switch(pt.eq(code, 2), _log_difference(rv, value, upper), result)
+        between = _log_between(rv, value, extras["y_upper"], interval, middle)
+        result = pt.switch(interval, between, result)
     return result
 
 
-def _log_difference(rv: Any, lower: Any, upper: Any) -> Any:
-    high, low = pm.logcdf(rv, upper), pm.logcdf(rv, lower)
-    return high + pt.log1mexp(pt.minimum(low - high, -1e-300))
+def _log_between(rv: Any, lower: Any, upper: Any, where: Any, middle: Any) -> Any:
+    """Return log P(lower < y <= upper) in the rows `where`: from the left tail if `lower` is left of the middle."""
+    on_left = pt.and_(where, lower < middle)
+    on_right = pt.and_(where, lower >= middle)
+
+    def difference(log_tail: Any, near: Any, far: Any, here: Any) -> Any:
+        larger = log_tail(rv, pt.switch(here, near, middle))
+        smaller = log_tail(rv, pt.switch(here, far, middle))
+        ratio = pt.switch(here, pt.minimum(smaller - larger, -1e-300), -1.0)
+        return larger + pytensor_math().log1mexp(ratio)
+
+    left = difference(pm.logcdf, upper, lower, on_left)
+    right = difference(pm.logccdf, lower, upper, on_right)
+    return pt.switch(on_left, left, right)

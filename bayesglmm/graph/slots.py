@@ -19,13 +19,14 @@ type Kind = Literal["coefficient", "scale", "correlation", "dispersion"]
 
 # Which priors suit which kind of parameter; a dispersion's support is that of its domain.
 _SUPPORTS: Mapping[str, tuple[str, ...]] = {
-    "coefficient": ("real", "any"),
-    "scale": ("positive", "any"),
+    "coefficient": ("real", "bounded", "any"),
+    "scale": ("positive", "bounded", "any"),
     "correlation": ("correlation",),
-    "real": ("real", "any"),
-    "positive": ("positive", "any"),
-    "unit": ("unit", "any"),
+    "real": ("real", "bounded", "any"),
+    "positive": ("positive", "bounded", "any"),
+    "unit": ("unit", "bounded", "any"),
 }
+_RANGES = {"real": (-np.inf, np.inf), "positive": (0.0, np.inf), "unit": (0.0, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def prior_table(
     family: Family,
     predictors: Mapping[str, Predictor],
     scale: ResponseScale,
-    priors: Mapping[str, Prior] | Literal["flat"] | None = None,
+    priors: Mapping[str, Prior] | str | None = None,
     main: Sequence[str] = ("mu",),
 ) -> PriorTable:
     """Give every parameter of the model its prior.
@@ -140,6 +141,10 @@ def prior_table(
         for parameter in family.parameters[1:]
         if parameter.name not in predictors
     }
+    for parameter in family.parameters[1:]:
+        slot = dispersions.get(parameter.name)
+        if slot is not None and slot.prior.distribution == "Fixed" and parameter.ordered:
+            raise PriorError(f"{parameter.name} is a vector and cannot be held at one value; give it another prior.")
     chooser.finish()
     return PriorTable(coefficients, blocks, dispersions, scale.spread)
 
@@ -192,11 +197,11 @@ def _dispersion_slot(parameter: FamilyParameter, scale: ResponseScale) -> Slot:
 class _Chooser:
     """Puts the user's priors into slots and remembers which of them were used."""
 
-    def __init__(self, priors: Mapping[str, Prior] | Literal["flat"] | None) -> None:
+    def __init__(self, priors: Mapping[str, Prior] | str | None) -> None:
         self.flat = isinstance(priors, str)
         if isinstance(priors, str) and priors != "flat":
             raise PriorError(f'priors={priors!r}: the only word is "flat"; else give a dict of bg.Prior.')
-        self.given: dict[str, Prior] = {} if self.flat or priors is None else dict(priors)  # type: ignore[arg-type]
+        self.given: dict[str, Prior] = {} if priors is None or isinstance(priors, str) else dict(priors)
         for key, prior in self.given.items():
             if not isinstance(prior, Prior):
                 raise PriorError(f"priors[{key!r}] must be a bg.Prior, not {type(prior).__name__} ({prior!r}).")
@@ -242,9 +247,16 @@ def _check(key: str, prior: Prior, slot: Slot) -> None:
             f"The prior {prior} for {key!r} does not suit {slot.label} (a {slot.kind}): its support is "
             f"{prior.support}, allowed: {', '.join(allowed)}."
         )
-    if prior.distribution == "Fixed":
-        value = prior.parameters["value"]
-        if (slot.kind == "scale" or slot.domain == "positive") and value < 0:
-            raise PriorError(f"Fixed({value:g}) for {key!r}: must not be negative.")
-        if slot.domain == "unit" and not 0 <= value <= 1:
-            raise PriorError(f"Fixed({value:g}) for {key!r}: must lie between 0 and 1.")
+    lowest, highest = _RANGES["positive" if slot.kind == "scale" else slot.domain]
+    for value in _ends(prior):
+        if not lowest <= value <= highest:
+            where = "between 0 and 1" if highest == 1.0 else "0 or more"
+            raise PriorError(f"The prior {prior} for {key!r} does not suit {slot.label}, which must be {where}.")
+    if slot.kind == "dispersion" and slot.domain == "positive" and _ends(prior) == (0.0,):
+        raise PriorError(f"The prior {prior} for {key!r} does not suit {slot.label}, which must be positive.")
+
+
+def _ends(prior: Prior) -> tuple[float, ...]:
+    """Return the values between which a bounded or fixed prior lies."""
+    names = {"Fixed": ("value",), "Uniform": ("lower", "upper")}.get(prior.distribution, ())
+    return tuple(prior.parameters[name] for name in names)

@@ -9,7 +9,7 @@ import numpy as np
 from bayesglmm.errors import PriorError
 from bayesglmm.results.draws import require_count, seeded, stacked
 from bayesglmm.results.rowwise import simulate_rows
-from bayesglmm.results.schema import observed, variables
+from bayesglmm.results.schema import constant, observed, variables
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,8 +30,8 @@ def prior_predictive(problem: Problem, draws: int, seed: int) -> xr.DataTree:
     Returns
     -------
     xarray.DataTree
-        Groups ``prior`` (the variables of ``posterior``), ``prior_predictive`` (``y`` with dims chain, draw, obs) and
-        ``observed_data``.
+        Groups ``prior`` (the variables of ``posterior``), ``prior_predictive`` (``y`` with dims chain, draw, obs),
+        ``observed_data`` and ``constant_data`` (trials, weights, predictors).
 
     Raises
     ------
@@ -51,7 +51,12 @@ def prior_predictive(problem: Problem, draws: int, seed: int) -> xr.DataTree:
         )
     parameters = variables(problem, _free_draws(problem, draws, seed))
     simulated = simulate_rows(Evaluator(problem), stacked(parameters), 1, seeded(seed))
-    groups = {"prior": parameters, "prior_predictive": simulated, "observed_data": observed(problem)}
+    groups = {
+        "prior": parameters,
+        "prior_predictive": simulated,
+        "observed_data": observed(problem),
+        "constant_data": constant(problem),
+    }
     return xr.DataTree.from_dict(groups, name="bayesglmm")
 
 
@@ -59,7 +64,7 @@ def _free_draws(problem: Problem, draws: int, seed: int) -> dict[str, Any]:
     """Return draws of every free variable, shape (1, draws, ...)."""
     import pymc as pm
 
-    from bayesglmm.graph.elementwise import INTERPRETED
+    from bayesglmm.graph.compiler import INTERPRETED
 
     free = problem.model.free_RVs
     values = pm.draw(free, draws=draws, random_seed=seed, mode=INTERPRETED)

@@ -73,7 +73,7 @@ def assemble(problem: Problem, run: EngineRun, meta: Meta) -> xr.DataTree:
         "posterior": variables(problem, run.draws),
         "sample_stats": _sample_stats(run),
         "observed_data": observed(problem),
-        "constant_data": _constant(problem),
+        "constant_data": constant(problem),
     }
     for dataset in groups.values():
         dataset.attrs |= {
@@ -159,7 +159,8 @@ def observed(problem: Problem) -> xr.Dataset:
     return xr.Dataset({OBSERVED: ((ROWS,), np.asarray(response.y), attrs)}, {ROWS: row_labels(problem)})
 
 
-def _constant(problem: Problem) -> xr.Dataset:
+def constant(problem: Problem) -> xr.Dataset:
+    """Return what stays as it is: trials, weights, bounds and the arrays of every predictor, by rows."""
     import xarray as xr
 
     response = problem.response

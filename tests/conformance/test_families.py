@@ -168,7 +168,7 @@ def test_draws_are_independent_and_broadcast(family_name: str, cases: Any, py_mo
     eta = np.linspace(-0.5, 0.5, 150).reshape(3, 50) + (1.0 if family.main.domain == "positive" else 0.0)
     # dispersions as a prediction passes them: one value per draw, ahead of the rows
     phi = {
-        name: np.broadcast_to(value, (3, *np.shape(value))) if np.ndim(value) else np.full((3, 1), value)
+        name: np.broadcast_to(value, (3, 1, *np.shape(value))) if np.ndim(value) else np.full((3, 1), value)
         for name, value in case.phi.items()
     }
     rv = family.dist(
