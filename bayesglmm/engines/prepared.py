@@ -97,6 +97,4 @@ def _prepare(problem: Problem) -> Prepared:
         unit = np.zeros((view.size, main.shape[0]))
         unit[main.slice] = np.eye(main.shape[0])
         covariance = mode.factor.solve(unit)[main.slice]
-    return Prepared(
-        problem, ConditionedModel(view, etas[0] + slope / weights, weights, theta, mode.x, covariance)
-    )
+    return Prepared(problem, ConditionedModel(view, etas[0] + slope / weights, weights, theta, mode.x, covariance))
