@@ -9,20 +9,21 @@ the observed variable, the prior of theta is PyMC's, and A comes from the blocks
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pymc as pm
 import pytensor.tensor as pt
 from scipy import sparse
 
-from bayesglmm.arraymath import NUMPY, pytensor_math
+from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats
 from bayesglmm.graph.build import centring
-from bayesglmm.graph.elementwise import INTERPRETED, SMALL, Elementwise
+from bayesglmm.graph.compiler import INTERPRETED
+from bayesglmm.graph.elementwise import Elementwise
+from bayesglmm.graph.hyperparameters import Hyperparameters
 from bayesglmm.graph.predictor import predictor_arrays
 from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem
 
@@ -51,7 +52,7 @@ class LatentPart:
     shape: tuple[int, ...]
 
 
-class LatentView:
+class LatentView(Hyperparameters):
     """The model as a latent Gaussian model.
 
     Parameters
@@ -73,7 +74,7 @@ class LatentView:
     """
 
     def __init__(self, problem: Problem, handwritten: bool = True) -> None:
-        self.problem = problem
+        super().__init__(problem)
         self.elementwise = Elementwise(problem, handwritten)
         parts, start = [], 0
         for p, predictor in enumerate(problem.predictors):
@@ -84,153 +85,6 @@ class LatentView:
         self.parts = tuple(parts)
         self.size = start
         self.kept: dict[Any, Any] = {}
-
-    # theta ---------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def theta_values(self) -> tuple[Any, ...]:
-        """Value variables of theta, in the order of the flat vector."""
-        model = self.problem.model
-        return tuple(model.rvs_to_values[model[name]] for name in self.problem.names("theta"))
-
-    @cached_property
-    def theta_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of theta's value variables: static where PyTensor knows them, else from the declarations."""
-        scales = [part for block in self.problem.blocks for part in block.scales.values()]
-        declared: dict[str, Any] = {part.name: part for part in scales}
-        declared |= {part.names.beta: part.beta for part in self.problem.predictors if part.beta is not None}
-        declared |= dict(self.problem.dispersions)
-        shapes = []
-        for name, value in zip(self.problem.names("theta"), self.theta_values, strict=True):
-            known = value.type.shape
-            shapes.append((len(declared[name].free),) if None in known else tuple(known))
-        return tuple(shapes)
-
-    @cached_property
-    def theta_size(self) -> int:
-        """Length of the flat vector theta."""
-        return sum(int(np.prod(shape)) for shape in self.theta_shapes)
-
-    def split(self, theta: Floats) -> list[Floats]:
-        """Return theta's value variables from the flat unconstrained vector."""
-        sizes = [int(np.prod(shape)) for shape in self.theta_shapes]
-        pieces = np.split(np.asarray(theta, dtype=float), np.cumsum(sizes)[:-1]) if sizes else []
-        return [piece.reshape(shape) for piece, shape in zip(pieces, self.theta_shapes, strict=True)]
-
-    @cached_property
-    def _natural_graphs(self) -> list[Any]:
-        model = self.problem.model
-        return list(model.replace_rvs_by_values([model[name] for name in self.problem.names("theta")]))
-
-    @cached_property
-    def _natural(self) -> Any:
-        return self._compile([], self._natural_graphs)
-
-    def natural(self, theta: Floats) -> dict[str, Floats]:
-        """Return theta's variables on their natural scales: standard deviations, Cholesky factors, dispersions."""
-        if not self.theta_values:
-            return {}
-        return dict(zip(self.problem.names("theta"), self._natural(*self.split(theta)), strict=True))
-
-    def factors(self, natural: Mapping[str, Any]) -> tuple[Floats, ...]:
-        """Return Lambda of every random block, each (k, k), in the order of ``problem.blocks``."""
-        found = []
-        for part in self.problem.blocks:
-            k = part.block.X.shape[1]
-            values = {name: np.asarray(value) for name, value in part.values(natural).items()}
-            found.append(np.asarray(part.covariance.factor(values, k, NUMPY), dtype=float))
-        return tuple(found)
-
-    @cached_property
-    def _pullback(self) -> Any:
-        """Derivatives of <Lambda, M> + <phi, f> + <beta, g> in theta, with M, f and g as further inputs."""
-        natural = dict(zip(self.problem.names("theta"), self._natural_graphs, strict=True))
-        xp, inputs, total = pytensor_math(), [], pt.constant(0.0)
-        for part in self.problem.blocks:
-            M = pt.dmatrix()
-            inputs.append(M)
-            values = {name: pt.as_tensor(value) for name, value in part.values(natural).items()}
-            total = total + pt.sum(part.covariance.factor(values, part.block.X.shape[1], xp) * M)
-        others = [name for name, declared in self.problem.dispersions.items() if declared.is_free]
-        for name in [*others, *self._theta_coefficients]:
-            cotangent = natural[name].type()
-            inputs.append(cotangent)
-            total = total + pt.sum(natural[name] * cotangent)
-        gradient = pt.grad(total, list(self.theta_values), disconnected_inputs="ignore", return_disconnected="zero")
-        return self._compile(inputs, gradient)
-
-    @property
-    def _theta_coefficients(self) -> list[str]:
-        """Population coefficients whose prior is not Gaussian: they are part of theta."""
-        names = [part.names.beta for part in self.problem.predictors]
-        return [name for name in names if self.problem.roles.get(name) == "theta"]
-
-    def pullback(
-        self, theta: Floats, factors: Sequence[Floats], dispersions: Mapping[str, Any], beta: Mapping[str, Floats]
-    ) -> Floats:
-        """Return the gradient in theta of a function whose derivatives in the natural quantities are given.
-
-        Parameters
-        ----------
-        theta : ndarray, shape (t,)
-        factors : sequence of ndarray, each (k, k)
-            Derivative in Lambda of every block.
-        dispersions : mapping of str to float or ndarray
-            Derivative in every dispersion on its natural scale; held ones are ignored.
-        beta : mapping of str to ndarray
-            Derivative in those population coefficients that are part of theta.
-
-        Returns
-        -------
-        ndarray, shape (t,)
-        """
-        if not self.theta_values:
-            return np.zeros(0)
-        inputs: list[Any] = [np.asarray(M, dtype=float) for M in factors]
-        for name, declared in self.problem.dispersions.items():
-            if declared.is_free:
-                inputs.append(np.asarray(dispersions[name], dtype=float))
-        inputs += [np.asarray(beta[name], dtype=float) for name in self._theta_coefficients]
-        return np.concatenate([np.ravel(g) for g in self._pullback(*self.split(theta), *inputs)])
-
-    def _theta_terms(self, jacobian: bool) -> Any:
-        model = self.problem.model
-        variables = [model[name] for name in self.problem.names("theta")]
-        terms = model.logp(vars=variables, sum=False, jacobian=jacobian)
-        return sum((pt.sum(term) for term in terms), pt.constant(0.0))
-
-    @cached_property
-    def _log_prior(self) -> Any:
-        total = self._theta_terms(jacobian=True)
-        gradient = pt.grad(total, list(self.theta_values), disconnected_inputs="ignore", return_disconnected="zero")
-        return self._compile([], [total, *gradient])
-
-    @cached_property
-    def _log_prior_plain(self) -> Any:
-        return self._compile([], [self._theta_terms(jacobian=False)])
-
-    def _compile(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
-        return pm.compile([*self.theta_values, *inputs], list(outputs), mode=SMALL, on_unused_input="ignore")
-
-    def log_prior(self, theta: Floats, jacobian: bool = True) -> float:
-        """Return log p(theta) on the unconstrained scale, with or without the Jacobian of the transforms."""
-        if not self.theta_values:
-            return 0.0
-        compiled = self._log_prior if jacobian else self._log_prior_plain
-        return float(compiled(*self.split(theta))[0])
-
-    def log_prior_gradient(self, theta: Floats) -> tuple[float, Floats]:
-        """Return log p(theta), Jacobian included, and its gradient, shape (t,)."""
-        if not self.theta_values:
-            return 0.0, np.zeros(0)
-        value, *gradient = self._log_prior(*self.split(theta))
-        return float(value), np.concatenate([np.ravel(g) for g in gradient])
-
-    @cached_property
-    def initial_theta(self) -> Floats:
-        """Where searches start: the graph's own initial point, scales from the spread of the response; shape (t,)."""
-        start = self.problem.model.initial_point(random_seed=0)
-        return np.concatenate([np.zeros(0), *(np.ravel(start[value.name]) for value in self.theta_values)])
 
     # x -------------------------------------------------------------------------------------------------------------
 

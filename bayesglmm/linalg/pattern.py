@@ -110,6 +110,8 @@ class Pattern:
         Rows, length of x, number of predictors.
     dense : sequence of DenseColumns
     groups : sequence of GroupColumns
+    smallest : int
+        A grouping factor with fewer columns goes to the border.
 
     Attributes
     ----------
@@ -128,11 +130,17 @@ class Pattern:
     """
 
     def __init__(
-        self, n: int, size: int, predictors: int, dense: Sequence[DenseColumns], groups: Sequence[GroupColumns]
+        self,
+        n: int,
+        size: int,
+        predictors: int,
+        dense: Sequence[DenseColumns],
+        groups: Sequence[GroupColumns],
+        smallest: int = SMALLEST_CORNER,
     ) -> None:
         self.n, self.size, self.predictors = n, size, predictors
         self.dense, self.groups = tuple(dense), tuple(groups)
-        self.corners, self.parents = _chain(self.groups)
+        self.corners, self.parents = _chain(self.groups, smallest)
         columns: list[Ints] = []
         spans, start = [], 0
         for p in range(predictors):
@@ -258,7 +266,7 @@ def _indicator(index: Ints, levels: int) -> Any:
     return sparse.csr_array((np.ones(len(index)), order, pointer), shape=(levels, len(index)))
 
 
-def _chain(groups: Sequence[GroupColumns]) -> tuple[tuple[Corner, ...], dict[tuple[int, int], Ints]]:
+def _chain(groups: Sequence[GroupColumns], smallest: int) -> tuple[tuple[Corner, ...], dict[tuple[int, int], Ints]]:
     """Return the corners: the factor with most columns, then those it is nested in, finest first."""
     sets: list[list[int]] = []
     for g, group in enumerate(groups):
@@ -276,7 +284,7 @@ def _chain(groups: Sequence[GroupColumns]) -> tuple[tuple[Corner, ...], dict[tup
     corners: list[Corner] = []
     parents: dict[tuple[int, int], Ints] = {}
     for columns, members in order:
-        if columns < SMALLEST_CORNER:
+        if columns < smallest:
             continue
         corner = _corner(groups, members)
         found = [_parent(finer, corner) for finer in corners]

@@ -12,6 +12,7 @@ Skaug and Fournier 2006, Kristensen et al. 2016).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode, find_mode, structure_of
 from bayesglmm.graph.elementwise import RowDerivatives
 from bayesglmm.graph.latent import LatentView
+
+_DIFFERENCE = 1e-5
 
 type Objective = Literal["posterior", "ml", "reml"]
 
@@ -61,8 +64,10 @@ class LaplaceObjective:
         """Return theta and the population coefficients that are not integrated out."""
         return psi[: self.theta_size], psi[self.theta_size :]
 
-    def mode(self, psi: Floats, start: ConditionalMode | None = None) -> ConditionalMode:
-        """Return the conditional mode at psi; `start` is a mode nearby.
+    def mode(
+        self, psi: Floats, start: ConditionalMode | None = None, log_prior: float | None = None
+    ) -> ConditionalMode:
+        """Return the conditional mode at psi; `start` is a mode nearby, `log_prior` that of theta where known.
 
         Raises
         ------
@@ -71,7 +76,8 @@ class LaplaceObjective:
         """
         psi = np.asarray(psi, dtype=float)
         theta, coefficients = self.split(psi)
-        log_prior = self.view.log_prior(theta) if self.kind == "posterior" else 0.0
+        if log_prior is None:
+            log_prior = self.view.log_prior(theta) if self.kind == "posterior" else 0.0
         inner = None if start is None else start.work.inner
         return find_mode(self.structure, theta, coefficients, inner, log_prior)
 
@@ -163,41 +169,35 @@ class LaplaceObjective:
         return out
 
     def _natural_jacobian(self, mode: ConditionalMode) -> _NaturalJacobian:
-        """Return the derivatives of Lambda, phi and the directly moved part of eta in every psi_j."""
-        view, structure = self.view, self.structure
-        theta, t = mode.theta, self.theta_size
-        zeros = [np.zeros((len(block.block.X.T),) * 2) for block in view.problem.blocks]
-        phi = {name: np.zeros(np.shape(value)) for name, value in mode.work.phi.items()}
-        beta = {
-            part.names.beta: np.zeros(len(part.beta.free))
-            for part in view.problem.predictors
-            if part.beta is not None and view.problem.roles.get(part.names.beta) == "theta"
-        }
-        factors = []
-        for b, zero in enumerate(zeros):
-            own = np.zeros((self.size, *zero.shape))
-            for at in np.ndindex(zero.shape):
-                one_Lambda = zero.copy()
-                one_Lambda[at] = 1.0
-                own[:t, *at] = view.pullback(theta, [*zeros[:b], one_Lambda, *zeros[b + 1 :]], phi, beta)
-            factors.append(own)
-        flat = []
-        for name, size in view.elementwise.sizes.items():
-            for unit in np.eye(size):
-                one_phi = phi | {name: unit.reshape(np.shape(phi[name]))}
-                flat.append(np.concatenate([view.pullback(theta, zeros, one_phi, beta), np.zeros(self.size - t)]))
-        eta = np.zeros((self.size, structure.predictors, structure.n))
-        natural = view.natural(theta)
-        base = structure.offset(natural, np.zeros(len(structure.coefficients)))
-        for j, unit in enumerate(np.eye(len(structure.coefficients))):
-            eta[t + j] = structure.offset(natural, unit) - base
-        for p, part in enumerate(view.problem.predictors):
-            if part.names.beta in beta:
-                columns = view.free_columns(part)
-                for j, unit in enumerate(np.eye(columns.shape[1])):
-                    moved = view.pullback(theta, zeros, phi, beta | {part.names.beta: unit})
-                    eta[:t, p] += moved[:, None] * columns[:, j]
-        return _NaturalJacobian(factors, np.array(flat).reshape(-1, self.size).T, eta)
+        """Return the derivatives of Lambda, phi and the directly moved part of eta in every psi_j.
+
+        Central differences: these maps are smooth and cheap, and 1e-9 is all that a starting point needs.
+        """
+        view, t = self.view, self.theta_size
+        moves = _DIFFERENCE * np.eye(t)
+        many = view.natural_draws(np.concatenate([mode.theta + moves, mode.theta - moves])) if t else {}
+        natural = view.natural(mode.theta)
+        _, coefficients = self.split(np.zeros(self.size))
+        factors = [np.zeros((self.size, *M.shape)) for M in view.factors(natural)]
+        phi, eta = [], []
+        for j in range(self.size):
+            up = {name: value[j] for name, value in many.items()} if j < t else natural
+            down = {name: value[t + j] for name, value in many.items()} if j < t else natural
+            beta = np.zeros(len(coefficients))
+            if j < t:
+                for own, high, low in zip(factors, view.factors(up), view.factors(down), strict=True):
+                    own[j] = (high - low) / (2 * _DIFFERENCE)
+            else:
+                beta[j - t] = _DIFFERENCE
+            flat = [self._flat(view.dispersions(each)) for each in (up, down)]
+            phi.append((flat[0] - flat[1]) / (2 * _DIFFERENCE))
+            offsets = self.structure.offset(up, beta) - self.structure.offset(down, -beta)
+            eta.append(offsets / (2 * _DIFFERENCE))
+        return _NaturalJacobian(factors, np.array(phi), np.array(eta))
+
+    @staticmethod
+    def _flat(phi: Mapping[str, Any]) -> Floats:
+        return np.concatenate([np.zeros(0), *(np.ravel(np.asarray(value, dtype=float)) for value in phi.values())])
 
 
 @dataclass(frozen=True, eq=False)

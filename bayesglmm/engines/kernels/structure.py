@@ -12,6 +12,7 @@ from bayesglmm.blocks import Floats
 from bayesglmm.graph.latent import LatentPart, LatentView
 from bayesglmm.graph.problem import BlockParts
 from bayesglmm.linalg import DenseColumns, GroupColumns, Pattern, Rows
+from bayesglmm.linalg.pattern import SMALLEST_CORNER
 from bayesglmm.linalg.rows import unknown_to_zero
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
@@ -39,6 +40,8 @@ class Structure:
         Leave the population coefficients out of x: they are then arguments beside theta, as in maximum likelihood.
     flat : bool
         Ignore the priors of the population coefficients.
+    smallest : int
+        See `Pattern`.
 
     Attributes
     ----------
@@ -49,7 +52,9 @@ class Structure:
     pattern : Pattern
     """
 
-    def __init__(self, view: LatentView, outer: bool = False, flat: bool = False) -> None:
+    def __init__(
+        self, view: LatentView, outer: bool = False, flat: bool = False, smallest: int = SMALLEST_CORNER
+    ) -> None:
         self.view, self.outer, self.flat = view, outer, flat
         problem = view.problem
         self.predictors = len(problem.predictors)
@@ -61,7 +66,7 @@ class Structure:
         self.inner, self.coefficients = np.flatnonzero(~left_out), np.flatnonzero(left_out)
         self.X = tuple(view.columns(part) for part in problem.predictors)
         self.blocks, dense, self._dense_X, groups = self._lay_out(left_out)
-        self.pattern = Pattern(self.n, len(self.inner), self.predictors, dense, groups)
+        self.pattern = Pattern(self.n, len(self.inner), self.predictors, dense, groups, smallest)
         self.pattern.check_memory()
         mean, Q = (np.zeros(view.size), None) if flat else (view.mean, view.precision(np.zeros(view.theta_size)))
         self.mean, self.start = mean[self.inner], view.mean[self.inner]

@@ -1,0 +1,267 @@
+"""Maximum likelihood and restricted maximum likelihood: estimates, standard errors, boundary estimates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+from bayesglmm.blocks import Floats, Ints
+from bayesglmm.engines.kernels.nested import Draws, Support, latent_draws
+from bayesglmm.engines.kernels.newton import ConditionalMode
+from bayesglmm.engines.kernels.objective import LaplaceObjective, Objective
+from bayesglmm.engines.kernels.optimum import Optimum, Search, maximise
+from bayesglmm.engines.kernels.quadrature import Quadrature
+from bayesglmm.graph.latent import LatentView
+from bayesglmm.linalg import NotPositiveDefiniteError
+
+_ZERO = -25.0  # log of a standard deviation, relative to the typical size, that is nothing in double precision
+_FLAT = 1e-6  # curvature below which data say nothing about a hyperparameter
+_STEP = 1e-5
+
+type Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Likelihood:
+    """Estimates by maximum likelihood.
+
+    Attributes
+    ----------
+    objective : LaplaceObjective
+    psi : ndarray, shape (size,)
+        Unconstrained hyperparameters, then (for ``"ml"``) the population coefficients.
+    mode : ConditionalMode
+        Conditional modes of the group effects at the estimates.
+    covariance : ndarray, shape (size, size)
+        Of psi: inverse of the curvature; zero for what is on its boundary or not identified.
+    natural, natural_se : mapping of str to ndarray
+        Standard deviations, Cholesky factors of correlations and dispersions, with standard errors (delta method).
+    beta, beta_se : ndarray
+        Population coefficients, in the order of the view's fixed parts.
+    loglik, aic, bic : float
+    parameters : int
+        Degrees of freedom of `aic` and `bic`.
+    boundary : tuple of str
+        Standard deviations that are estimated as zero.
+    converged : bool
+    sentences : tuple of str
+        For the user.
+    """
+
+    objective: LaplaceObjective
+    psi: Floats
+    mode: ConditionalMode
+    covariance: Floats
+    natural: dict[str, Floats]
+    natural_se: dict[str, Floats]
+    beta: Floats
+    beta_se: Floats
+    loglik: float
+    aic: float
+    bic: float
+    parameters: int
+    boundary: tuple[str, ...]
+    converged: bool
+    sentences: tuple[str, ...]
+
+
+def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1) -> Likelihood:
+    """Maximise the (restricted) likelihood.
+
+    Parameters
+    ----------
+    view : LatentView
+    kind : {"ml", "reml"}
+    nodes : int
+        Quadrature nodes per group effect, for ``"ml"``; 1 is Laplace's approximation.
+
+    Raises
+    ------
+    ValueError
+        If quadrature is asked for and the likelihood does not factorise.
+    """
+    optimum = maximise(view, kind)
+    objective = LaplaceObjective(view, kind)
+    optimum, zero = _to_boundary(objective, optimum)
+    psi, mode, curvature, value = optimum.psi, optimum.mode, optimum.curvature, optimum.value
+    if nodes > 1:
+        psi, mode, curvature, value = _by_quadrature(view, optimum, nodes, zero)
+    free = (np.abs(np.diag(curvature)) > _FLAT) & ~zero
+    covariance = np.zeros_like(curvature)
+    covariance[np.ix_(free, free)] = _inverse(curvature[np.ix_(free, free)])
+    natural, natural_se = _natural(view, psi[: view.theta_size], covariance, zero)
+    fixed = [np.arange(part.slice.start, part.slice.stop) for part in view.parts if part.role == "fixed"]
+    at = np.concatenate([np.zeros(0, dtype=np.intp), *fixed])
+    if kind == "ml":
+        beta_se = np.sqrt(np.diag(covariance)[view.theta_size :])
+    else:
+        units = np.zeros((view.size, len(at)))
+        units[at, np.arange(len(at))] = 1.0
+        beta_se = np.sqrt(np.diag(mode.factor.solve(units)[at])) if len(at) else np.zeros(0)
+    parameters = view.theta_size + len(at)
+    rows = objective.structure.n
+    boundary = tuple(label for label, is_zero in zip(_labels(view), zero, strict=False) if is_zero)
+    return Likelihood(
+        objective=objective,
+        psi=psi,
+        mode=mode,
+        covariance=covariance,
+        natural=natural,
+        natural_se=natural_se,
+        beta=mode.x[at],
+        beta_se=beta_se,
+        loglik=value,
+        aic=2.0 * parameters - 2.0 * value,
+        bic=float(np.log(rows)) * parameters - 2.0 * value,
+        parameters=parameters,
+        boundary=boundary,
+        converged=optimum.converged,
+        sentences=_sentences(boundary, optimum.converged),
+    )
+
+
+def _sentences(boundary: tuple[str, ...], converged: bool) -> tuple[str, ...]:
+    found = [
+        f"{label} is estimated as zero, the edge of what it can be: the data show no more variation between these "
+        "groups than chance explains. It has no standard error."
+        for label in boundary
+    ]
+    if not converged:
+        found.append("The search for the maximum did not converge; do not trust these estimates.")
+    return tuple(found)
+
+
+def _scale_positions(view: LatentView) -> tuple[Ints, list[str]]:
+    """Return the positions in theta of log standard deviations, and a label for every entry of theta."""
+    scales = {part.name: (block, part) for block in view.problem.blocks for part in block.scales.values()}
+    positions, labels, at = [], [], 0
+    for name, shape in zip(view.problem.names("theta"), view.theta_shapes, strict=True):
+        size = int(np.prod(shape))
+        if name in scales:
+            block, part = scales[name]
+            positions += list(range(at, at + size))
+            terms = block.block.terms if len(part.constant) == len(block.block.terms) else ("",) * len(part.constant)
+            labels += [f"{name}[{terms[j]}]" if terms[j] else name for j in part.free]
+        else:
+            labels += [name] * size
+        at += size
+    return np.array(positions, dtype=int), labels
+
+
+def _labels(view: LatentView) -> list[str]:
+    return _scale_positions(view)[1]
+
+
+def _to_boundary(objective: LaplaceObjective, optimum: Optimum) -> tuple[Optimum, Flags]:
+    """Move standard deviations to zero where the likelihood is no lower there, then finish the other parameters.
+
+    On the log scale zero lies at minus infinity, where the likelihood is flat: a search stops somewhere on the way.
+    """
+    view = objective.view
+    positions, _ = _scale_positions(view)
+    zero = np.zeros(objective.size, dtype=bool)
+    search = Search(objective)
+    here = search.point(optimum.psi, optimum.mode)
+    typical = view.initial_theta
+    for j in positions:
+        if here is None or optimum.psi[j] > typical[j] - 1.5:
+            continue
+        psi = here.psi.copy()
+        psi[j] = typical[j] + _ZERO
+        found = search.point(psi, here)
+        if found is not None and found.value >= here.value - 1e-6:
+            here, zero[j] = found, True
+    if here is None or not zero.any():
+        return optimum, zero
+    inverse = np.zeros((objective.size,) * 2)
+    free = ~zero & (np.abs(np.diag(optimum.curvature)) > _FLAT)
+    inverse[np.ix_(free, free)] = _inverse(optimum.curvature[np.ix_(free, free)])
+    best, inverse, converged = search.climb(here, inverse, 50, 1e-9)
+    scale = 1e-3 * np.where(free, np.sqrt(np.maximum(np.diag(inverse), 1e-6)), 1.0)
+    curvature = search.curvature(best, scale)
+    evaluations = optimum.evaluations + search.evaluations
+    return Optimum(best.psi, best.mode, best.gradient, curvature, converged, evaluations), zero
+
+
+def _inverse(curvature: Floats) -> Floats:
+    """Return the inverse, by eigenvalues where it is not positive definite."""
+    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(curvature)), 1e-12))
+    values, vectors = np.linalg.eigh(curvature * scale[:, None] * scale)
+    return np.asarray((vectors / np.maximum(values, 1e-10)) @ vectors.T * scale[:, None] * scale)
+
+
+def _natural(
+    view: LatentView, theta: Floats, covariance: Floats, zero: Flags
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Return natural hyperparameters and their standard errors by the delta method."""
+    t = len(theta)
+    estimate = {name: np.array(value, dtype=float) for name, value in view.natural(theta).items()}
+    slopes = {name: np.zeros((t, *value.shape)) for name, value in estimate.items()}
+    for j in range(t):
+        unit = np.zeros(t)
+        unit[j] = _STEP
+        up, down = view.natural(theta + unit), view.natural(theta - unit)
+        for name, own in slopes.items():
+            own[j] = (np.asarray(up[name]) - np.asarray(down[name])) / (2.0 * _STEP)
+    C = covariance[:t, :t]
+    errors = {name: np.sqrt(np.einsum("i...,ij,j...->...", own, C, own)) for name, own in slopes.items()}
+    for name, value in estimate.items():
+        gone = np.any([slopes[name][j] != 0 for j in np.flatnonzero(zero[:t])], axis=0) if zero[:t].any() else False
+        estimate[name] = np.where(gone & (np.abs(value) < 1e-8), 0.0, value)
+    return estimate, errors
+
+
+def _by_quadrature(
+    view: LatentView, optimum: Optimum, nodes: int, zero: Flags
+) -> tuple[Floats, ConditionalMode, Floats, float]:
+    """Maximise the likelihood by quadrature, from the Laplace estimates, in coordinates scaled by their curvature."""
+    quadrature, t = Quadrature(view, nodes), view.theta_size
+    free = ~zero & (np.abs(np.diag(optimum.curvature)) > _FLAT)
+    spread = np.linalg.cholesky(_inverse(optimum.curvature[np.ix_(free, free)]))
+    near = optimum.mode.work.inner
+
+    def place(s: Floats) -> Floats:
+        psi = optimum.psi.copy()
+        psi[free] += spread @ s
+        return psi
+
+    def value(s: Floats) -> float:
+        psi = place(s)
+        try:
+            return quadrature(psi[:t], psi[t:], near)[0]
+        except NotPositiveDefiniteError:
+            return -np.inf
+
+    def gradient(s: Floats) -> Floats:
+        units = 1e-3 * np.eye(len(s))
+        return np.array([value(s + e) - value(s - e) for e in units]) / 2e-3
+
+    origin: Any = np.zeros(int(free.sum()))
+    options: Any = {"gtol": 1e-4}
+    climb: Any = optimize.minimize
+    found = climb(lambda s: -value(s), origin, jac=lambda s: -gradient(s), method="BFGS", options=options)
+    units = 1e-2 * np.eye(len(found.x))
+    hessian = np.array([(gradient(found.x - e) - gradient(found.x + e)) / 2e-2 for e in units])
+    inverse = np.linalg.inv(spread)
+    curvature = np.zeros_like(optimum.curvature)
+    curvature[np.ix_(free, free)] = inverse.T @ (0.5 * (hessian + hessian.T)) @ inverse
+    psi = place(found.x)
+    best, mode = quadrature(psi[:t], psi[t:], near)
+    return psi, mode, curvature, best
+
+
+def likelihood_draws(view: LatentView, found: Likelihood, draws: int, seed: int) -> Draws:
+    """Draw from the asymptotic normal distribution of the estimates, group effects given these."""
+    random, objective = np.random.default_rng(seed), found.objective
+    values, vectors = np.linalg.eigh(found.covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    psi = found.psi + random.standard_normal((draws, objective.size)) @ root.T
+    support = Support(found.psi, found.mode, found.mode.x, objective.jacobian(found.mode))
+    cell = np.zeros(draws, dtype=np.intp)
+    z = random.standard_normal((draws, len(objective.structure.inner)))
+    x, log_x = latent_draws(objective, [support], psi, cell, z)
+    return Draws(psi, x, log_x, np.zeros(draws), cell)

@@ -1,0 +1,240 @@
+"""How good is a nested Laplace fit? How far what users read would move if the approximation were corrected.
+
+Where the posterior factorises by group, the correction is computed: group effects are integrated out by quadrature at
+draws of (theta, beta), which gives importance ratios in a few dimensions. Else the joint log ratio r of exact and
+approximate density is evaluated at antithetic pairs of draws; reweighting by exp(r) moves the mean of a parameter by
+Cov(parameter, r) to first order, and unlike weights that covariance is stable however many effects there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesglmm.blocks import Floats, Ints
+from bayesglmm.engines.kernels.nested import Draws, Exploration, latent_draws
+from bayesglmm.engines.kernels.pareto import smoothed
+from bayesglmm.engines.kernels.quadrature import Quadrature, factorises
+from bayesglmm.linalg import NotPositiveDefiniteError
+
+GOOD, CHECK = 0.1, 0.3  # shifts, in posterior standard deviations
+_LOG_2PI = float(np.log(2.0 * np.pi))
+_NODES = {1: 9, 2: 5, 3: 5}  # per effect
+_FEW = 400  # draws at which the exact density is evaluated at least
+_ROWS = 2e6  # rows of the data times draws, at most, beyond these
+_PRECISE = 0.05  # Monte Carlo error of a shift that is small enough
+
+
+@dataclass(frozen=True, eq=False)
+class Quality:
+    """The verdict and what it rests on.
+
+    Attributes
+    ----------
+    verdict : {"good", "check", "bad"}
+    khat : float
+        Pareto k of the joint importance ratios.
+    shifts : mapping of str to float
+        For every fixed effect, standard deviation and dispersion: how far its mean moves under the correction, in
+        posterior standard deviations.
+    noise : float
+        Monte Carlo error of a shift.
+    method : {"quadrature", "first order"}
+    sentences : tuple of str
+        For the user.
+    """
+
+    verdict: str
+    khat: float
+    shifts: dict[str, float]
+    noise: float
+    method: str
+    sentences: tuple[str, ...]
+
+
+def assess(exploration: Exploration, drawn: Draws) -> Quality:
+    """Judge a fit.
+
+    Parameters
+    ----------
+    exploration : Exploration
+    drawn : Draws
+    """
+    objective = exploration.objective
+    view, rows = objective.view, objective.structure.n
+    random = np.random.default_rng(len(drawn.psi))
+    pairs = _antithetic(exploration, drawn, random.permutation(len(drawn.psi))[: _FEW // 2], random)
+    ratio = _joint_ratios(exploration, pairs)
+    labels, values = read_parameters(exploration, pairs)
+    if factorises(view) and len(view.theta_values):
+        # These ratios are of few dimensions: half of the draws are enough.
+        half = Draws(*(part[: len(values) // 4 * 2] for part in vars(pairs).values()))
+        method, (shifts, noise) = "quadrature", _by_quadrature(exploration, half, values[: len(half.psi)])
+    else:
+        method, (shifts, noise) = "first order", _first_order(values, ratio)
+        # The noise falls with the root of the number of draws: take as many as it needs, if they are cheap.
+        wanted = len(ratio) * min((noise / _PRECISE) ** 2, 25.0) if np.isfinite(noise) else 0.0
+        more = int(min(wanted, _ROWS / rows, 2 * len(drawn.psi)) - len(ratio)) // 2
+        if more > 0:
+            chosen = random.permutation(len(drawn.psi))[:more]
+            extra = _antithetic(exploration, drawn, chosen, random)
+            ratio = np.concatenate([ratio, _joint_ratios(exploration, extra)])
+            values = np.concatenate([values, read_parameters(exploration, extra)[1]])
+            shifts, noise = _first_order(values, ratio)
+    named = dict(zip(labels, shifts.tolist(), strict=True))
+    return _conclude(named, noise, smoothed(ratio)[1], method, exploration)
+
+
+def _conclude(shifts: dict[str, float], noise: float, khat: float, method: str, exploration: Exploration) -> Quality:
+    finite = {name: shift for name, shift in shifts.items() if np.isfinite(shift)}
+    sentences = []
+    if not shifts:
+        verdict = "good" if khat < 0.5 else "check" if khat < 0.7 else "bad"
+    elif len(finite) < len(shifts):
+        verdict = "bad"
+        sentences.append(
+            "The exact posterior could not be compared with the approximation: some ratios are infinite."
+        )
+    else:
+        name, worst = max(finite.items(), key=lambda item: abs(item[1]))
+        # A shift that is within its Monte Carlo error does not count against the fit.
+        certain = max(0.0, abs(worst) - 2.0 * noise)
+        verdict = "good" if certain < GOOD else "check" if certain < CHECK else "bad"
+        sentences.append(
+            f"Correcting Laplace's approximation would move {name} by {abs(worst):.2f} posterior standard deviations "
+            f"(the largest shift; Monte Carlo error {noise:.2f})."
+        )
+        if noise > 2 * GOOD and verdict == "good":
+            verdict = "check"
+            sentences.append("That error is too large to call the approximation good.")
+    if exploration.failures and verdict == "good":
+        verdict = "check"
+        sentences.append(f"No conditional mode was found at {exploration.failures} hyperparameter points.")
+    if not exploration.optimum.converged and verdict == "good":
+        verdict = "check"
+    what = {
+        "good": "Laplace's approximation is good here.",
+        "check": "Laplace's approximation is rough here: compare with NUTS before you rely on the last digit.",
+        "bad": 'Laplace\'s approximation is poor here: use model.fit("nuts").',
+    }
+    return Quality(verdict, khat, shifts, noise, method, (what[verdict], *sentences))
+
+
+def _antithetic(exploration: Exploration, drawn: Draws, chosen: Ints, random: np.random.Generator) -> Draws:
+    """Return pairs of draws, x-hat + d and x-hat - d at the same hyperparameters, one after the other."""
+    objective = exploration.objective
+    psi, cell = drawn.psi[chosen], drawn.cell[chosen]
+    z = random.standard_normal((len(chosen), len(objective.structure.inner)))
+    both = [latent_draws(objective, exploration.support, psi, cell, sign * z) for sign in (1.0, -1.0)]
+    x = np.stack([both[0][0], both[1][0]], axis=1).reshape(2 * len(chosen), -1)
+    log_theta = np.repeat(drawn.log_theta[chosen], 2)
+    return Draws(np.repeat(psi, 2, axis=0), x, log_theta + np.repeat(both[0][1], 2), log_theta, np.repeat(cell, 2))
+
+
+def _joint_ratios(exploration: Exploration, drawn: Draws) -> Floats:
+    """Return log p(y, x, theta) minus the log density of the draws."""
+    objective = exploration.objective
+    view, structure = objective.view, objective.structure
+    out, rows, phi = np.empty(len(drawn.psi)), None, None
+    prior = view.log_prior_draws(drawn.psi)
+    for i, (psi, x) in enumerate(zip(drawn.psi, drawn.x, strict=True)):
+        if i % 2 == 0:
+            natural = view.natural(psi)
+            rows, phi = structure.rows(view.factors(natural)), view.dispersions(natural)
+            offset = structure.offset(natural, np.zeros(0))
+        assert rows is not None
+        assert phi is not None
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            value = view.elementwise(list(offset + rows.eta(x)), phi, 0).value.sum()
+        deviation = x - structure.mean
+        out[i] = value + structure.constant - 0.5 * deviation @ structure.times_precision(x) + prior[i]
+    return out - drawn.log_density
+
+
+def read_parameters(exploration: Exploration, drawn: Draws) -> tuple[list[str], Floats]:
+    """Return labels and values, shape (draws, q), of fixed effects, standard deviations and dispersions."""
+    view = exploration.objective.view
+    labels: list[str] = []
+    values = [np.zeros((len(drawn.psi), 0))]
+    for part in view.parts:
+        if part.role == "fixed":
+            predictor = view.problem.predictors[part.predictor]
+            free = predictor.beta.free if predictor.beta is not None else ()
+            labels += [f"{predictor.names.prefix}{predictor.predictor.columns[j]}" for j in free]
+            values.append(drawn.x[:, part.slice])
+    correlations = {block.cholesky for block in view.problem.blocks}
+    for name, draws in view.natural_draws(drawn.psi).items():
+        if name not in correlations:
+            flat = np.asarray(draws).reshape(len(drawn.psi), -1)
+            labels += [name] if flat.shape[1] == 1 else [f"{name}[{j}]" for j in range(flat.shape[1])]
+            values.append(flat)
+    return labels, np.concatenate(values, axis=1)
+
+
+def _first_order(values: Floats, ratio: Floats) -> tuple[Floats, float]:
+    """Return Cov(value, r) / sd(value) from antithetic pairs, and its Monte Carlo error."""
+    if not np.all(np.isfinite(ratio)):
+        return np.full(values.shape[1], np.nan), np.inf
+    r = ratio - ratio.mean()
+    centred = values - values.mean(axis=0)
+    product = (centred * r[:, None]).reshape(-1, 2, values.shape[1]).mean(axis=1)
+    spread = np.maximum(values.std(axis=0), 1e-300)
+    errors = product.std(axis=0) / np.sqrt(len(product)) / spread
+    return product.mean(axis=0) / spread, float(np.median(errors)) if len(errors) else 0.0
+
+
+def _by_quadrature(exploration: Exploration, pairs: Draws, values: Floats) -> tuple[Floats, float]:
+    """Return shifts under importance weights of (theta, beta), group effects integrated out by quadrature."""
+    objective = exploration.objective
+    view = objective.view
+    width = Quadrature(view, 1).corner.width
+    quadrature = Quadrature(view, _NODES[width])
+    structure = quadrature.structure
+    at = structure.coefficients
+    ratio = np.empty(len(pairs.psi))
+    roots = {int(k): _marginal(exploration, int(k), at) for k in np.unique(pairs.cell)}
+    prior = _Prior(exploration, at)
+    log_prior = view.log_prior_draws(pairs.psi)
+    for i, (psi, x) in enumerate(zip(pairs.psi, pairs.x, strict=True)):
+        support = exploration.support[pairs.cell[i]]
+        centre = support.centre[at] + support.jacobian[at] @ (psi - support.psi)
+        precision, logdet = roots[int(pairs.cell[i])]
+        deviation = x[at] - centre
+        log_q = 0.5 * (logdet - deviation @ precision @ deviation - len(at) * _LOG_2PI) + pairs.log_theta[i]
+        try:
+            ratio[i] = quadrature(psi, x[at], x[structure.inner])[0] + log_prior[i] + prior(x[at]) - log_q
+        except NotPositiveDefiniteError:
+            ratio[i] = np.nan
+    if not np.all(np.isfinite(ratio)):
+        return np.full(values.shape[1], np.nan), np.inf
+    weights = smoothed(ratio)[0]
+    spread = np.maximum(values.std(axis=0), 1e-300)
+    centred = (values - values.mean(axis=0)) / spread
+    shifts = weights @ centred
+    # Error of a difference of weighted and plain mean: only what the weights change is noisy.
+    change = (weights * len(weights) - 1.0)[:, None] * (centred - shifts)
+    errors = change.std(axis=0) / np.sqrt(len(weights))
+    return shifts, float(np.median(errors)) if len(errors) else 0.0
+
+
+class _Prior:
+    """Log prior density of the population coefficients, up to a constant."""
+
+    def __init__(self, exploration: Exploration, at: Ints) -> None:
+        view = exploration.objective.view
+        self.mean = view.mean[at]
+        self.precision = view.precision(np.zeros(view.theta_size))[at, :][:, at].toarray()
+
+    def __call__(self, beta: Floats) -> float:
+        deviation = beta - self.mean
+        return -0.5 * float(deviation @ self.precision @ deviation)
+
+
+def _marginal(exploration: Exploration, k: int, at: Ints) -> tuple[Floats, float]:
+    """Return precision and log determinant of the population coefficients' marginal normal at support point k."""
+    view = exploration.objective.view
+    units = np.zeros((view.size, len(at)))
+    units[at, np.arange(len(at))] = 1.0
+    precision = np.linalg.inv(exploration.support[k].mode.factor.solve(units)[at])
+    return precision, float(np.linalg.slogdet(precision)[1])

@@ -1,0 +1,165 @@
+"""Laplace: nested approximation of the posterior, or maximum likelihood, at the price of some mode searches."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from bayesglmm.blocks import Floats
+from bayesglmm.engines.base import ENGINES, Engine, Run, Settings, require_integer
+from bayesglmm.engines.kernels.likelihood import Likelihood, likelihood_draws, maximum_likelihood
+from bayesglmm.engines.kernels.nested import Draws, Exploration
+from bayesglmm.engines.kernels.objective import LaplaceObjective
+from bayesglmm.engines.kernels.optimum import maximise
+from bayesglmm.engines.kernels.verdict import Quality, assess
+from bayesglmm.errors import SettingsError
+from bayesglmm.graph.latent import LatentView
+from bayesglmm.graph.problem import Problem
+
+_KEY = "laplace"  # in the problem's workspace
+
+
+@dataclass(frozen=True)
+class LaplaceSettings(Settings):
+    """Settings of the Laplace engine.
+
+    Attributes
+    ----------
+    objective : {"posterior", "ml", "reml"}
+        ``"posterior"``: the nested approximation of the posterior; ``"ml"`` and ``"reml"``: (restricted) maximum
+        likelihood without priors; draws are then from the asymptotic normal distribution of the estimates.
+    quadrature : int
+        Nodes of adaptive Gauss-Hermite quadrature per group coefficient; 1 is Laplace's approximation.
+    draws, chains : int
+        Independent draws, laid out as chains so that every table reads them as it reads those of other engines.
+    points : int or None
+        Hyperparameter points where the conditional approximation is made anew; chosen by dimension if None.
+    """
+
+    objective: Literal["posterior", "ml", "reml"] = "posterior"
+    quadrature: int = 1
+    draws: int = 1000
+    chains: int = 4
+    points: int | None = None
+
+    def check(self) -> None:
+        """Raise `SettingsError` on a value out of range."""
+        if self.objective not in ("posterior", "ml", "reml"):
+            raise SettingsError(f'objective must be "posterior", "ml" or "reml", not {self.objective!r}.')
+        for name in ("quadrature", "draws", "chains"):
+            require_integer(name, getattr(self, name), 1)
+        if self.points is not None:
+            require_integer("points", self.points, 8)
+        if self.quadrature > 1 and self.objective != "ml":
+            raise SettingsError('quadrature above 1 needs objective="ml".')
+
+
+@dataclass(frozen=True, eq=False)
+class LaplaceRun(Run):
+    """A run with what only this engine knows.
+
+    Attributes
+    ----------
+    numbers : mapping of str to float
+        ``log_evidence`` and ``khat``, or ``loglik``, ``aic`` and ``bic``.
+    likelihood : Likelihood or None
+        Estimates and standard errors, for ``"ml"`` and ``"reml"``.
+    quality : Quality or None
+        The verdict, for ``"posterior"``.
+    """
+
+    numbers: dict[str, float] = field(default_factory=dict)
+    likelihood: Likelihood | None = None
+    quality: Quality | None = None
+
+
+class Laplace(Engine):
+    """Group effects integrated out by Laplace's approximation, hyperparameters explored around their mode."""
+
+    name = "laplace"
+    settings = LaplaceSettings
+
+    def run(self, problem: Problem, settings: LaplaceSettings, seed: int) -> LaplaceRun:
+        """Approximate the posterior, or maximise the likelihood.
+
+        Raises
+        ------
+        SettingsError
+            If maximum likelihood is asked for and the user gave priors.
+        NotPositiveDefiniteError
+            If the conditional density of the coefficients has no maximum near the start values.
+        """
+        if _KEY not in problem.workspace:
+            problem.workspace[_KEY] = LatentView(problem)
+        view: LatentView = problem.workspace[_KEY]
+        run = _posterior if settings.objective == "posterior" else _likelihood
+        return run(view, settings, seed)
+
+
+def _posterior(view: LatentView, settings: LaplaceSettings, seed: int) -> LaplaceRun:
+    start = time.perf_counter()
+    optimum = maximise(view)
+    middle = time.perf_counter()
+    objective = LaplaceObjective(view)
+    exploration = Exploration(objective, optimum, _points(objective, settings), seed)
+    drawn = exploration.draw(settings.chains * settings.draws)
+    quality = assess(exploration, drawn)
+    proper = not any(slot.prior.distribution == "Flat" for slot in view.problem.priors)
+    numbers = {"khat": quality.khat} | ({"log_evidence": exploration.log_evidence} if proper else {})
+    seconds = {"optimise": middle - start, "sample": time.perf_counter() - middle}
+    notes = () if optimum.converged else ("The search for the mode of the hyperparameters did not converge.",)
+    return LaplaceRun(
+        draws=natural_draws(view, drawn, settings.chains),
+        stats={"lp": (drawn.log_density).reshape(settings.chains, -1)},
+        seconds=seconds,
+        notes=(*notes, *quality.sentences),
+        numbers=numbers,
+        quality=quality,
+    )
+
+
+def _points(objective: LaplaceObjective, settings: LaplaceSettings) -> int:
+    """Return how many support points: enough for the dimension, no more than 2 GB of factors."""
+    if settings.points is not None:
+        return settings.points
+    wanted = {0: 1, 1: 32, 2: 64, 3: 128}.get(objective.size, 256)
+    fitting = int(2.0 / max(objective.structure.pattern.gigabytes, 1e-9))
+    return max(8, min(wanted, fitting))
+
+
+def _likelihood(view: LatentView, settings: LaplaceSettings, seed: int) -> LaplaceRun:
+    given = sorted({slot.source for slot in view.problem.priors if slot.source not in ("default", "flat")})
+    held = [slot for slot in view.problem.priors if slot.source in given and slot.prior.distribution == "Fixed"]
+    free = [name for name in given if name not in {slot.source for slot in held}]
+    if free:
+        raise SettingsError(
+            f'objective="{settings.objective}" uses no priors, but there are some for {", ".join(free)}: leave them '
+            'out, or use objective="posterior".'
+        )
+    start = time.perf_counter()
+    found = maximum_likelihood(view, settings.objective, settings.quadrature)
+    middle = time.perf_counter()
+    drawn = likelihood_draws(view, found, settings.chains * settings.draws, seed)
+    seconds = {"optimise": middle - start, "sample": time.perf_counter() - middle}
+    return LaplaceRun(
+        draws=natural_draws(view, drawn, settings.chains),
+        stats={},
+        seconds=seconds,
+        notes=("Priors are not used: these are draws around maximum likelihood estimates.", *found.sentences),
+        numbers={"loglik": found.loglik, "aic": found.aic, "bic": found.bic},
+        likelihood=found,
+    )
+
+
+def natural_draws(view: LatentView, drawn: Draws, chains: int) -> dict[str, Any]:
+    """Return draws of the graph's free variables, each of shape (chains, draws, ...)."""
+    found: dict[str, Floats] = dict(view.natural_draws(drawn.psi[:, : view.theta_size]))
+    for part in view.parts:
+        found[part.name] = drawn.x[:, part.slice].reshape(-1, *part.shape)
+    return {name: np.asarray(values).reshape(chains, -1, *values.shape[1:]) for name, values in found.items()}
+
+
+ENGINES.register(Laplace())

@@ -1,0 +1,241 @@
+"""The hyperparameters of a graph: its standard deviations, correlations and dispersions, and what they make.
+
+They live on PyMC's unconstrained scale as one flat vector theta. Everything here is a few numbers, so the graphs are
+evaluated by PyTensor's interpreter, which compiles in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pytensor.graph.replace import vectorize_graph
+
+from bayesglmm.arraymath import NUMPY, pytensor_math
+from bayesglmm.blocks import Floats
+from bayesglmm.graph.compiler import SMALL
+from bayesglmm.graph.problem import Problem
+
+
+class Hyperparameters:
+    """theta and its maps to natural quantities, with derivatives.
+
+    Parameters
+    ----------
+    problem : Problem
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self._last_natural: tuple[bytes | None, dict[str, Floats]] = (None, {})
+
+    @cached_property
+    def theta_values(self) -> tuple[Any, ...]:
+        """Value variables of theta, in the order of the flat vector."""
+        model = self.problem.model
+        return tuple(model.rvs_to_values[model[name]] for name in self.problem.names("theta"))
+
+    @cached_property
+    def theta_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of theta's value variables: static where PyTensor knows them, else from the declarations."""
+        scales = [part for block in self.problem.blocks for part in block.scales.values()]
+        declared: dict[str, Any] = {part.name: part for part in scales}
+        declared |= {part.names.beta: part.beta for part in self.problem.predictors if part.beta is not None}
+        declared |= dict(self.problem.dispersions)
+        shapes = []
+        for name, value in zip(self.problem.names("theta"), self.theta_values, strict=True):
+            known = value.type.shape
+            shapes.append((len(declared[name].free),) if None in known else tuple(known))
+        return tuple(shapes)
+
+    @cached_property
+    def theta_size(self) -> int:
+        """Length of the flat vector theta."""
+        return sum(int(np.prod(shape)) for shape in self.theta_shapes)
+
+    def split(self, theta: Floats) -> list[Floats]:
+        """Return theta's value variables from the flat unconstrained vector."""
+        sizes = [int(np.prod(shape)) for shape in self.theta_shapes]
+        pieces = np.split(np.asarray(theta, dtype=float), np.cumsum(sizes)[:-1]) if sizes else []
+        return [piece.reshape(shape) for piece, shape in zip(pieces, self.theta_shapes, strict=True)]
+
+    @cached_property
+    def _natural_graphs(self) -> list[Any]:
+        model = self.problem.model
+        return list(model.replace_rvs_by_values([model[name] for name in self.problem.names("theta")]))
+
+    @cached_property
+    def _natural(self) -> Any:
+        return self._compile([], self._natural_graphs)
+
+    def natural(self, theta: Floats) -> dict[str, Floats]:
+        """Return theta's variables on their natural scales: standard deviations, Cholesky factors, dispersions."""
+        if not self.theta_values:
+            return {}
+        key = np.asarray(theta, dtype=float).tobytes()
+        if self._last_natural[0] != key:
+            values = self._natural(*self.split(theta))
+            self._last_natural = key, dict(zip(self.problem.names("theta"), values, strict=True))
+        return dict(self._last_natural[1])
+
+    def natural_draws(self, theta: Floats) -> dict[str, Floats]:
+        """Return theta's variables on their natural scales for many theta at once, each of shape (draws, ...).
+
+        Parameters
+        ----------
+        theta : ndarray, shape (draws, t)
+        """
+        if not self.theta_values:
+            return {}
+        return dict(zip(self.problem.names("theta"), self._natural_batch(*self._stack(theta)), strict=True))
+
+    def _stack(self, theta: Floats) -> list[Floats]:
+        pieces = np.split(theta, np.cumsum([int(np.prod(shape)) for shape in self.theta_shapes])[:-1], axis=1)
+        return [piece.reshape(-1, *shape) for piece, shape in zip(pieces, self.theta_shapes, strict=True)]
+
+    @cached_property
+    def _natural_batch(self) -> Any:
+        return self._compile_batch(self._natural_graphs)
+
+    def _compile_batch(self, graphs: Sequence[Any]) -> Any:
+        batch = [pt.TensorType("float64", (None, *value.type.shape))() for value in self.theta_values]
+        outputs = vectorize_graph(list(graphs), dict(zip(self.theta_values, batch, strict=True)))
+        return pm.compile(batch, outputs, mode=SMALL, on_unused_input="ignore")
+
+    def factors(self, natural: Mapping[str, Any]) -> tuple[Floats, ...]:
+        """Return Lambda of every random block, each (k, k), in the order of ``problem.blocks``."""
+        found = []
+        for part in self.problem.blocks:
+            k = part.block.X.shape[1]
+            values = {name: np.asarray(value) for name, value in part.values(natural).items()}
+            found.append(np.asarray(part.covariance.factor(values, k, NUMPY), dtype=float))
+        return tuple(found)
+
+    @cached_property
+    def _pullback(self) -> Any:
+        """Derivatives of <Lambda, M> + <phi, f> + <beta, g> in theta, with M, f and g as further inputs."""
+        natural = dict(zip(self.problem.names("theta"), self._natural_graphs, strict=True))
+        xp, inputs, total = pytensor_math(), [], pt.constant(0.0)
+        for part in self.problem.blocks:
+            M = pt.dmatrix()
+            inputs.append(M)
+            values = {name: pt.as_tensor(value) for name, value in part.values(natural).items()}
+            total = total + pt.sum(part.covariance.factor(values, part.block.X.shape[1], xp) * M)
+        others = [name for name, declared in self.problem.dispersions.items() if declared.is_free]
+        for name in [*others, *self._theta_coefficients]:
+            cotangent = natural[name].type()
+            inputs.append(cotangent)
+            total = total + pt.sum(natural[name] * cotangent)
+        gradient = pt.grad(total, list(self.theta_values), disconnected_inputs="ignore", return_disconnected="zero")
+        return self._compile(inputs, gradient)
+
+    @property
+    def _theta_coefficients(self) -> list[str]:
+        """Population coefficients whose prior is not Gaussian: they are part of theta."""
+        names = [part.names.beta for part in self.problem.predictors]
+        return [name for name in names if self.problem.roles.get(name) == "theta"]
+
+    def pullback(
+        self, theta: Floats, factors: Sequence[Floats], dispersions: Mapping[str, Any], beta: Mapping[str, Floats]
+    ) -> Floats:
+        """Return the gradient in theta of a function whose derivatives in the natural quantities are given.
+
+        Parameters
+        ----------
+        theta : ndarray, shape (t,)
+        factors : sequence of ndarray, each (k, k)
+            Derivative in Lambda of every block.
+        dispersions : mapping of str to float or ndarray
+            Derivative in every dispersion on its natural scale; held ones are ignored.
+        beta : mapping of str to ndarray
+            Derivative in those population coefficients that are part of theta.
+
+        Returns
+        -------
+        ndarray, shape (t,)
+        """
+        if not self.theta_values:
+            return np.zeros(0)
+        inputs: list[Any] = [np.asarray(M, dtype=float) for M in factors]
+        for name, declared in self.problem.dispersions.items():
+            if declared.is_free:
+                inputs.append(np.asarray(dispersions[name], dtype=float))
+        inputs += [np.asarray(beta[name], dtype=float) for name in self._theta_coefficients]
+        return np.concatenate([np.ravel(g) for g in self._pullback(*self.split(theta), *inputs)])
+
+    def _theta_terms(self, jacobian: bool) -> Any:
+        model = self.problem.model
+        variables = [model[name] for name in self.problem.names("theta")]
+        terms = model.logp(vars=variables, sum=False, jacobian=jacobian)
+        return sum((pt.sum(term) for term in terms), pt.constant(0.0))
+
+    @cached_property
+    def _log_prior(self) -> Any:
+        total = self._theta_terms(jacobian=True)
+        gradient = pt.grad(total, list(self.theta_values), disconnected_inputs="ignore", return_disconnected="zero")
+        return self._compile([], [total, *gradient])
+
+    @cached_property
+    def _log_prior_plain(self) -> Any:
+        return self._compile([], [self._theta_terms(jacobian=False)])
+
+    def _compile(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
+        return pm.compile([*self.theta_values, *inputs], list(outputs), mode=SMALL, on_unused_input="ignore")
+
+    def log_prior(self, theta: Floats, jacobian: bool = True) -> float:
+        """Return log p(theta) on the unconstrained scale, with or without the Jacobian of the transforms."""
+        if not self.theta_values:
+            return 0.0
+        compiled = self._log_prior if jacobian else self._log_prior_plain
+        return float(compiled(*self.split(theta))[0])
+
+    @cached_property
+    def _log_prior_batch(self) -> Any:
+        return self._compile_batch([self._theta_terms(jacobian=True)])
+
+    def log_prior_draws(self, theta: Floats) -> Floats:
+        """Return log p(theta), Jacobian included, for many theta at once: shape (draws,) from (draws, t)."""
+        if not self.theta_values:
+            return np.zeros(len(theta))
+        return np.asarray(self._log_prior_batch(*self._stack(theta))[0], dtype=float)
+
+    def log_prior_gradient(self, theta: Floats) -> tuple[float, Floats]:
+        """Return log p(theta), Jacobian included, and its gradient, shape (t,)."""
+        if not self.theta_values:
+            return 0.0, np.zeros(0)
+        value, *gradient = self._log_prior(*self.split(theta))
+        return float(value), np.concatenate([np.ravel(g) for g in gradient])
+
+    @cached_property
+    def initial_theta(self) -> Floats:
+        """Where searches start: scales at the spread of the response, the rest at the graph's initial point."""
+        scales = {part.name: part for block in self.problem.blocks for part in block.scales.values()}
+        correlations = {block.cholesky for block in self.problem.blocks}
+        names, slots = self.problem.names("theta"), self._scale_slots()
+        known = all(name in scales or name in correlations for name in names)
+        start = {} if known else self.problem.model.initial_point(random_seed=0)
+        found = [np.zeros(0)]
+        for name, value, shape in zip(names, self.theta_values, self.theta_shapes, strict=True):
+            if name in scales:
+                found.append(np.log([slots[name][j] for j in scales[name].free]))
+            else:
+                found.append(np.zeros(shape).ravel() if name in correlations else np.ravel(start[value.name]))
+        return np.concatenate(found)
+
+    def _scale_slots(self) -> dict[str, list[float]]:
+        """Return a typical size of every standard deviation: the spread of the response per unit of its column."""
+        spread, found = self.problem.priors.spread, {}
+        for predictor in self.problem.predictors:
+            main = predictor is self.problem.predictors[0]
+            for block in predictor.blocks:
+                columns = block.block.X.std(axis=0)
+                for parameter in block.covariance.parameters(block.block):
+                    if parameter.name in block.scales:
+                        own = [1.0 if j is None else columns[j] or 1.0 for j in parameter.columns or (None,)]
+                        own = own * (len(parameter.components) // len(own))
+                        found[block.scales[parameter.name].name] = [(spread if main else 1.0) / sd for sd in own]
+        return found
