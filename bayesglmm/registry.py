@@ -92,7 +92,11 @@ class Registry[T: Named]:
     def _discover(self) -> None:
         if self._discovered:
             return
-        self._discovered = True
-        package = import_module(self.room)
-        for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
-            import_module(f"{self.room}.{module.name}")
+        self._discovered = True  # first, because a module may look something up while it is imported
+        try:
+            package = import_module(self.room)
+            for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
+                import_module(f"{self.room}.{module.name}")
+        except BaseException:
+            self._discovered = False  # else the next look-up would say "unknown" and hide the cause
+            raise
