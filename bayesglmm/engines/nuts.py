@@ -48,6 +48,9 @@ class NutsSettings(Settings):
         At most ``2 ** max_treedepth`` gradient evaluations per draw.
     sampler : {"nutpie", "pymc"}
         Whose implementation runs.
+    condition : bool
+        Move in coordinates in which the group effects are nearly independent (`graph.coordinates`); False samples the
+        variables of the graph as they are. The posterior is the same.
     progressbar : bool
         Show progress.
     """
@@ -59,6 +62,7 @@ class NutsSettings(Settings):
     target_accept: float = 0.9
     max_treedepth: int = 10
     sampler: Literal["nutpie", "pymc"] = "nutpie"
+    condition: bool = True
     progressbar: bool = True
 
     def check(self) -> None:
@@ -94,7 +98,7 @@ class Nuts(Engine):
         """
         sample = _sample_nutpie if settings.sampler == "nutpie" else _sample_pymc
         start = time.perf_counter()
-        prepared = prepare(problem)
+        prepared = prepare(problem, settings.condition)
         preparation = time.perf_counter() - start
         tree, seconds, interrupted = sample(prepared, settings, seed)
         length = _common_length(tree, prepared)

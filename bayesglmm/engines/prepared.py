@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     import pymc as pm
 
 
-_KEY = "nuts"  # in the problem's workspace
-
-
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A model to sample and the way back to the graph's variables.
@@ -65,14 +62,24 @@ class Prepared:
             return nutpie.compile_pymc_model(self.model)
 
 
-def prepare(problem: Problem) -> Prepared:
+def prepare(problem: Problem, condition: bool = True) -> Prepared:
     """Return the model to sample for a problem; the same object at every call.
 
-    Compiling takes longer than sampling for small models, so a second fit of the same model reuses the first's work.
+    Parameters
+    ----------
+    problem : Problem
+    condition : bool
+        Whether conditioned coordinates may be used.
+
+    Returns
+    -------
+    Prepared
+        Compiling takes longer than sampling for small models, so a second fit of a model reuses the first's work.
     """
-    if _KEY not in problem.workspace:
-        problem.workspace[_KEY] = _prepare(problem)
-    made: Prepared = problem.workspace[_KEY]
+    key = f"nuts, condition={condition}"
+    if key not in problem.workspace:
+        problem.workspace[key] = _prepare(problem) if condition else Prepared(problem, None)
+    made: Prepared = problem.workspace[key]
     return made
 
 
