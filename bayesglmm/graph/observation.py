@@ -132,7 +132,10 @@ def extended_logp(likelihood: Likelihood, extras: tuple[str, ...], value: Any, i
 
 
 def _bound(values: Any, side: int, end: Any, y: Any) -> Any:
-    """Return bounds below (side -1) or above (side 1), infinite where they are missing or beyond the support."""
+    """Return bounds below (side -1) or above (side 1), infinite where they are missing or beyond the support.
+
+    None if there is no bound in any row.
+    """
     if values is None:
         return None
     values = np.where(np.isnan(values), side * np.inf, np.asarray(values, dtype=float))
@@ -141,7 +144,8 @@ def _bound(values: Any, side: int, end: Any, y: Any) -> Any:
         row = int(np.flatnonzero(outside)[0])
         which = "below its lower" if side < 0 else "above its upper"
         raise DataError(f"Truncated response: row {row} has {y[row]:g}, {which} bound {values[row]:g}.")
-    return np.where(side * values >= side * end, side * np.inf, values)
+    values = np.where(side * values >= side * end, side * np.inf, values)
+    return None if np.isinf(values).all() else values
 
 
 @dataclass(frozen=True)
@@ -191,45 +195,51 @@ class _Modified:
         """Return log P(lower <= y <= upper); for counts both bounds are inside."""
         step = 1.0 if self.likelihood.family.discrete else 0.0
         lower, upper = extras.get("lower"), extras.get("upper")
-        no = pt.zeros_like(middle, dtype="bool")
-        has_lower = no if lower is None else pt.invert(pt.isinf(lower))
-        has_upper = no if upper is None else pt.invert(pt.isinf(upper))
-        result = pt.zeros_like(middle)
-        if upper is not None:
-            only = pt.and_(has_upper, pt.invert(has_lower))
-            result = pt.switch(only, pm.logcdf(rv, pt.switch(only, upper, middle)), result)
-        if lower is not None:
-            only = pt.and_(has_lower, pt.invert(has_upper))
-            result = pt.switch(only, pm.logccdf(rv, pt.switch(only, lower - step, middle)), result)
-        if lower is None or upper is None:
-            return result
-        both = pt.and_(has_lower, has_upper)
-        return pt.switch(both, _log_between(rv, lower - step, upper, both, middle), result)
+        return _log_probability(rv, None if lower is None else lower - step, upper, middle)
 
 
 def _censored(rv: Any, value: Any, extras: Mapping[str, Any], middle: Any) -> Any:
     code = extras["censoring"]
     exact, left, right, interval = (pt.eq(code, kind) for kind in (0, -1, 1, 2))
-    seen = pt.switch(exact, value, pt.cast(middle, value.dtype))
-    result = pt.switch(left, pm.logcdf(rv, pt.switch(left, value, middle)), pm.logp(rv, seen))
-    result = pt.switch(right, pm.logccdf(rv, pt.switch(right, value, middle)), result)
-    if "y_upper" in extras:
-        between = _log_between(rv, value, extras["y_upper"], interval, middle)
-        result = pt.switch(interval, between, result)
-    return result
+    lower = pt.switch(pt.or_(right, interval), value, -np.inf)
+    upper = pt.switch(left, value, pt.switch(interval, extras["y_upper"], np.inf) if "y_upper" in extras else np.inf)
+    density = pm.logp(rv, pt.switch(exact, value, pt.cast(middle, value.dtype)))
+    return pt.switch(exact, density, _log_probability(rv, lower, upper, middle, "y_upper" in extras))
 
 
-def _log_between(rv: Any, lower: Any, upper: Any, where: Any, middle: Any) -> Any:
-    """Return log P(lower < y <= upper) in the rows `where`: from the left tail if `lower` is left of the middle."""
-    on_left = pt.and_(where, lower < middle)
-    on_right = pt.and_(where, lower >= middle)
+def _log_probability(rv: Any, lower: Any, upper: Any, middle: Any, intervals: bool = True) -> Any:
+    """Return log P(lower < y <= upper) from the tail that it lies in.
 
-    def difference(log_tail: Any, near: Any, far: Any, here: Any) -> Any:
+    Parameters
+    ----------
+    rv : random variable
+    lower, upper : tensor or None
+        Infinite (or None, in all rows) where there is no end.
+    middle : tensor
+        A point in the middle of each row's distribution.
+    intervals : bool
+        Whether any row has two ends.
+    """
+    no = pt.zeros_like(middle, dtype="bool")
+    has_lower = no if lower is None else pt.invert(pt.isinf(lower))
+    has_upper = no if upper is None else pt.invert(pt.isinf(upper))
+    intervals = intervals and lower is not None and upper is not None
+
+    def tail(log_tail: Any, near: Any, far: Any, here: Any) -> Any:
         larger = log_tail(rv, pt.switch(here, near, middle))
-        smaller = log_tail(rv, pt.switch(here, far, middle))
-        ratio = pt.switch(here, pt.minimum(smaller - larger, -1e-300), -1.0)
-        return larger + pytensor_math().log1mexp(ratio)
+        if not intervals:
+            return larger
+        inner = pt.and_(here, pt.and_(has_lower, has_upper))
+        smaller = log_tail(rv, pt.switch(inner, far, middle))
+        ratio = pt.switch(inner, pt.minimum(smaller - larger, -1e-300), -1.0)
+        return larger + pt.switch(inner, pytensor_math().log1mexp(ratio), 0.0)
 
-    left = difference(pm.logcdf, upper, lower, on_left)
-    right = difference(pm.logccdf, lower, upper, on_right)
-    return pt.switch(on_left, left, right)
+    result = pt.zeros_like(middle)
+    on_left = has_upper
+    if lower is not None:
+        on_left = pt.and_(has_upper, pt.or_(pt.invert(has_lower), lower < middle))
+        on_right = pt.and_(has_lower, pt.invert(on_left))
+        result = pt.switch(on_right, tail(pm.logccdf, lower, upper, on_right), result)
+    if upper is not None:
+        result = pt.switch(on_left, tail(pm.logcdf, upper, lower, on_left), result)
+    return result

@@ -115,6 +115,20 @@ def points() -> type[Points]:
     return Points
 
 
+@pytest.fixture(scope="session")
+def bounded() -> Callable[..., pd.DataFrame]:
+    """Return data with censoring codes `c` and bounds `lb`, `ub` that are missing in some of the rows."""
+
+    def run(family: str, intervals: str = "") -> pd.DataFrame:
+        data, row = make_frame(family), np.arange(N)
+        data["c"] = np.tile(["none", "left", "right", "interval" if intervals else "none"], N)[:N]
+        data["lb"] = np.where(row % 3 == 0, -np.inf, data["y"] - 1)
+        data["ub"] = np.where(row % 4 == 0, np.inf, data["y"] + 1)
+        return data
+
+    return run
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test over every registered family."""
     if "family_name" in metafunc.fixturenames:

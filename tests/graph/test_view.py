@@ -104,15 +104,10 @@ def test_every_kind_of_term_and_prior(kind: str, make: Any, points: Any) -> None
         ("y | trunc(lb = lb, ub = ub) ~ x", "gaussian", {}),
         ("y | trunc(lb = lb, ub = ub) ~ x", "poisson", {}),
         ("y | trunc(lb = 0, ub = 20) ~ x", "gamma", {}),
+        ("y | trunc(lb = 0.05, ub = 0.9) ~ x", "beta", {}),
     ],
 )
 def test_every_change_of_the_likelihood(
-    formula: str, family: str, arguments: Any, make: Any, points: Any, frame: Any
+    formula: str, family: str, arguments: Any, make: Any, points: Any, bounded: Any
 ) -> None:
-    data = frame(family)
-    data["c"] = np.tile(["none", "left", "right", "interval" if "cens(c, " in formula else "none"], len(data))[
-        : len(data)
-    ]
-    data["lb"] = np.where(np.arange(len(data)) % 3 == 0, -np.inf, data["y"] - 1)
-    data["ub"] = np.where(np.arange(len(data)) % 4 == 0, np.inf, data["y"] + 1)
-    agree(points, make(formula, family, data, **arguments))
+    agree(points, make(formula, family, bounded(family, "y2" if "cens(c, " in formula else ""), **arguments))
