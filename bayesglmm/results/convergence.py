@@ -33,6 +33,19 @@ def statistics(index: pd.Index, values: Sequence[Any]) -> pd.DataFrame:
     return frame
 
 
+def of_independent(index: pd.Index, values: Sequence[Any]) -> pd.DataFrame:
+    """Return the same columns for draws that are independent by construction: each counts as one.
+
+    R-hat is nan: it asks whether chains have forgotten their starts, and there is none.
+    """
+    frame = pd.DataFrame(np.nan, index=index, columns=list(COLUMNS))
+    for row, own in enumerate(values):
+        draws = np.asarray(own, dtype=float)
+        if draws.size > 1 and np.ptp(draws) > 0.0:
+            frame.iloc[row] = [draws.size, draws.size, np.nan, draws.std(ddof=1) / np.sqrt(draws.size)]
+    return frame
+
+
 def _array_stats() -> Any:
     """Return arviz-stats' functions of arrays, loaded when first needed."""
     return import_module("arviz_stats.base").array_stats

@@ -1,15 +1,17 @@
-"""Can this fit be trusted? Checks with thresholds, what each means, what to do, and one word over all of them."""
+"""Can this fit be trusted? Checks with thresholds, what each means and what to do."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from bayesglmm.results import facts
+from bayesglmm.results.approximation import approximation_checks, optimum_checks
+from bayesglmm.results.checks import Check, Word
 from bayesglmm.results.convergence import bfmi, statistics, worst_r_hat
 from bayesglmm.results.tables import Parameter, parameters, prefix_of
 
@@ -18,106 +20,12 @@ if TYPE_CHECKING:
 
     from bayesglmm.graph.problem import Problem
 
-type Word = Literal["good", "check", "bad"]
-_ORDER: tuple[Word, ...] = ("good", "check", "bad")
-
 MORE_DRAWS = "Run longer: model.fit(draws=..., tune=...) with twice as many of each."
 STUCK = (
     "Run longer first (twice tune= and draws=). If that does not help, the model asks more than the data can tell: "
     "look for a group standard deviation near zero, for too few levels, or for columns that say the same thing; "
     "give a tighter prior or drop the term."
 )
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check of a fit.
-
-    Attributes
-    ----------
-    name : str
-    value : float
-    threshold : str
-        What counts as good.
-    verdict : {"good", "check", "bad"}
-    finding : str
-        The value in a sentence, with the parameter concerned.
-    meaning : str
-        What it says about the numbers, in plain words.
-    advice : str
-        What to do; empty where all is well.
-    """
-
-    name: str
-    value: float
-    threshold: str
-    verdict: Word
-    finding: str
-    meaning: str
-    advice: str = ""
-
-
-class Verdict(str):
-    """``"good"``, ``"check"`` or ``"bad"``: a string that also knows why.
-
-    Parameters
-    ----------
-    word : str
-    checks : sequence of Check
-        Those that were made.
-
-    Attributes
-    ----------
-    reasons : tuple of str
-        What was found, one sentence each; empty when all is well.
-    advice : tuple of str
-        What to do, in the order of the reasons.
-    """
-
-    __slots__ = ("advice", "reasons")
-
-    reasons: tuple[str, ...]
-    advice: tuple[str, ...]
-
-    def __new__(cls, word: Word, checks: Sequence[Check] = ()) -> Verdict:
-        self = super().__new__(cls, word)
-        raised = sorted((c for c in checks if c.verdict != "good"), key=lambda c: -_ORDER.index(c.verdict))
-        self.reasons = tuple(f"{check.finding} {check.meaning}" for check in raised)
-        self.advice = tuple(dict.fromkeys(check.advice for check in raised))
-        return self
-
-    @property
-    def word(self) -> str:
-        """The bare word."""
-        return str.__str__(self)
-
-    def __getnewargs__(self) -> tuple[str]:
-        return (self.word,)
-
-    def __str__(self) -> str:
-        lines = [_SUMMARY[self.word]]
-        lines += [f"  - {reason}" for reason in self.reasons]
-        lines += [f"  > {advice}" for advice in self.advice]
-        return "\n".join(lines)
-
-
-_SUMMARY = {
-    "good": "good: the chains agree and hold enough independent draws; the numbers can be used.",
-    "check": "check: the numbers are probably close, but look at this before you rely on them.",
-    "bad": "bad: do not use these numbers yet.",
-}
-
-
-def verdict_of(checks: Sequence[Check]) -> Verdict:
-    """Return the worst verdict of the checks."""
-    word: Word = max((check.verdict for check in checks), key=_ORDER.index, default="good")
-    return Verdict(word, checks)
-
-
-def table(checks: Sequence[Check]) -> pd.DataFrame:
-    """Return the checks as a table, one row each."""
-    rows = [(c.name, c.value, c.threshold, c.verdict, f"{c.finding} {c.meaning}", c.advice) for c in checks]
-    return pd.DataFrame(rows, columns=["check", "value", "threshold", "verdict", "meaning", "advice"])
 
 
 def run_checks(problem: Problem, data: xr.DataTree) -> list[Check]:
@@ -129,7 +37,13 @@ def run_checks(problem: Problem, data: xr.DataTree) -> list[Check]:
     data : xarray.DataTree
         As `schema.assemble` made it.
     """
+    convergence, quality = facts.read(data.attrs, "convergence"), facts.read(data.attrs, "quality")
+    if convergence is not None:
+        return optimum_checks(convergence)
     posterior = data["posterior"].to_dataset()
+    if quality is not None:
+        finite = _finite(parameters(problem, posterior))
+        return [finite, _total(posterior.sizes["chain"] * posterior.sizes["draw"]), *approximation_checks(quality)]
     stats = data["sample_stats"].to_dataset() if "sample_stats" in data.children else posterior[[]]
     settings = json.loads(data.attrs.get("settings", "{}"))
     found = parameters(problem, posterior)
@@ -169,17 +83,7 @@ def _chains(chains: int, draws: int, settings: dict[str, Any]) -> Iterator[Check
         "One chain cannot tell whether another start would have given another answer." if alone else "",
         "Use model.fit(chains=4)." if alone else "",
     )
-    total = chains * draws
-    grade = _graded(total, total >= 400, total >= 100)
-    yield Check(
-        "draws",
-        float(total),
-        ">= 400",
-        grade,
-        f"There are {total} draws in all.",
-        "" if grade == "good" else "That is too few for the ends of intervals, however independent they are.",
-        "" if grade == "good" else "Use model.fit(draws=1000).",
-    )
+    yield _total(chains * draws)
     wanted = settings.get("draws")
     if isinstance(wanted, int) and draws < wanted:
         yield Check(
@@ -191,6 +95,19 @@ def _chains(chains: int, draws: int, settings: dict[str, Any]) -> Iterator[Check
             "The draws that are there are valid, but fewer than were asked for.",
             "Let it finish, or ask for fewer draws.",
         )
+
+
+def _total(total: int) -> Check:
+    grade = _graded(total, total >= 400, total >= 100)
+    return Check(
+        "draws",
+        float(total),
+        ">= 400",
+        grade,
+        f"There are {total} draws in all.",
+        "" if grade == "good" else "That is too few for the ends of intervals, however independent they are.",
+        "" if grade == "good" else "Use model.fit(draws=1000).",
+    )
 
 
 def _population(found: Sequence[Parameter]) -> Iterator[Check]:

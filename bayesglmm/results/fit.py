@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from bayesglmm.errors import BayesglmmError
 from bayesglmm.results import diagnose as diagnosis
-from bayesglmm.results import tables
+from bayesglmm.results import facts, tables
+from bayesglmm.results.checks import CHAINS_AGREE, Check, Verdict, table, verdict_of
 from bayesglmm.results.draws import check_choice
 from bayesglmm.results.protocols import EngineRun, EngineSettings, FittedModel, Rebindable
-from bayesglmm.results.schema import Meta, assemble
+from bayesglmm.results.schema import ESTIMATES, POSTERIOR, Meta, assemble
 from bayesglmm.results.text import fit_html, fit_text
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ class Fit:
     Attributes
     ----------
     data : xarray.DataTree
-        Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data`` in ArviZ's layout, and what
-        `log_likelihood` and `posterior_predictive` added; formula, priors, settings, seed and versions in ``attrs``.
+        Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data`` in ArviZ's layout (for maximum
+        likelihood ``estimates`` and ``asymptotic`` instead of the first two), and what `log_likelihood` and
+        `posterior_predictive` added; formula, priors, settings, seed and versions in ``attrs``.
     problem : Problem
     design : Rebindable or None
     """
@@ -62,8 +64,8 @@ class Fit:
         seed: int | None,
         seconds: Mapping[str, float] | None = None,
         notes: Sequence[str] = (),
-    ) -> Self:
-        """Make a fit of what an engine handed back.
+    ) -> Fit:
+        """Make a fit of what an engine handed back; a `LikelihoodFit` if that are maximum likelihood estimates.
 
         Parameters
         ----------
@@ -82,7 +84,19 @@ class Fit:
         formulas = (model.formula,) if isinstance(model.formula, str) else tuple(model.formula)
         plain = dict(settings) if isinstance(settings, Mapping) else settings.as_dict()
         meta = Meta(formulas, engine, plain, seed, dict(seconds or {}), tuple(notes))
-        return cls(assemble(model.problem, run, meta), model.problem, model.design)
+        return cls.from_tree(assemble(model.problem, run, meta), model.problem, model.design)
+
+    @classmethod
+    def from_tree(cls, data: xr.DataTree, problem: Problem, design: Rebindable | None = None) -> Fit:
+        """Make the kind of fit that the groups of a tree call for."""
+        from bayesglmm.results.likelihood import LikelihoodFit
+
+        return (LikelihoodFit if ESTIMATES in data.children else cls)(data, problem, design)
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """Draws of all parameters, with dims chain and draw first."""
+        return self.data[POSTERIOR].to_dataset()
 
     # ------------------------------------------------------------------------------------------------- tables
 
@@ -98,9 +112,10 @@ class Fit:
         -------
         DataFrame
             Index: labels as in the keys of ``priors=``: ``x``, ``sd[herd, Intercept]``, ``cor[herd, Intercept, x]``,
-            ``sigma``. Columns: mean, sd, lower, upper (equal-tailed), ess_bulk, ess_tail, r_hat, mcse_mean.
+            ``sigma``. Columns: mean, sd, lower, upper (equal-tailed), ess_bulk, ess_tail, r_hat, mcse_mean. Draws
+            that are independent by construction count fully and have no R-hat.
         """
-        return tables.summary(self._parameters, prob)
+        return tables.summary(self.parameters, prob, "quality" in self.data.attrs)
 
     def fixed(self, prob: float = 0.95) -> pd.DataFrame:
         """Return the population coefficients, on the scale of the linear predictor.
@@ -111,7 +126,7 @@ class Fit:
             Index: column names (``Intercept``, ``period[2]``); those of other family parameters are prefixed as in
             ``priors=``: ``sigma.Intercept``. Columns: mean, sd, lower, upper.
         """
-        return tables.fixed(self._parameters, prob)
+        return tables.fixed(self.parameters, prob)
 
     def varcorr(self, prob: float = 0.95) -> pd.DataFrame:
         """Return standard deviations and correlations of the group effects.
@@ -123,7 +138,7 @@ class Fit:
             standard deviations. The residual standard deviation is the group ``Residual``; terms of other family
             parameters are prefixed: ``sigma.Intercept``.
         """
-        return tables.varcorr(self.problem, self._parameters, prob)
+        return tables.varcorr(self.problem, self.parameters, prob)
 
     def ranef(self, prob: float = 0.95, group: str | None = None) -> pd.DataFrame:
         """Return the group effects: how far each level lies from the population coefficients.
@@ -140,7 +155,7 @@ class Fit:
         DataFrame
             Columns: group, level, term, mean, sd, lower, upper; on the scale of the linear predictor.
         """
-        return tables.ranef(self.problem, self._posterior, prob, group)
+        return tables.ranef(self.problem, self.draws, prob, group)
 
     def coef(self, prob: float = 0.95, group: str | None = None) -> pd.DataFrame:
         """Return the coefficients of each level: population coefficient plus group effect.
@@ -157,7 +172,7 @@ class Fit:
         DataFrame
             Columns as of `ranef`. A term without a population coefficient counts as having one of zero.
         """
-        return tables.coef(self.problem, self._posterior, prob, group)
+        return tables.coef(self.problem, self.draws, prob, group)
 
     def icc(self, prob: float = 0.95) -> pd.DataFrame:
         """Return which share of the variance around the population effects each grouping factor has.
@@ -181,7 +196,7 @@ class Fit:
         """
         from bayesglmm.results.variance import shares
 
-        return shares(self._evaluator, self._posterior, prob)
+        return shares(self._evaluator, self.draws, prob)
 
     # ------------------------------------------------------------------------------------------------- rows
 
@@ -233,7 +248,7 @@ class Fit:
         """
         from bayesglmm.results.predict import predict
 
-        return predict(self._evaluator, self._posterior, self.design, new, groups, scale, prob, seed, draws)
+        return predict(self._evaluator, self.draws, self.design, new, groups, scale, prob, seed, draws)
 
     def fitted(self, scale: str = "response", prob: float = 0.95) -> pd.DataFrame:
         """Return the expected response, or with ``scale="link"`` the linear predictor, of the rows used.
@@ -254,7 +269,7 @@ class Fit:
         from bayesglmm.results.rowwise import log_likelihood
 
         if "log_likelihood" not in self.data.children:
-            self._add("log_likelihood", log_likelihood(self._evaluator, self._posterior))
+            self._add("log_likelihood", log_likelihood(self._evaluator, self.draws))
         return self.data.children["log_likelihood"]
 
     def posterior_predictive(self, seed: int | None = None, draws: int | None = None) -> xr.DataTree:
@@ -275,7 +290,7 @@ class Fit:
         """
         from bayesglmm.results.rowwise import posterior_predictive
 
-        self._add("posterior_predictive", posterior_predictive(self._evaluator, self._posterior, seed, draws))
+        self._add("posterior_predictive", posterior_predictive(self._evaluator, self.draws, seed, draws))
         return self.data.children["posterior_predictive"]
 
     def _add(self, group: str, dataset: xr.Dataset) -> None:
@@ -286,19 +301,20 @@ class Fit:
     # ------------------------------------------------------------------------------------------------- trust
 
     @cached_property
-    def verdict(self) -> diagnosis.Verdict:
+    def verdict(self) -> Verdict:
         """``"good"``, ``"check"`` or ``"bad"``; ``print(fit.verdict)`` says why, and what to do."""
-        return diagnosis.verdict_of(self._checks)
+        quality = facts.read(self.data.attrs, "quality")
+        return verdict_of(self._checks, CHAINS_AGREE if quality is None else quality["sentences"][0])
 
     def diagnose(self) -> pd.DataFrame:
-        """Return every check of the sampler: value, threshold, verdict, what it means and what to do.
+        """Return every check of the engine: value, threshold, verdict, what it means and what to do.
 
         Returns
         -------
         DataFrame
             Columns: check, value, threshold, verdict, meaning, advice.
         """
-        return diagnosis.table(self._checks)
+        return table(self._checks)
 
     # ------------------------------------------------------------------------------------------------- facts
 
@@ -314,23 +330,28 @@ class Fit:
 
     @property
     def loglik(self) -> float:
-        """Maximised log-likelihood, for ML and REML fits."""
-        return self._estimate("loglik")
+        """Maximised log-likelihood, for maximum likelihood fits."""
+        return self._number("loglik", '"laplace" and objective="ml"')
 
     @property
     def aic(self) -> float:
-        """Akaike's information criterion, for ML and REML fits."""
-        return self._estimate("aic")
+        """Akaike's information criterion, for maximum likelihood fits."""
+        return self._number("aic", '"laplace" and objective="ml"')
 
     @property
     def bic(self) -> float:
-        """Schwarz's information criterion, for ML and REML fits."""
-        return self._estimate("bic")
+        """Schwarz's information criterion, for maximum likelihood fits."""
+        return self._number("bic", '"laplace" and objective="ml"')
 
     @property
     def log_evidence(self) -> float:
-        """Logarithm of the marginal likelihood of the model, from engines that integrate."""
-        return self._estimate("log_evidence")
+        """Logarithm of the marginal likelihood of the model, from engines that integrate under proper priors."""
+        return self._number("log_evidence", '"laplace" or "ep" and proper priors')
+
+    @property
+    def khat(self) -> float:
+        """Pareto k of the importance ratios between exact and approximate posterior, where there is one."""
+        return self._number("khat", '"laplace"')
 
     def __repr__(self) -> str:
         return fit_text(self)
@@ -338,26 +359,20 @@ class Fit:
     def _repr_html_(self) -> str:
         return fit_html(self)
 
-    def _estimate(self, name: str) -> float:
+    def _number(self, name: str, needed: str) -> float:
         if name in self.data.attrs:
             return float(self.data.attrs[name])
-        source = 'engine "laplace" or "ep"' if name == "log_evidence" else 'engine "laplace" with objective="ml"'
-        raise BayesglmmError(
-            f"A fit by the engine {self.data.attrs['engine']!r} has no {name}: it draws from the posterior and "
-            f"maximises or integrates nothing. Use the {source}."
-        )
+        engine = self.data.attrs["engine"]
+        raise BayesglmmError(f"This fit by the engine {engine!r} has no {name}: it needs the engine {needed}.")
 
     @cached_property
-    def _parameters(self) -> list[tables.Parameter]:
-        return tables.parameters(self.problem, self._posterior)
+    def parameters(self) -> list[tables.Parameter]:
+        """All population-level parameters: labels, where they belong, draws."""
+        return tables.parameters(self.problem, self.draws)
 
     @cached_property
-    def _checks(self) -> list[diagnosis.Check]:
+    def _checks(self) -> list[Check]:
         return diagnosis.run_checks(self.problem, self.data)
-
-    @property
-    def _posterior(self) -> xr.Dataset:
-        return self.data["posterior"].to_dataset()
 
     @cached_property
     def _evaluator(self) -> Evaluator:

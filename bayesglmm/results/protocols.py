@@ -11,8 +11,40 @@ if TYPE_CHECKING:
     from bayesglmm.graph.problem import Problem
 
 
+class Quality(Protocol):
+    """How good an approximation is, as the engine that made it found out."""
+
+    @property
+    def verdict(self) -> str:
+        """One of "good", "check", "bad"."""
+
+    @property
+    def khat(self) -> float:
+        """Pareto k of the joint importance ratios."""
+
+    @property
+    def shifts(self) -> Mapping[str, float]:
+        """By parameter: how far its mean would move under the correction, in posterior standard deviations."""
+
+    @property
+    def noise(self) -> float:
+        """Monte Carlo error of a shift."""
+
+    @property
+    def method(self) -> str:
+        """How the correction was computed."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """For the user; the first is the verdict in words."""
+
+
 class EngineRun(Protocol):
-    """What an engine hands back; `bayesglmm.engines.base.Run` is one."""
+    """What an engine hands back; `bayesglmm.engines.base.Run` is one.
+
+    A run may carry more, see `bayesglmm.results.facts`: ``numbers``, ``quality`` where the engine approximates, and
+    ``likelihood`` where it maximises.
+    """
 
     @property
     def draws(self) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesglmm.results import facts
 from bayesglmm.results.protocols import EngineRun
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 OBSERVED = "y"
 ROWS = "obs"
 SAMPLE = ("chain", "draw")
+POSTERIOR, ESTIMATES, ASYMPTOTIC = "posterior", "estimates", "asymptotic"
 _PACKAGES = ("bayesglmm", "pymc", "pytensor", "arviz", "nutpie", "numpy")
 
 
@@ -63,18 +65,14 @@ def assemble(problem: Problem, run: EngineRun, meta: Meta) -> xr.DataTree:
     Returns
     -------
     xarray.DataTree
-        Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data``; the provenance is in its attrs,
-        as strings and numbers only, so that netCDF takes them.
+        Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data``; for maximum likelihood
+        ``estimates`` and ``asymptotic`` (draws around them) instead of the first two. The provenance is in its
+        attrs, as strings and numbers only, so that netCDF takes them.
     """
     import xarray as xr
 
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    groups = {
-        "posterior": variables(problem, run.draws),
-        "sample_stats": _sample_stats(run),
-        "observed_data": observed(problem),
-        "constant_data": constant(problem),
-    }
+    groups = _inferred(problem, run) | {"observed_data": observed(problem), "constant_data": constant(problem)}
     for dataset in groups.values():
         dataset.attrs |= {
             "created_at": created,
@@ -84,6 +82,15 @@ def assemble(problem: Problem, run: EngineRun, meta: Meta) -> xr.DataTree:
     tree = xr.DataTree.from_dict(groups, name="bayesglmm")
     tree.attrs |= _attrs(problem, run, meta) | {"created_at": created}
     return tree
+
+
+def _inferred(problem: Problem, run: EngineRun) -> dict[str, xr.Dataset]:
+    drawn, likelihood = variables(problem, run.draws), facts.likelihood_of(run)
+    if likelihood is None:
+        return {POSTERIOR: drawn, "sample_stats": _sample_stats(run)}
+    from bayesglmm.results.estimates import estimates
+
+    return {ESTIMATES: estimates(problem, likelihood), ASYMPTOTIC: drawn}
 
 
 def sampled(
@@ -196,6 +203,7 @@ def _attrs(problem: Problem, run: EngineRun, meta: Meta) -> dict[str, str | floa
     seconds = {name: float(value) for name, value in {**meta.seconds, **run.seconds}.items()}
     seconds.setdefault("total", sum(seconds.values()))
     priors = {slot.label: f"{slot.prior} [{slot.source}]" for slot in problem.priors}
+    said = facts.own_sentences(run)
     attrs: dict[str, str | float | int] = {
         "formula": "; ".join(meta.formulas),
         "formulas": json.dumps(list(meta.formulas)),
@@ -204,13 +212,13 @@ def _attrs(problem: Problem, run: EngineRun, meta: Meta) -> dict[str, str | floa
         "engine": meta.engine,
         "settings": json.dumps(dict(meta.settings), default=str),
         "seconds": json.dumps(seconds),
-        "notes": json.dumps([*meta.notes, *run.notes]),
+        "notes": json.dumps([*meta.notes, *(note for note in run.notes if note not in said)]),
         "priors": json.dumps(priors),
         "versions": json.dumps({package: _version(package) for package in _PACKAGES}),
     }
     if meta.seed is not None:
         attrs["seed"] = str(meta.seed)  # text: netCDF has no integer wide enough for every seed
-    return attrs
+    return attrs | facts.attributes(run)
 
 
 def _version(package: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesglmm.errors import UnknownNameError, did_you_mean
-from bayesglmm.results.convergence import statistics
+from bayesglmm.results.convergence import of_independent, statistics
 from bayesglmm.results.draws import STATISTICS, stacked, summarise
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem
 
 type Kind = Literal["fixed", "sd", "cor", "dispersion"]
+type Describe = Callable[[Sequence[Parameter], float], pd.DataFrame]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,22 +97,42 @@ def _block_parameters(block: BlockParts, prefix: str, posterior: xr.Dataset) -> 
                     yield Parameter(f"{head}, {term}, {later}]", "cor", values[:, :, i, j], group, *pair, smooth)
 
 
-def summary(found: list[Parameter], prob: float) -> pd.DataFrame:
-    """Return the table of all population-level parameters with convergence statistics."""
-    frame = _statistics(found, prob)
+def moments(found: Sequence[Parameter], prob: float) -> pd.DataFrame:
+    """Return mean, sd and equal-tailed interval of the draws, one row per parameter."""
+    values = np.stack([_merged(p.values) for p in found], axis=-1) if found else np.zeros((1, 0))
+    return pd.DataFrame(summarise(values, prob), columns=list(STATISTICS))
+
+
+def labelled(found: Sequence[Parameter], prob: float, describe: Describe = moments) -> pd.DataFrame:
+    """Return the table of all population-level parameters; its index is their labels."""
+    frame = describe(found, prob)
     frame.index = pd.Index([parameter.label for parameter in found], name="parameter")
-    return frame.join(statistics(frame.index, [parameter.values for parameter in found]))
+    return frame
 
 
-def fixed(found: list[Parameter], prob: float) -> pd.DataFrame:
+def summary(found: Sequence[Parameter], prob: float, independent: bool = False) -> pd.DataFrame:
+    """Return the table of all population-level parameters with convergence statistics.
+
+    Parameters
+    ----------
+    found : sequence of Parameter
+    prob : float
+    independent : bool
+        Whether the draws are known to be: then each counts as one, and chains have nothing to agree on.
+    """
+    frame, compute = labelled(found, prob), of_independent if independent else statistics
+    return frame.join(compute(frame.index, [parameter.values for parameter in found]))
+
+
+def fixed(found: Sequence[Parameter], prob: float, describe: Describe = moments) -> pd.DataFrame:
     """Return the table of population coefficients; its index is the column names."""
     chosen = [parameter for parameter in found if parameter.kind == "fixed"]
-    frame = _statistics(chosen, prob)
+    frame = describe(chosen, prob)
     frame.index = pd.Index([parameter.label for parameter in chosen], name="column", dtype=object)
     return frame
 
 
-def varcorr(problem: Problem, found: list[Parameter], prob: float) -> pd.DataFrame:
+def varcorr(problem: Problem, found: Sequence[Parameter], prob: float, describe: Describe = moments) -> pd.DataFrame:
     """Return the table of standard deviations and correlations of group effects, the residual last."""
     chosen = [p for p in found if p.kind in ("sd", "cor") and not p.smooth]
     scales = {parameter.name for parameter in problem.family.parameters if parameter.scaled}
@@ -120,25 +141,54 @@ def varcorr(problem: Problem, found: list[Parameter], prob: float) -> pd.DataFra
     labels = pd.DataFrame(
         {name: [getattr(p, name) for p in chosen] for name in ("group", "term", "term2", "kind")}, dtype=object
     )
-    return labels.join(_statistics(chosen, prob))
+    return labels.join(describe(chosen, prob))
 
 
 def ranef(problem: Problem, posterior: xr.Dataset, prob: float, group: str | None = None) -> pd.DataFrame:
     """Return the table of group effects: one row per block, level and term, levels in the order of the fit."""
-    known = [block.block.group for block in problem.blocks if block.block.kind == "group"]
-    if group is not None and group not in known:
-        raise UnknownNameError(f"No grouping factor is called {group!r}. {did_you_mean(group, known)}")
+
+    def describe(block: BlockParts) -> dict[str, Any]:
+        return summarise(_merged(posterior[block.names.b].values), prob)
+
+    return effects_table(problem, describe, STATISTICS, group)
+
+
+def effects_table(
+    problem: Problem,
+    describe: Callable[[BlockParts], Mapping[str, Any]],
+    columns: Sequence[str],
+    group: str | None = None,
+) -> pd.DataFrame:
+    """Return the table of group effects from their statistics.
+
+    Parameters
+    ----------
+    problem : Problem
+    describe : callable
+        Block -> statistics by name, each of shape (levels, terms).
+    columns : sequence of str
+        Names of the statistics.
+    group : str, optional
+        One grouping factor; all if absent.
+    """
+    require_group(problem, group)
     frames = []
     for part in problem.predictors:
         prefix = prefix_of(problem, part)
         for block in part.blocks:
             own = block.block
             if own.kind == "group" and group in (None, own.group):
-                values = posterior[block.names.b].values
                 terms = [f"{prefix}{term}" for term in own.terms]
-                frames.append(_effects(own.group, own.levels, terms, _merged(values), prob))
-    columns = ["group", "level", "term", *STATISTICS]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+                frames.append(_effects(own.group, own.levels, terms, describe(block)))
+    empty = pd.DataFrame(columns=["group", "level", "term", *columns])
+    return pd.concat(frames, ignore_index=True) if frames else empty
+
+
+def require_group(problem: Problem, group: str | None) -> None:
+    """Raise unless `group` is a grouping factor of the model, or None."""
+    known = [block.block.group for block in problem.blocks if block.block.kind == "group"]
+    if group is not None and group not in known:
+        raise UnknownNameError(f"No grouping factor is called {group!r}. {did_you_mean(group, known)}")
 
 
 def coef(problem: Problem, posterior: xr.Dataset, prob: float, group: str | None = None) -> pd.DataFrame:
@@ -146,9 +196,7 @@ def coef(problem: Problem, posterior: xr.Dataset, prob: float, group: str | None
 
     A term that varies by group without a population coefficient counts as having one of zero.
     """
-    known = [block.block.group for block in problem.blocks if block.block.kind == "group"]
-    if group is not None and group not in known:
-        raise UnknownNameError(f"No grouping factor is called {group!r}. {did_you_mean(group, known)}")
+    require_group(problem, group)
     frames, flat = [], stacked(posterior)
     for part in problem.predictors:
         prefix, columns = prefix_of(problem, part), part.predictor.columns
@@ -163,7 +211,7 @@ def coef(problem: Problem, posterior: xr.Dataset, prob: float, group: str | None
                 terms[term] = start + flat[block.names.b][:, :, j]
         for name, (levels, terms) in totals.items():
             values = np.stack(list(terms.values()), axis=-1)
-            frames.append(_effects(name, levels, [f"{prefix}{term}" for term in terms], values, prob))
+            frames.append(_effects(name, levels, [f"{prefix}{term}" for term in terms], summarise(values, prob)))
     return (
         pd.concat(frames, ignore_index=True)
         if frames
@@ -171,21 +219,16 @@ def coef(problem: Problem, posterior: xr.Dataset, prob: float, group: str | None
     )
 
 
-def _effects(group: str, levels: tuple[str, ...], terms: list[str], values: Any, prob: float) -> pd.DataFrame:
-    """Return the table of coefficients of shape (S, J, k), levels outermost."""
+def _effects(group: str, levels: tuple[str, ...], terms: list[str], found: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the table of statistics of shape (J, k), levels outermost."""
     size = len(levels) * len(terms)
     labels = {
         "group": np.full(size, group, dtype=object),
         "level": np.repeat(np.array(levels, dtype=object), len(terms)),
         "term": np.tile(np.array(terms, dtype=object), len(levels)),
     }
-    return pd.DataFrame(labels | {name: array.ravel() for name, array in summarise(values, prob).items()})
+    return pd.DataFrame(labels | {name: np.ravel(array) for name, array in found.items()})
 
 
 def _merged(values: Any) -> Any:
     return values.reshape(-1, *values.shape[2:])
-
-
-def _statistics(found: list[Parameter], prob: float) -> pd.DataFrame:
-    values = np.stack([_merged(p.values) for p in found], axis=-1) if found else np.zeros((1, 0))
-    return pd.DataFrame(summarise(values, prob), columns=list(STATISTICS))

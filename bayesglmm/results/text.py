@@ -53,9 +53,9 @@ def decimals(spread: float, value: float) -> int:
 
 
 def numbers(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    """Return numbers of one row as text, all with the decimals that its standard deviation asks for."""
-    places = decimals(float(row["sd"]), float(row["mean"]))
-    return [fixed_point(float(row[name]), places) for name in names]
+    """Return numbers of one row as text: the first a value, the second its spread, which asks for the decimals."""
+    places = decimals(float(row[names[1]]), float(row[names[0]]))
+    return [fixed_point(float(row[name]), places) if np.isfinite(row[name]) else "" for name in names]
 
 
 def fixed_point(value: float, places: int) -> str:
@@ -67,31 +67,44 @@ def fixed_point(value: float, places: int) -> str:
 def facts(fit: Fit) -> list[tuple[str, str]]:
     """Return what the fit is of: (heading, text) pairs."""
     data, problem = fit.data, fit.problem
-    attrs, sizes = data.attrs, data["posterior"].sizes
+    attrs = data.attrs
     seconds = fit.seconds
     total = seconds.get("total", 0.0)
     stages = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if name != "total")
-    seed = f", seed {attrs['seed']}" if "seed" in attrs else ""
     found = [("Formula", text) for text in json.loads(attrs["formulas"])]
     found.append(("Family", family_text(problem)))
-    engine = f"{attrs['engine']}, {sizes['chain']} chains of {sizes['draw']} draws{seed}"
-    found.append(("Engine", engine))
+    found.append(("Engine", f"{attrs['engine']}, {_work(fit)}"))
     found.append(("Seconds", f"{total:.1f} ({stages})" if stages else f"{total:.1f}"))
     found.append(("Rows", str(len(problem.response.y))))
     groups = {part.block.group: len(part.block.levels) for part in problem.blocks if part.block.kind == "group"}
+    if "loglik" in attrs:
+        criteria = f"AIC {fit.aic:.2f}, BIC {fit.bic:.2f}, {attrs['parameters']} parameters"
+        found.append(("Fit", f"log-likelihood {fit.loglik:.4f}, {criteria}"))
     if groups:
         found.append(("Groups", ", ".join(f"{name} ({size})" for name, size in groups.items())))
     found += [("Note", note) for note in fit.notes]
     return found
 
 
+def _work(fit: Fit) -> str:
+    """Return what the engine did, in a few words."""
+    attrs, sizes = fit.data.attrs, fit.draws.sizes
+    seed = f", seed {attrs['seed']}" if "seed" in attrs else ""
+    if "quality" in attrs:
+        return f"{sizes['chain'] * sizes['draw']:,} independent draws{seed}"
+    if "convergence" not in attrs:
+        return f"{sizes['chain']} chains of {sizes['draw']} draws{seed}"
+    settings = json.loads(attrs["settings"])
+    nodes = settings.get("quadrature", 1)
+    how = f", adaptive quadrature with {nodes} nodes" if nodes > 1 else ""
+    return f"{'restricted ' if settings.get('objective') == 'reml' else ''}maximum likelihood{how}"
+
+
 def sections(fit: Fit, prob: float = 0.95) -> list[Section]:
-    """Return the tables of a fit: population effects, group effects, everything else with a prior."""
-    summary = fit.summary(prob)
-    parameters = tables.parameters(fit.problem, fit.data["posterior"].to_dataset())
+    """Return the tables of a fit: population effects, group effects, everything else."""
+    summary, parameters = fit.summary(prob), fit.parameters
     kinds = {parameter.label: parameter for parameter in parameters}
-    share = f"{100 * prob:g}%"
-    header = ["", "mean", "sd", f"lower {share}", f"upper {share}", "ESS", "R-hat"]
+    header = _header(summary, prob)
     found: list[Section] = []
     for title, kind in (("Population effects", "fixed"), ("", "groups"), ("Other parameters", "dispersion")):
         if kind == "groups":
@@ -99,11 +112,23 @@ def sections(fit: Fit, prob: float = 0.95) -> list[Section]:
             continue
         chosen = summary.loc[[label for label, parameter in kinds.items() if parameter.kind == kind]]
         if len(chosen):
-            rows = [[str(label), *_row(row)] for label, row in chosen.iloc[:_SHOWN].iterrows()]
+            rows = [[str(label), *_row(row)[: len(header) - 1]] for label, row in chosen.iloc[:_SHOWN].iterrows()]
             hidden = len(chosen) - len(rows)
             note = f"... and {hidden} more: fit.fixed()" if hidden else ""
             found.append(Section(title, header, rows, 1, note))
     return found
+
+
+def _header(summary: pd.DataFrame, prob: float) -> list[str]:
+    value, spread = summary.columns[:2]
+    share = f"{100 * prob:g}%"
+    found = ["", value, spread, f"lower {share}", f"upper {share}"]
+    return [*found, "ESS", "R-hat"] if _of_chains(summary) else found
+
+
+def _of_chains(summary: pd.DataFrame) -> bool:
+    """Return whether there are convergence statistics; estimates and independent draws have none."""
+    return "r_hat" in summary and bool(summary["r_hat"].notna().any())
 
 
 def _group_section(summary: pd.DataFrame, found: Sequence[tables.Parameter], header: Sequence[str]) -> list[Section]:
@@ -115,17 +140,20 @@ def _group_section(summary: pd.DataFrame, found: Sequence[tables.Parameter], hea
         group = parameter.group if parameter.group != last else ""
         last = parameter.group
         term = parameter.term if parameter.kind == "sd" else f"{parameter.term}, {parameter.term2}"
-        rows.append([group, parameter.kind, term, *_row(row)])
+        rows.append([group, parameter.kind, term, *_row(row)[: len(header) - 1]])
     return [
         Section("Group effects: standard deviations and correlations", ["group", "", "term", *header[1:]], rows, 3)
     ]
 
 
 def _row(row: Any) -> list[str]:
+    found = numbers(row, row.index[:4])
+    if "r_hat" not in row:
+        return found
     ess = np.fmin(row["ess_bulk"], row["ess_tail"])
     if not np.isfinite(row["r_hat"]):
-        return [*numbers(row, ("mean", "sd", "lower", "upper")), "", "held" if row["sd"] == 0.0 else ""]
-    return [*numbers(row, ("mean", "sd", "lower", "upper")), f"{ess:.0f}", f"{row['r_hat']:.3f}"]
+        return [*found, "", "held" if row["sd"] == 0.0 else ""]
+    return [*found, f"{ess:.0f}", f"{row['r_hat']:.3f}"]
 
 
 def fit_text(fit: Fit) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bayesglmm.results.diagnose import Check, Verdict, verdict_of
+from bayesglmm.results.checks import Check, Verdict, verdict_of
 
 CLEAN = ["finite draws", "chains", "draws", "R-hat", "bulk ESS", "tail ESS", "R-hat of group effects", "divergences"]
 

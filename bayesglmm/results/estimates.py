@@ -1,0 +1,177 @@
+"""Maximum likelihood estimates as the variables that users read, with standard errors.
+
+Everything but the group effects is a function of the hyperparameters and the population coefficients, so its
+standard errors come from their joint curvature by the delta method. Group effects get the standard deviation of
+their conditional distribution given the estimates, as in lme4.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesglmm.blocks import Floats, Ints
+from bayesglmm.results.schema import variables
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayesglmm.engines.kernels.likelihood import Likelihood
+    from bayesglmm.graph.problem import Problem
+
+ERROR = "_se"  # ends the names of the standard errors
+_STEP = 1e-5
+
+
+def estimates(problem: Problem, found: Likelihood) -> xr.Dataset:
+    """Return estimates and standard errors.
+
+    Parameters
+    ----------
+    problem : Problem
+    found : Likelihood
+
+    Returns
+    -------
+    xarray.Dataset
+        ``beta``, ``sd_<k>``, ``cor_<k>``, ``b_<k>`` and dispersions without sampling dims, each with a twin
+        ``<name>_se``. Standard deviations at their boundary are 0, and they and the correlations that they leave
+        undefined have no standard error (nan).
+    """
+    centre, covariance = _joint(found)
+    steps = _STEP * np.maximum(1.0, np.abs(centre))
+    moves = np.diag(steps)
+    table = variables(problem, _free(found, np.concatenate([centre[None], centre + moves, centre - moves])))
+    size = len(centre)
+    dataset = table.isel(chain=0, draw=0).drop_vars(["chain", "draw"]).copy(deep=True)
+    effects = {block.names.b for block in problem.blocks}
+    for name, variable in table.data_vars.items():
+        if name in effects:
+            continue
+        values = variable.values[0]
+        slopes = (values[1 : 1 + size] - values[1 + size :]) / (2.0 * steps.reshape(-1, *[1] * (values.ndim - 1)))
+        variance = np.einsum("i...,ij,j...->...", slopes, covariance, slopes)
+        dataset[f"{name}{ERROR}"] = (variable.dims[2:], np.sqrt(np.maximum(variance, 0.0)))
+    for block, spread in zip(problem.blocks, _conditional_sds(found), strict=True):
+        dims = (block.names.level_dim, block.names.term_dim)
+        dataset[f"{block.names.b}{ERROR}"] = (dims, spread)
+    _set_to_zero(problem, found, dataset)
+    return dataset
+
+
+def _coefficients(found: Likelihood) -> Ints:
+    """Return the positions of the population coefficients in the view's x."""
+    parts = [p.slice for p in found.objective.view.parts if p.role == "fixed"]
+    return np.concatenate([np.zeros(0, dtype=np.intp), *(np.arange(p.start, p.stop) for p in parts)])
+
+
+def _joint(found: Likelihood) -> tuple[Floats, Floats]:
+    """Return hyperparameters and population coefficients as one vector, and its covariance.
+
+    Restricted likelihood integrates the coefficients: their covariance is then the one given the hyperparameters.
+    """
+    view, at = found.objective.view, _coefficients(found)
+    if len(found.psi) == view.theta_size + len(at):
+        return found.psi, found.covariance
+    t = view.theta_size
+    covariance = np.zeros((t + len(at),) * 2)
+    covariance[:t, :t] = found.covariance
+    units = np.zeros((view.size, len(at)))
+    units[at, np.arange(len(at))] = 1.0
+    covariance[t:, t:] = found.mode.factor.solve(units)[at]
+    return np.concatenate([found.psi, found.mode.x[at]]), covariance
+
+
+def _free(found: Likelihood, points: Floats) -> dict[str, Any]:
+    """Return the free variables at points of the joint vector, in one chain; group effects at their modes."""
+    view = found.objective.view
+    free: dict[str, Any] = dict(view.natural_draws(points[:, : view.theta_size]))
+    x = np.tile(found.mode.x, (len(points), 1))
+    x[:, _coefficients(found)] = points[:, view.theta_size :]
+    for part in view.parts:
+        free[part.name] = x[:, part.slice].reshape(-1, *part.shape)
+    return {name: np.asarray(values)[None] for name, values in free.items()}
+
+
+def _conditional_sds(found: Likelihood) -> list[Floats]:
+    """Return the sds of each block's effects given hyperparameters and coefficients, each (levels, terms)."""
+    view, inner = found.objective.view, found.objective.structure.inner
+    place = np.full(view.size, -1)
+    place[inner] = np.arange(len(inner))
+    fixed = place[_coefficients(found)]
+    blocks = _Covariances(found.mode.factor, fixed[fixed >= 0])
+    factors = dict(
+        zip(
+            [block.names.u for block in view.problem.blocks],
+            view.factors(view.natural(found.mode.theta)),
+            strict=True,
+        )
+    )
+    sds = []
+    for part in view.parts:
+        if part.role != "fixed":
+            Lambda = factors[part.name]
+            C = blocks(place[part.slice].reshape(part.shape))
+            sds.append(np.sqrt(np.maximum(np.einsum("ij,ljk,ik->li", Lambda, C, Lambda), 0.0)))
+    return sds
+
+
+class _Covariances:
+    """Blocks of the inverse precision for effects of the same level, given the population coefficients.
+
+    Parameters
+    ----------
+    factor : ArrowFactor
+    given : ndarray of int
+        What to condition on; it lies in the border of the arrow.
+    """
+
+    def __init__(self, factor: Any, given: Ints) -> None:
+        pattern, inverse = factor.pattern, factor.inverse()
+        self.in_border = np.full(pattern.size, -1)
+        self.in_border[pattern.border] = np.arange(len(pattern.border))
+        self.corner, self.level, self.entry = (np.full(pattern.size, -1) for _ in range(3))
+        at = self.in_border[given]
+        known = inverse.border[np.ix_(at, at)]
+        gain = np.linalg.solve(known, inverse.border[at]) if len(at) else np.zeros((0, len(pattern.border)))
+        self.border = inverse.border - inverse.border[:, at] @ gain
+        self.blocks = []
+        for c, corner in enumerate(pattern.corners):
+            levels, width = corner.columns.shape
+            self.corner[corner.columns] = c
+            self.level[corner.columns] = np.arange(levels)[:, None]
+            self.entry[corner.columns] = np.arange(width)
+            rim = inverse.rim[c][:, :, at]
+            move = np.linalg.solve(known, rim.swapaxes(1, 2)) if len(at) else np.zeros((levels, 0, width))
+            self.blocks.append(inverse.corner[c] - rim @ move)
+
+    def __call__(self, positions: Ints) -> Floats:
+        """Return covariances for positions of shape (levels, terms), shape (levels, terms, terms)."""
+        first = positions[0, 0]
+        if self.corner[first] < 0:
+            at = self.in_border[positions]
+            return np.asarray(self.border[at[:, :, None], at[:, None, :]])
+        entry, level = self.entry[positions], self.level[positions[:, 0]]
+        return np.asarray(self.blocks[self.corner[first]][level[:, None, None], entry[:, :, None], entry[:, None, :]])
+
+
+def _set_to_zero(problem: Problem, found: Likelihood, dataset: Any) -> None:
+    """Write what lies on the boundary as exactly that."""
+    for block in problem.blocks:
+        for name, declared in block.scales.items():
+            if declared.name not in found.natural:
+                continue
+            variable = block.names.variable(name)
+            gone = np.asarray(declared.free)[np.asarray(found.natural[declared.name]) == 0.0]
+            if not len(gone):
+                continue
+            dataset[variable].values[gone] = 0.0
+            dataset[f"{variable}{ERROR}"].values[gone] = np.nan
+            terms: Any = gone if block.names.term_dim in dataset[variable].dims else slice(None)
+            dataset[block.names.b].values[:, terms] = 0.0
+            dataset[f"{block.names.b}{ERROR}"].values[:, terms] = 0.0
+            if block.cholesky is not None:
+                for own in (block.names.variable("cor"), f"{block.names.variable('cor')}{ERROR}"):
+                    dataset[own].values[gone, :] = np.nan
+                    dataset[own].values[:, gone] = np.nan

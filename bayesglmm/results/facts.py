@@ -1,0 +1,74 @@
+"""What only some engines know: how good an approximation is, or where a likelihood has its maximum.
+
+It travels in the attributes of the result, as numbers and JSON, so that a stored fit keeps it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bayesglmm.results.protocols import EngineRun, Quality
+
+if TYPE_CHECKING:
+    from bayesglmm.engines.kernels.likelihood import Likelihood
+
+
+def quality_of(run: EngineRun) -> Quality | None:
+    """Return how good the approximation of a run is, None for engines that do not approximate."""
+    found: Quality | None = getattr(run, "quality", None)
+    return found
+
+
+def likelihood_of(run: EngineRun) -> Likelihood | None:
+    """Return the maximum likelihood estimates of a run, None for engines that have none."""
+    found: Likelihood | None = getattr(run, "likelihood", None)
+    return found
+
+
+def attributes(run: EngineRun) -> dict[str, str | float | int]:
+    """Return the attributes in which these facts are kept.
+
+    Returns
+    -------
+    dict
+        The engine's numbers (``log_evidence``, ``khat``, ``loglik``, ``aic``, ``bic``); ``quality`` and
+        ``convergence`` as JSON; ``parameters``, the degrees of freedom of a maximum likelihood fit.
+    """
+    found: dict[str, str | float | int] = {
+        name: float(value) for name, value in getattr(run, "numbers", {}).items() if value is not None
+    }
+    quality, likelihood = quality_of(run), likelihood_of(run)
+    if quality is not None:
+        found["quality"] = json.dumps(
+            {
+                "verdict": quality.verdict,
+                "khat": float(quality.khat),
+                "shifts": {name: float(shift) for name, shift in quality.shifts.items()},
+                "noise": float(quality.noise),
+                "method": quality.method,
+                "sentences": list(quality.sentences),
+            }
+        )
+    if likelihood is not None:
+        found["parameters"] = int(likelihood.parameters)
+        found["convergence"] = json.dumps(
+            {
+                "converged": bool(likelihood.converged),
+                "boundary": list(likelihood.boundary),
+                "sentences": list(likelihood.sentences),
+            }
+        )
+    return found
+
+
+def own_sentences(run: EngineRun) -> tuple[str, ...]:
+    """Return the sentences that the verdict says, so that the notes need not repeat them."""
+    quality = quality_of(run)
+    return () if quality is None else tuple(quality.sentences)
+
+
+def read(attrs: Mapping[Any, Any], name: str) -> dict[str, Any] | None:
+    """Return ``quality`` or ``convergence`` from the attributes of a result, None where there is none."""
+    return dict(json.loads(attrs[name])) if name in attrs else None

@@ -1,0 +1,144 @@
+"""`LikelihoodFit`: maximum likelihood estimates, with the same questions and answers as a posterior."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bayesglmm.results import tables
+from bayesglmm.results.checks import Verdict, verdict_of
+from bayesglmm.results.fit import Fit
+from bayesglmm.results.schema import ASYMPTOTIC, ESTIMATES
+from bayesglmm.results.wald import Wald, normal_quantile
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+_RENAMED = {"mean": "estimate", "sd": "se"}
+
+
+class LikelihoodFit(Fit):
+    """A model fitted by (restricted) maximum likelihood: no priors, estimates with standard errors.
+
+    Tables have the columns ``estimate, se, lower, upper``. Intervals are Wald's: symmetric for coefficients, on
+    the log scale for standard deviations, on Fisher's z for correlations. `draws` are from the asymptotic normal
+    distribution of the estimates; predictions take their standard errors and intervals from them.
+    """
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """Draws from the asymptotic normal distribution of the estimates, with dims chain and draw first."""
+        return self.data[ASYMPTOTIC].to_dataset()
+
+    @cached_property
+    def parameters(self) -> list[tables.Parameter]:
+        """All population-level parameters: labels, where they belong, the estimate as the only draw."""
+        return self._wald.parameters
+
+    @cached_property
+    def _wald(self) -> Wald:
+        return Wald(self.problem, self._estimates)
+
+    @property
+    def _estimates(self) -> xr.Dataset:
+        return self.data[ESTIMATES].to_dataset()
+
+    def summary(self, prob: float = 0.95) -> pd.DataFrame:
+        """Return all population-level parameters.
+
+        Returns
+        -------
+        DataFrame
+            Index: labels as in `Fit.summary`. Columns: estimate, se, lower, upper.
+        """
+        return tables.labelled(self.parameters, prob, self._wald.describe)
+
+    def fixed(self, prob: float = 0.95) -> pd.DataFrame:
+        """Return the population coefficients, on the scale of the linear predictor.
+
+        Returns
+        -------
+        DataFrame
+            Index as in `Fit.fixed`. Columns: estimate, se, lower, upper.
+        """
+        return tables.fixed(self.parameters, prob, self._wald.describe)
+
+    def varcorr(self, prob: float = 0.95) -> pd.DataFrame:
+        """Return standard deviations and correlations of the group effects.
+
+        Returns
+        -------
+        DataFrame
+            Columns: group, term, term2, kind, estimate, se, lower, upper. A standard deviation at its boundary is 0
+            without standard error.
+        """
+        return tables.varcorr(self.problem, self.parameters, prob, self._wald.describe)
+
+    def ranef(self, prob: float = 0.95, group: str | None = None) -> pd.DataFrame:
+        """Return the conditional modes of the group effects.
+
+        Returns
+        -------
+        DataFrame
+            Columns: group, level, term, estimate, se, lower, upper. The standard error is the conditional standard
+            deviation given all other estimates, as in lme4.
+        """
+        return self._wald.ranef(prob, group)
+
+    def coef(self, prob: float = 0.95, group: str | None = None) -> pd.DataFrame:
+        """Return the coefficients of each level: population coefficient plus group effect.
+
+        Returns
+        -------
+        DataFrame
+            Columns as of `ranef`; standard errors, from the asymptotic draws, count both parts.
+        """
+        found = super().coef(prob, group).rename(columns=_RENAMED)
+        found["estimate"] = tables.coef(self.problem, self._one_draw, prob, group)["mean"]
+        half = normal_quantile(prob) * found["se"]
+        return found.assign(lower=found["estimate"] - half, upper=found["estimate"] + half)
+
+    def predict(
+        self,
+        new: Any = None,
+        groups: str | Mapping[str, str] = "these",
+        scale: str = "response",
+        prob: float = 0.95,
+        seed: int | None = None,
+        draws: int | None = None,
+    ) -> pd.DataFrame:
+        """Predict for the rows used, or for new ones.
+
+        The arguments are those of `Fit.predict`.
+
+        Returns
+        -------
+        DataFrame
+            As of `Fit.predict`, with columns estimate, se, lower, upper: the prediction at the estimates where it
+            is a number, and its asymptotic spread. What is drawn (new groups, outcomes) has no such number: there
+            the estimate is the mean of what was drawn.
+        """
+        from bayesglmm.results.levels import KNOWN_OR_NEW, NEW, choices
+        from bayesglmm.results.predict import predict
+
+        drawn = super().predict(new, groups, scale, prob, seed, draws)
+        found = drawn.rename(columns=_RENAMED)
+        found.attrs = drawn.attrs
+        words = set(choices(self.problem, groups).values())
+        if scale != "outcome" and not words & {NEW, KNOWN_OR_NEW}:
+            at = predict(self._evaluator, self._one_draw, self.design, new, groups, scale, prob)
+            found["estimate"] = at["mean"].to_numpy()
+        return found
+
+    @property
+    def _one_draw(self) -> xr.Dataset:
+        """The estimates as if they were the only draw."""
+        own = [parameter for parameter in self._estimates.data_vars if not str(parameter).endswith("_se")]
+        return self._estimates[own].expand_dims(chain=[0], draw=[0])
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """``"good"`` where the search ended at a maximum, else ``"bad"``; ``print(fit.verdict)`` says more."""
+        return verdict_of(self._checks, "the search ended at a maximum of the likelihood.")
