@@ -24,4 +24,5 @@ print(negative_binomial)
 # Both say the same about the treatment: rate ratios side by side.
 
 # %%
-figure = bg.plots.forest({"row effects": poisson, "negative binomial": negative_binomial}, "fixed", transform="exp")
+rates = ["zAge", "zBase", "Trt[1]", "zBase:Trt[1]"]
+figure = bg.plots.forest({"row effects": poisson, "negative binomial": negative_binomial}, rates, transform="exp")
