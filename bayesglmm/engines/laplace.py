@@ -106,7 +106,7 @@ def _posterior(view: LatentView, settings: LaplaceSettings, seed: int) -> Laplac
     objective = LaplaceObjective(view)
     exploration = Exploration(objective, optimum, _points(objective, settings), seed)
     drawn = exploration.draw(settings.chains * settings.draws)
-    quality = assess(exploration, drawn)
+    quality = assess(exploration)
     proper = not any(slot.prior.distribution == "Flat" for slot in view.problem.priors)
     numbers = {"khat": quality.khat} | ({"log_evidence": exploration.log_evidence} if proper else {})
     seconds = {"optimise": middle - start, "sample": time.perf_counter() - middle}
@@ -125,7 +125,7 @@ def _points(objective: LaplaceObjective, settings: LaplaceSettings) -> int:
     """Return how many support points: enough for the dimension, no more than 2 GB of factors."""
     if settings.points is not None:
         return settings.points
-    wanted = {0: 1, 1: 32, 2: 64, 3: 128}.get(objective.size, 256)
+    wanted = {0: 1, 1: 32, 2: 64, 3: 128, 4: 256}.get(objective.size, 512)
     fitting = int(2.0 / max(objective.structure.pattern.gigabytes, 1e-9))
     return max(8, min(wanted, fitting))
 

@@ -19,7 +19,7 @@ from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import NotPositiveDefiniteError
 
 _ZERO = -25.0  # log of a standard deviation, relative to the typical size, that is nothing in double precision
-_FLAT = 1e-6  # curvature below which data say nothing about a hyperparameter
+_FLAT = 1e-2  # gain in log-likelihood, from moving a hyperparameter all the way, that says nothing
 _STEP = 1e-5
 
 type Flags = NDArray[np.bool_]
@@ -90,10 +90,10 @@ def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1) -> Lik
     psi, mode, curvature, value = optimum.psi, optimum.mode, optimum.curvature, optimum.value
     if nodes > 1:
         psi, mode, curvature, value = _by_quadrature(view, optimum, nodes, zero)
-    free = (np.abs(np.diag(curvature)) > _FLAT) & ~zero
+    free = _identified(view, psi, curvature) & ~zero
     covariance = np.zeros_like(curvature)
     covariance[np.ix_(free, free)] = _inverse(curvature[np.ix_(free, free)])
-    natural, natural_se = _natural(view, psi[: view.theta_size], covariance, zero)
+    natural, natural_se = _natural(view, psi[: view.theta_size], covariance, zero, ~free)
     fixed = [np.arange(part.slice.start, part.slice.stop) for part in view.parts if part.role == "fixed"]
     at = np.concatenate([np.zeros(0, dtype=np.intp), *fixed])
     if kind == "ml":
@@ -178,13 +178,20 @@ def _to_boundary(objective: LaplaceObjective, optimum: Optimum) -> tuple[Optimum
     if here is None or not zero.any():
         return optimum, zero
     inverse = np.zeros((objective.size,) * 2)
-    free = ~zero & (np.abs(np.diag(optimum.curvature)) > _FLAT)
+    free = _identified(objective.view, optimum.psi, optimum.curvature) & ~zero
     inverse[np.ix_(free, free)] = _inverse(optimum.curvature[np.ix_(free, free)])
     best, inverse, converged = search.climb(here, inverse, 50, 1e-9)
     scale = 1e-3 * np.where(free, np.sqrt(np.maximum(np.diag(inverse), 1e-6)), 1.0)
     curvature = search.curvature(best, scale)
     evaluations = optimum.evaluations + search.evaluations
     return Optimum(best.psi, best.mode, best.gradient, curvature, converged, evaluations), zero
+
+
+def _identified(view: LatentView, psi: Floats, curvature: Floats) -> Flags:
+    """Return which parameters the likelihood bends around; a correlation of one, say, lies far out on a plain."""
+    found: Flags = np.diag(curvature) * (1.0 + psi**2) > _FLAT
+    found[view.theta_size :] = True
+    return found
 
 
 def _inverse(curvature: Floats) -> Floats:
@@ -195,7 +202,7 @@ def _inverse(curvature: Floats) -> Floats:
 
 
 def _natural(
-    view: LatentView, theta: Floats, covariance: Floats, zero: Flags
+    view: LatentView, theta: Floats, covariance: Floats, zero: Flags, unknown: Flags
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Return natural hyperparameters and their standard errors by the delta method."""
     t = len(theta)
@@ -209,9 +216,13 @@ def _natural(
             own[j] = (np.asarray(up[name]) - np.asarray(down[name])) / (2.0 * _STEP)
     C = covariance[:t, :t]
     errors = {name: np.sqrt(np.einsum("i...,ij,j...->...", own, C, own)) for name, own in slopes.items()}
+    for name, own in slopes.items():
+        # No standard error for what depends on a parameter at its boundary.
+        errors[name] = np.where(np.any(np.abs(own[unknown[:t]]) > 1e-9, axis=0), np.nan, errors[name])
     for name, value in estimate.items():
-        gone = np.any([slopes[name][j] != 0 for j in np.flatnonzero(zero[:t])], axis=0) if zero[:t].any() else False
-        estimate[name] = np.where(gone & (np.abs(value) < 1e-8), 0.0, value)
+        gone = np.any(slopes[name][zero[:t]] != 0.0, axis=0)
+        estimate[name] = np.where(gone & (np.abs(value) < 1e-6), 0.0, value)
+        errors[name] = np.where(gone, np.nan, errors[name])
     return estimate, errors
 
 
@@ -220,7 +231,7 @@ def _by_quadrature(
 ) -> tuple[Floats, ConditionalMode, Floats, float]:
     """Maximise the likelihood by quadrature, from the Laplace estimates, in coordinates scaled by their curvature."""
     quadrature, t = Quadrature(view, nodes), view.theta_size
-    free = ~zero & (np.abs(np.diag(optimum.curvature)) > _FLAT)
+    free = _identified(view, optimum.psi, optimum.curvature) & ~zero
     spread = np.linalg.cholesky(_inverse(optimum.curvature[np.ix_(free, free)]))
     near = optimum.mode.work.inner
 

@@ -1,8 +1,8 @@
 """Nested integration: an explicit density of the hyperparameters and draws of everything (Rue, Martino, Chopin 2009).
 
 theta is explored around its mode. Skewness along the axes of the curvature gives a first density q; Laplace's
-approximation is then evaluated at a low-discrepancy set of support points from q, and a polynomial fitted to the
-differences bends q into q~, from which theta is drawn. Draws of x start from the nearest support point, where
+approximation is then evaluated at a low-discrepancy set of support points from q, and radial cubics through the
+differences bend q into q~, from which theta is drawn. Draws of x start from the nearest support point, where
 the conditional mean and H are made anew, and move with the derivative of x-hat; so the density of what was drawn is
 known exactly, which importance ratios need.
 """
@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
 
 import numpy as np
-from scipy import spatial
+from scipy import interpolate, spatial
 from scipy.stats import qmc
 
 from bayesglmm.blocks import Floats, Ints
@@ -22,13 +21,13 @@ from bayesglmm.engines.kernels.correction import conditional_mean
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.optimum import Optimum, safe_inverse
-from bayesglmm.engines.kernels.skewed import SkewedDensity
+from bayesglmm.engines.kernels.skewed import HEAVY, LIGHT, SkewedDensity
 from bayesglmm.linalg import NotPositiveDefiniteError
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
-_PROBE = 2.0  # standard deviations out along each axis where skewness is measured
-_REACH = 4.0  # beyond so many scales the polynomial is held constant
-_CANDIDATES = 20  # per draw, for resampling
+_PROBES = (2.0, 6.0)  # scales out along each axis where the fall of the objective is measured
+_REACH = 12.0  # beyond so many scales the interpolant is held constant
+_CANDIDATES = 6  # per draw, for resampling
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,27 +122,42 @@ class Exploration:
 
     def _density(self) -> SkewedDensity:
         """Measure the fall of the objective along both sides of every axis of the curvature."""
-        values, vectors = np.linalg.eigh(safe_inverse(self.optimum.curvature))
-        axes = vectors * np.sqrt(values)
-        scale = np.ones((2, len(values)))
+        covariance = safe_inverse(self.optimum.curvature)
+        order = self._order(covariance)
+        axes = np.zeros_like(covariance)
+        if len(order):
+            axes[order] = np.linalg.cholesky(covariance[np.ix_(order, order)])
+        values = np.diag(covariance)
+        scale, freedom = np.ones((2, len(values))), np.full((2, len(values)), LIGHT)
         for j in range(len(values)):
             for side, sign in enumerate((-1.0, 1.0)):
-                scale[side, j] = self._scale(sign * axes[:, j])
-        return SkewedDensity(self.optimum.psi, axes, 1.05 * scale)
+                near = self._scale(sign * axes[:, j], _PROBES[0])
+                far = self._scale(sign * axes[:, j], _PROBES[1] * near)
+                # A standard deviation that may be zero has an exponential tail on the log scale, for example.
+                scale[side, j], freedom[side, j] = near, HEAVY if far > 1.1 * near else LIGHT
+        return SkewedDensity(self.optimum.psi, axes, 1.05 * scale, freedom)
 
-    def _scale(self, direction: Floats) -> float:
-        """Return the scale, in units of `direction`, of a normal that falls as the objective does."""
-        distance = _PROBE
-        for _ in range(3):
-            try:
-                mode = self.objective.mode(self.optimum.psi + distance * direction, self.optimum.mode)
-                fall = self.optimum.value - mode.log_marginal
-            except NotPositiveDefiniteError:
-                fall = np.inf
-            if fall > 0.25 and np.isfinite(fall):
-                return float(np.clip(distance / np.sqrt(2.0 * fall), 0.25, 4.0))
-            distance *= 0.5 if fall > 0.25 else 2.0
-        return 0.25 if fall > 0.25 else 4.0
+    def _order(self, covariance: Floats) -> Ints:
+        """Return the hyperparameters with the heaviest lower tail last: its axis is then its own coordinate.
+
+        As a standard deviation goes to zero the others settle at fixed values, so that such a tail follows the
+        coordinate and no line of regression.
+        """
+        excess = np.zeros(len(covariance))
+        for j in range(len(covariance)):
+            unit = np.zeros(len(covariance))
+            unit[j] = -np.sqrt(covariance[j, j])
+            excess[j] = self._scale(unit, 4.0) * np.sqrt(self.optimum.curvature[j, j] * covariance[j, j])
+        return np.argsort(excess, kind="stable")
+
+    def _scale(self, direction: Floats, distance: float) -> float:
+        """Return the scale, in units of `direction`, of a normal that falls as the objective does at a distance."""
+        try:
+            mode = self.objective.mode(self.optimum.psi + distance * direction, self.optimum.mode)
+        except NotPositiveDefiniteError:
+            return 0.5 * distance
+        fall = self.optimum.value - mode.log_marginal
+        return float(np.clip(distance / np.sqrt(2.0 * max(fall, 1e-3)), 0.25, 3.0)) if np.isfinite(fall) else 1.0
 
     def _net(self, points: int) -> Floats:
         size = self.objective.size
@@ -155,27 +169,23 @@ class Exploration:
         return np.vstack([self.optimum.psi, self.density.quantile(uniform)])
 
     def _fit(self, heights: Floats) -> None:
-        """Fit the polynomial correction by weighted least squares, weights by height."""
-        size = self.objective.size
-        self.powers = _powers(size, len(self.points))
-        weight = np.exp(0.25 * np.maximum(heights - heights.max(), -16.0))
-        design = self._features(self.points)
-        ridge = 1e-6 * np.eye(design.shape[1])
-        gram = design.T @ (weight[:, None] * design)
+        """Interpolate log p~ - log q between the support points by radial cubics."""
+        self.interpolant: interpolate.RBFInterpolator | None = None
         target = self.log_ratio - self.log_ratio.max()
-        self.coefficients = np.linalg.solve(gram + ridge * np.trace(gram), design.T @ (weight * target))
-        fitted = design @ self.coefficients
-        self.bounds = float(fitted.min()), float(fitted.max())
-        self.misfit = float(np.sqrt(np.average((fitted - target) ** 2, weights=weight)))
-
-    def _features(self, psi: Floats) -> Floats:
-        s = np.clip(self.density.standardise(psi), -_REACH, _REACH) / _REACH
-        columns = [np.prod(s[:, list(power)], axis=1) if power else np.ones(len(s)) for power in self.powers]
-        return np.stack(columns, axis=1)
+        self.bounds = float(target.min()), 0.0
+        size = self.objective.size
+        if size and len(self.points) >= 4 * (size + 1):
+            degree = 2 if len(self.points) >= 2 * (size + 1) * (size + 2) else 1
+            places, first = np.unique(self.density.standardise(self.points), axis=0, return_index=True)
+            self.interpolant = interpolate.RBFInterpolator(
+                places, target[first], kernel="cubic", degree=degree, smoothing=1e-6
+            )
 
     def correction(self, psi: Floats) -> Floats:
         """Return log q~ - log q up to its constant."""
-        return np.clip(self._features(psi) @ self.coefficients, *self.bounds)
+        if self.interpolant is None:
+            return np.zeros(len(psi))
+        return np.clip(self.interpolant(np.clip(self.density.standardise(psi), -_REACH, _REACH)), *self.bounds)
 
     @property
     def log_evidence(self) -> float:
@@ -240,14 +250,3 @@ def latent_draws(
         x[own] = moved
         log_x[own] = 0.5 * (here.mode.factor.logdet() - (z[own] ** 2).sum(axis=1) - len(inner) * _LOG_2PI)
     return x, log_x
-
-
-def _powers(size: int, points: int) -> list[tuple[int, ...]]:
-    """Return the monomials of the highest total degree (at most 6) that leave four points per coefficient."""
-    powers: list[tuple[int, ...]] = [()]
-    for degree in range(1, 7):
-        more = list(combinations_with_replacement(range(size), degree))
-        if size == 0 or 4 * (len(powers) + len(more)) > points:
-            break
-        powers += more
-    return powers

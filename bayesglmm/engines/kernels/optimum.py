@@ -107,8 +107,10 @@ class Search:
             promised = 0.5 * float(here.gradient @ direction)
             if promised < gain:
                 return here, inverse, True
-            longest = float(np.abs(direction[: self.objective.theta_size]).max(initial=0.0))
-            direction *= min(1.0, _LONGEST / max(longest, 1e-300))
+            # Towards a boundary (a correlation of one lies at infinity) the allowed steps grow geometrically.
+            t = self.objective.theta_size
+            allowed = _LONGEST + np.abs(here.psi - start.psi)[:t]
+            direction *= min(1.0, float((allowed / np.maximum(np.abs(direction[:t]), 1e-300)).min(initial=1.0)))
             found = self._line(here, direction)
             if found is None:
                 if fresh:

@@ -9,7 +9,8 @@ from scipy import special, stats
 
 from bayesglmm.blocks import Floats
 
-_FREEDOM = 10.0  # a little heavier than normal, so that importance ratios stay bounded
+# A little heavier than normal, so that importance ratios stay bounded; and for tails that are much heavier.
+LIGHT, HEAVY = 10.0, 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +26,14 @@ class SkewedDensity:
     axes : ndarray, shape (t, t)
     scale : ndarray, shape (2, t)
         Below and above the centre.
+    freedom : ndarray, shape (2, t)
+        Degrees of freedom of the Student t on each side.
     """
 
     centre: Floats
     axes: Floats
     scale: Floats
+    freedom: Floats
 
     def standardise(self, theta: Floats) -> Floats:
         """Return the coordinates in units of the scale on their side, shape (draws, t)."""
@@ -38,13 +42,21 @@ class SkewedDensity:
 
     def quantile(self, uniform: Floats) -> Floats:
         """Return theta for uniform numbers in (0, 1), shape (draws, t); random or a net."""
-        below = self.scale[0] / self.scale.sum(axis=0)
+        below = self._below()
         tail = np.where(uniform < below, 0.5 * uniform / below, 0.5 + 0.5 * (uniform - below) / (1 - below))
-        t = special.stdtrit(_FREEDOM, np.clip(tail, 1e-12, 1 - 1e-12))
-        return np.asarray(self.centre + (t * np.where(t < 0, self.scale[0], self.scale[1])) @ self.axes.T)
+        low = tail < 0.5
+        t = special.stdtrit(np.where(low, self.freedom[0], self.freedom[1]), np.clip(tail, 1e-9, 1 - 1e-9))
+        return np.asarray(self.centre + (t * np.where(low, self.scale[0], self.scale[1])) @ self.axes.T)
+
+    def _below(self) -> Floats:
+        """Return the mass below the centre on each axis: such that the density is continuous there."""
+        mass = self.scale / stats.t.pdf(0.0, self.freedom)
+        return np.asarray(mass[0] / mass.sum(axis=0))
 
     def logpdf(self, theta: Floats) -> Floats:
         """Return log q, shape (draws,)."""
         t = self.standardise(theta)
-        constant = np.log(2.0 / self.scale.sum(axis=0)).sum() - np.linalg.slogdet(self.axes)[1]
-        return np.asarray(stats.t.logpdf(t, _FREEDOM).sum(axis=1) + constant)
+        low, below = t < 0, self._below()
+        own = stats.t.logpdf(t, np.where(low, self.freedom[0], self.freedom[1]))
+        own = own + np.log(np.where(low, 2.0 * below / self.scale[0], 2.0 * (1.0 - below) / self.scale[1]))
+        return np.asarray(own.sum(axis=1) - np.linalg.slogdet(self.axes)[1])

@@ -1,9 +1,11 @@
 """How good is a nested Laplace fit? How far what users read would move if the approximation were corrected.
 
-Where the posterior factorises by group, the correction is computed: group effects are integrated out by quadrature at
-draws of (theta, beta), which gives importance ratios in a few dimensions. Else the joint log ratio r of exact and
-approximate density is evaluated at antithetic pairs of draws; reweighting by exp(r) moves the mean of a parameter by
-Cov(parameter, r) to first order, and unlike weights that covariance is stable however many effects there are.
+Draws are made at the support points, where nothing but Laplace's approximation of x given theta stands between them
+and the posterior. Where the posterior factorises by group, the correction is computed: group effects are integrated
+out by quadrature, which gives importance ratios of (theta, beta) in a few dimensions. Else the joint log ratio r of
+exact and approximate density is taken; reweighting by exp(r) moves the mean of a parameter p by its cumulants
+Cov(p, r) + k(p, r, r) / 2 + ..., which are stable however many effects there are, unlike weights. Draws come in
+antithetic pairs, mean + d and mean - d, so that terms of r that are even in d do not disturb the shifts of effects.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class Quality:
         posterior standard deviations.
     noise : float
         Monte Carlo error of a shift.
-    method : {"quadrature", "first order"}
+    method : {"quadrature", "cumulants"}
     sentences : tuple of str
         For the user.
     """
@@ -53,18 +55,17 @@ class Quality:
     sentences: tuple[str, ...]
 
 
-def assess(exploration: Exploration, drawn: Draws) -> Quality:
+def assess(exploration: Exploration) -> Quality:
     """Judge a fit.
 
     Parameters
     ----------
     exploration : Exploration
-    drawn : Draws
     """
     objective = exploration.objective
     view, rows = objective.view, objective.structure.n
-    random = np.random.default_rng(len(drawn.psi))
-    pairs = _antithetic(exploration, drawn, random.permutation(len(drawn.psi))[: _FEW // 2], random)
+    random = np.random.default_rng(len(exploration.support))
+    pairs = _antithetic(exploration, _FEW // 2, random)
     ratio = _joint_ratios(exploration, pairs)
     labels, values = read_parameters(exploration, pairs)
     if factorises(view) and len(view.theta_values):
@@ -72,16 +73,15 @@ def assess(exploration: Exploration, drawn: Draws) -> Quality:
         half = Draws(*(part[: len(values) // 4 * 2] for part in vars(pairs).values()))
         method, (shifts, noise) = "quadrature", _by_quadrature(exploration, half, values[: len(half.psi)])
     else:
-        method, (shifts, noise) = "first order", _first_order(values, ratio)
+        method, (shifts, noise) = "cumulants", _by_cumulants(values, ratio)
         # The noise falls with the root of the number of draws: take as many as it needs, if they are cheap.
-        wanted = len(ratio) * min((noise / _PRECISE) ** 2, 25.0) if np.isfinite(noise) else 0.0
-        more = int(min(wanted, _ROWS / rows, 2 * len(drawn.psi)) - len(ratio)) // 2
+        wanted = len(ratio) * min((noise / _PRECISE) ** 2, 20.0) if np.isfinite(noise) else 0.0
+        more = int(min(wanted, _ROWS / rows) - len(ratio)) // 2
         if more > 0:
-            chosen = random.permutation(len(drawn.psi))[:more]
-            extra = _antithetic(exploration, drawn, chosen, random)
+            extra = _antithetic(exploration, more, random)
             ratio = np.concatenate([ratio, _joint_ratios(exploration, extra)])
             values = np.concatenate([values, read_parameters(exploration, extra)[1]])
-            shifts, noise = _first_order(values, ratio)
+            shifts, noise = _by_cumulants(values, ratio)
     named = dict(zip(labels, shifts.tolist(), strict=True))
     return _conclude(named, noise, smoothed(ratio)[1], method, exploration)
 
@@ -121,14 +121,24 @@ def _conclude(shifts: dict[str, float], noise: float, khat: float, method: str, 
     return Quality(verdict, khat, shifts, noise, method, (what[verdict], *sentences))
 
 
-def _antithetic(exploration: Exploration, drawn: Draws, chosen: Ints, random: np.random.Generator) -> Draws:
-    """Return pairs of draws, x-hat + d and x-hat - d at the same hyperparameters, one after the other."""
+def _antithetic(exploration: Exploration, count: int, random: np.random.Generator) -> Draws:
+    """Return pairs of draws, mean + d and mean - d at the same support point, one after the other.
+
+    Support points are taken in proportion to the approximate posterior there, so every draw counts alike;
+    `log_theta` is its log density up to a constant.
+    """
     objective = exploration.objective
-    psi, cell = drawn.psi[chosen], drawn.cell[chosen]
-    z = random.standard_normal((len(chosen), len(objective.structure.inner)))
+    weight = np.exp(exploration.log_ratio - exploration.log_ratio.max())
+    if len(weight) > 1:
+        weight[0] = 0.0  # the mode is no member of the net
+    position = (np.arange(count) + random.random()) / count * weight.sum()
+    cell = random.permutation(np.minimum(np.searchsorted(np.cumsum(weight), position), len(weight) - 1))
+    psi = exploration.points[cell]
+    z = random.standard_normal((count, len(objective.structure.inner)))
     both = [latent_draws(objective, exploration.support, psi, cell, sign * z) for sign in (1.0, -1.0)]
-    x = np.stack([both[0][0], both[1][0]], axis=1).reshape(2 * len(chosen), -1)
-    log_theta = np.repeat(drawn.log_theta[chosen], 2)
+    x = np.stack([both[0][0], both[1][0]], axis=1).reshape(2 * count, -1)
+    height = np.array([exploration.support[k].mode.log_marginal for k in cell])
+    log_theta = np.repeat(height - exploration.optimum.value, 2)
     return Draws(np.repeat(psi, 2, axis=0), x, log_theta + np.repeat(both[0][1], 2), log_theta, np.repeat(cell, 2))
 
 
@@ -172,13 +182,14 @@ def read_parameters(exploration: Exploration, drawn: Draws) -> tuple[list[str], 
     return labels, np.concatenate(values, axis=1)
 
 
-def _first_order(values: Floats, ratio: Floats) -> tuple[Floats, float]:
-    """Return Cov(value, r) / sd(value) from antithetic pairs, and its Monte Carlo error."""
+def _by_cumulants(values: Floats, ratio: Floats) -> tuple[Floats, float]:
+    """Return shifts in standard deviations to second order in the log ratio, and their Monte Carlo error."""
     if not np.all(np.isfinite(ratio)):
         return np.full(values.shape[1], np.nan), np.inf
     r = ratio - ratio.mean()
+    tilt = r + 0.5 * (r * r - np.mean(r * r))
     centred = values - values.mean(axis=0)
-    product = (centred * r[:, None]).reshape(-1, 2, values.shape[1]).mean(axis=1)
+    product = (centred * tilt[:, None]).reshape(-1, 2, values.shape[1]).mean(axis=1)
     spread = np.maximum(values.std(axis=0), 1e-300)
     errors = product.std(axis=0) / np.sqrt(len(product)) / spread
     return product.mean(axis=0) / spread, float(np.median(errors)) if len(errors) else 0.0
