@@ -89,7 +89,7 @@ def build(
         cutpoint_shift=shift,
         priors=priors,
     )
-    _check_reach(problem)
+    check_reach(problem)
     return problem
 
 
@@ -169,7 +169,7 @@ class _Builder:
             own = slots[parameter.name]
             if parameter.kind == "correlation":
                 cholesky = names.variable("cholesky")
-                eta = own[0].prior.parameters["eta"]
+                eta = np.float64(own[0].prior.parameters["eta"])
                 k = len(block.terms)
                 self.model.add_coord(names.cor_dims[1], block.terms)
                 # With a start of its own PyMC need not compile the draws to find one.
@@ -223,7 +223,7 @@ class _Builder:
             return Declared(name, np.arange(m), np.zeros(m)), declare_cutpoints(name, "cutpoint", slot, m)
         declared = held_and_free([slot], name)
         if not declared.is_free:
-            return declared, pt.as_tensor(float(declared.constant[0]))
+            return declared, pt.as_tensor(np.float64(declared.constant[0]))
         self.roles[name] = "theta"
         return declared, declare_scalar(name, slot)
 
@@ -252,7 +252,7 @@ def _whitening(X: Floats, C: Floats, slots: Sequence[Slot], spread: float) -> Fl
     return (scale[:, None] * vectors) / np.sqrt(values)
 
 
-def _check_reach(problem: Problem) -> None:
+def check_reach(problem: Problem) -> None:
     """Assert that every free variable reaches the likelihood: one that does not would only echo its prior."""
     from pytensor.graph.traversal import ancestors
 

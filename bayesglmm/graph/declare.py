@@ -173,7 +173,7 @@ def declare_scalar(name: str, slot: Slot) -> Any:
         if slot.domain == "unit":
             return pm.Uniform(name, 0.0, 1.0)
         return pm.HalfFlat(name) if positive else pm.Flat(name)
-    return getattr(pm, prior.distribution)(name, **prior.parameters)
+    return getattr(pm, prior.distribution)(name, **_doubles(prior))
 
 
 def declare_cutpoints(name: str, dim: str, slot: Slot, m: int) -> Any:
@@ -182,7 +182,12 @@ def declare_cutpoints(name: str, dim: str, slot: Slot, m: int) -> Any:
     prior = slot.prior
     cls = pm.Flat if prior.distribution == "Flat" else getattr(pm, prior.distribution)
     transform = {"default_transform": transforms.ordered} if m > 1 else {}
-    return cls(name, **prior.parameters, dims=dim, initval=start, **transform)
+    return cls(name, **_doubles(prior), dims=dim, initval=start, **transform)
+
+
+def _doubles(prior: Prior) -> dict[str, Any]:
+    """Return the parameters in double precision: PyTensor takes a Python 2.5 for a single, and its logarithm too."""
+    return {name: np.float64(value) for name, value in prior.parameters.items()}
 
 
 def _one_distribution(priors: Sequence[Prior]) -> bool:

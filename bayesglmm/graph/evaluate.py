@@ -85,12 +85,30 @@ class Evaluator:
         rng: np.random.Generator,
         response: Response | None = None,
     ) -> Any:
-        """Return one simulated response per draw and row, shape (S, n)."""
+        """Return one simulated response per draw and row, shape (S, n), within the bounds of truncated rows."""
         inputs = self._inputs(draws, etas, response)
         function, generators = self._simulator
         for generator in generators:
             generator.set_value(np.random.default_rng(rng.integers(2**63)))
-        return np.asarray(function(*inputs))
+        drawn = np.asarray(function(*inputs))
+        bounds = response_extras(response or self.problem.response, self.problem.family)
+        lower, upper = bounds.get("lower", np.array([-np.inf])), bounds.get("upper", np.array([np.inf]))
+        return self._redrawn(drawn, inputs, lower, upper)
+
+    def _redrawn(self, drawn: Any, inputs: Sequence[Any], lower: Floats, upper: Floats) -> Any:
+        """Draw again what lies outside of its bounds; after a thousand draws the nearest bound stands for it."""
+        function, _ = self._simulator
+        predictors = len(self.problem.predictors)
+        start = len(inputs) - len(self.problem.likelihood.data_names)
+        for _ in range(1000):
+            outside = (drawn < lower) | (drawn > upper)
+            rows = np.flatnonzero(outside.any(axis=0))
+            if not rows.size:
+                return drawn
+            etas, data = ([values[..., rows] for values in part] for part in (inputs[:predictors], inputs[start:]))
+            again = function(*etas, *inputs[predictors:start], *data)
+            drawn[:, rows] = np.where(outside[:, rows], again, drawn[:, rows])
+        return np.clip(drawn, lower, upper).astype(drawn.dtype)
 
     def log_likelihood(self, draws: Mapping[str, Floats], etas: Mapping[str, Floats]) -> Floats:
         """Return the log-likelihood of the observed rows, shape (S, n), with censoring, truncation and weights."""
