@@ -80,7 +80,10 @@ def rebind(
     needed -= CONSTANTS - there
     missing = sorted(needed - there)
     if missing:
+        population = {name for p in spec.predictors.values() for name in predictor_names(p, factors=False)}
         hint = did_you_mean(missing[0], there)
+        if not set(missing) & population:
+            hint = 'groups="typical", "new" and "average" predict without knowing the group.'
         raise DataError(f"The new data lack the column {', '.join(map(repr, missing))}, which the model uses. {hint}")
     chosen = select(frame, [name for name in frame.columns if name in needed | left])
     columns = _columns(chosen, needed)

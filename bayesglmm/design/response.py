@@ -11,7 +11,7 @@ from bayesglmm.design.additions import censored, truncated
 from bayesglmm.errors import DataError, FormulaError, UnknownNameError, did_you_mean
 from bayesglmm.families.base import Family
 from bayesglmm.formula import ResponseSpec
-from bayesglmm.formula.syntax import Call, Node
+from bayesglmm.formula.syntax import Binary, Call, Node
 from bayesglmm.terms.columns import Columns, Factor, Numeric, Value, as_factor
 from bayesglmm.terms.evaluate import Evaluator
 
@@ -90,6 +90,8 @@ class ResponseCoder:
             match self.spec.value:
                 case _ if call is not None:
                     trials = evaluator.floats(evaluator.match(call, ("n",))["n"])
+                case Call("cbind", (successes, Binary("-", total, taken)), ()) if taken == successes:
+                    trials = evaluator.floats(total)  # cbind(s, n - s): the successes need not be known
                 case Call("cbind", (successes, failures), ()):
                     trials = evaluator.floats(successes) + evaluator.floats(failures)
                 case Call(word, (_, total), ()) if word in PROPORTIONS:

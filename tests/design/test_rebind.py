@@ -163,11 +163,12 @@ def test_categories_in_another_order_mean_the_same(design):
         ("s | trials(10)", None, {}, [10, 10]),
         ("I(s / n)", "n", {"n": [4, 9]}, [4, 9]),
         ("prop(s, n)", None, {}, None),
-        ("cbind(s, n - s)", None, {"n": [4, 9]}, None),
+        ("cbind(s, n - s)", None, {"n": [4, 9]}, [4, 9]),
+        ("cbind(s, f)", None, {"n": [4, 9]}, None),
     ],
 )
 def test_trials_come_from_the_new_data(design, left, weights, new, trials):
-    data = {"x": [1.0, 2.0, 0.5], "s": [1, 0, 2], "n": [4, 5, 6]}
+    data = {"x": [1.0, 2.0, 0.5], "s": [1, 0, 2], "n": [4, 5, 6], "f": [3, 5, 4]}
     d = design(f"{left} ~ x", data, "binomial", weights=weights)
     found = d.rebind({"x": [1.0, 2.0]} | new).trials
     assert (None if found is None else found.tolist()) == trials
@@ -187,3 +188,16 @@ def test_every_parameter_is_rebound(design):
     new = d.rebind({"x": [1.0], "z": [2.0], "g": ["new"]})
     assert new.predictors["sigma"].X.tolist() == [[1, 2]]
     assert new.new_levels["sigma"][0].levels == ("new",)
+
+
+def test_trials_of_cbind_need_no_successes() -> None:
+    data = pd.DataFrame({"s": [1, 2, 3, 0], "n": [5, 6, 7, 8], "x": [0.0, 1.0, 3.0, 2.0]})
+    design = bind(parse("cbind(s, n - s) ~ x"), data, FAMILIES.get("binomial"))
+    assert design.rebind(pd.DataFrame({"x": [1.0], "n": [9]})).trials.tolist() == [9.0]
+
+
+def test_a_missing_grouping_column_points_to_groups() -> None:
+    data = pd.DataFrame({"y": [1.0, 2.0, 3.5, 0.0], "g": list("aabb"), "x": [0.0, 1.0, 3.0, 2.0]})
+    design = bind(parse("y ~ x + (1 | g)"), data, FAMILIES.get("gaussian"))
+    with pytest.raises(DataError, match='groups="typical"'):
+        design.rebind(pd.DataFrame({"x": [1.0]}))
