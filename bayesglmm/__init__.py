@@ -9,6 +9,7 @@ from bayesglmm.families import FAMILIES, Family, FamilyParameter
 from bayesglmm.links import LINKS, Link
 from bayesglmm.model import Model
 from bayesglmm.priors import Prior
+from bayesglmm.results.compare import compare_engines
 
 __version__ = "0.1.0"
 
@@ -20,6 +21,7 @@ __all__ = [
     "Link",
     "Model",
     "Prior",
+    "compare_engines",
     "errors",
     "list_datasets",
     "load_dataset",

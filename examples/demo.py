@@ -1,7 +1,8 @@
 """Two real data sets, from formula to figures: what `make demo` runs.
 
 cbpp: does a cattle disease become rarer over time, and do herds differ? Contraception: which women in Bangladesh
-used contraception in 1988, and how much do districts differ? Answers are printed; figures go to demo-output/.
+used contraception in 1988, and how much do districts differ? Each is fitted by Markov chain Monte Carlo (nuts) and by
+Laplace's approximation, and the two are compared. Answers are printed; figures go to demo-output/.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import bayesglmm as bg
 OUTPUT = Path("demo-output")
 ENGINES: Mapping[str, Mapping[str, Any]] = {
     "nuts": {"progressbar": False},
+    "laplace": {},
 }
 MODELS = {
     "cbpp": ("cbind(incidence, size - incidence) ~ period + (1 | herd)", "binomial"),
@@ -37,13 +39,16 @@ def main() -> None:
         print(model, flush=True)
         with stage(f"{name}, prior predictive"):
             save(name, "prior predictive", bg.plots.prior_predictive(model.prior_predictive(seed=1)))
+        fits = {}
         for engine, settings in ENGINES.items():
             print(f"\nFitting by {engine} ...", flush=True)
             with stage(f"{name}, {engine}"):
-                fit = model.fit(engine, seed=1, **settings)
-            print(f"\n{fit}", flush=True)
-            with stage(f"{name}, {engine}, figures"):
-                draw(f"{name} {engine}", fit)
+                fits[engine] = model.fit(engine, seed=1, **settings)
+            print(f"\n{fits[engine]}", flush=True)
+        with stage(f"{name}, figures"):
+            draw(name, fits["nuts"])
+        with stage(f"{name}, comparison"):
+            compare(name, fits)
     report()
 
 
@@ -55,6 +60,16 @@ def draw(label: str, fit: Any) -> None:
     for term in fit.ranef()["term"].unique():
         save(label, f"shrinkage {term}", bg.plots.shrinkage(fit, term=term))
     save(label, "posterior predictive", bg.plots.posterior_predictive(fit))
+
+
+def compare(name: str, fits: Mapping[str, Any]) -> None:
+    """Set the engines side by side: numbers, verdicts, times, densities."""
+    comparison = bg.compare_engines(fits)
+    heading(f"{name}: {' and '.join(fits)} compared")
+    print(comparison)
+    for engine, fit in fits.items():
+        print(f"\nVerdict on {engine}: {fit.verdict}", flush=True)
+    save(name, "engines", bg.plots.compare_engines(comparison))
 
 
 def save(label: str, kind: str, figure: Any) -> None:

@@ -11,17 +11,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayesglmm.plots.comparison import compare_engines
     from bayesglmm.plots.effects import caterpillar
     from bayesglmm.plots.intervals import forest
     from bayesglmm.plots.pooling import shrinkage
     from bayesglmm.plots.predictive import posterior_predictive, prior_predictive
     from bayesglmm.plots.traces import trace_panel
 
-__all__ = ["caterpillar", "forest", "posterior_predictive", "prior_predictive", "shrinkage", "trace_panel"]
+__all__ = [
+    "caterpillar",
+    "compare_engines",
+    "forest",
+    "posterior_predictive",
+    "prior_predictive",
+    "shrinkage",
+    "trace_panel",
+]
 
 # No file is named like a function in it: importing such a file would put the module in the function's place.
 _FILES = {
     "caterpillar": "effects",
+    "compare_engines": "comparison",
     "forest": "intervals",
     "posterior_predictive": "predictive",
     "prior_predictive": "predictive",
