@@ -1,0 +1,190 @@
+"""Fits of the Laplace engine: tables, verdicts and what is kept of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import bayesglmm as bg
+from bayesglmm.errors import BayesglmmError
+from bayesglmm.results.likelihood import LikelihoodFit
+from bayesglmm.results.wald import bounds
+
+SLEEP = "Reaction ~ Days + (Days | Subject)"
+ESTIMATES = ["estimate", "se", "lower", "upper"]
+
+
+@pytest.fixture(scope="module")
+def sleepstudy() -> Any:
+    return bg.Model(SLEEP, bg.load_dataset("sleepstudy"))
+
+
+@pytest.fixture(scope="module")
+def posterior(sleepstudy: Any) -> Any:
+    return sleepstudy.fit("laplace", seed=1)
+
+
+@pytest.fixture(scope="module")
+def ml(sleepstudy: Any) -> Any:
+    return sleepstudy.fit("laplace", seed=1, objective="ml")
+
+
+@pytest.fixture(scope="module")
+def flat_groups() -> Any:
+    """Responses that vary less between groups than chance would have it."""
+    rng = np.random.default_rng(5)
+    y = rng.normal(size=(6, 5))
+    y = y - y.mean(axis=1, keepdims=True)
+    data = pd.DataFrame({"y": y.ravel(), "g": np.repeat(list("abcdef"), 5)})
+    return bg.Model("y ~ 1 + (1 | g)", data).fit("laplace", seed=1, objective="ml", draws=50)
+
+
+def test_a_laplace_fit_has_the_groups_of_every_posterior(posterior: Any) -> None:
+    assert set(posterior.data.children) == {"posterior", "sample_stats", "observed_data", "constant_data"}
+    assert posterior.draws.sizes["chain"] * posterior.draws.sizes["draw"] == 4000
+    table = posterior.summary()
+    assert (table["ess_bulk"] == 4000).all()
+    assert table["r_hat"].isna().all()
+    assert table["mcse_mean"].to_numpy() == pytest.approx(table["sd"].to_numpy() / np.sqrt(4000))
+
+
+def test_its_verdict_is_the_engines(posterior: Any) -> None:
+    kept = json.loads(posterior.data.attrs["quality"])
+    assert posterior.verdict == kept["verdict"] == "good"
+    assert str(posterior.verdict) == f"good: {kept['sentences'][0]}"
+    assert posterior.diagnose()["check"].tolist() == ["finite draws", "draws", "shift under correction", "Pareto k"]
+    assert posterior.khat == kept["khat"]
+    assert np.isfinite(posterior.log_evidence)
+    assert not set(kept["sentences"]) & set(posterior.notes)
+
+
+def test_a_stored_verdict_can_be_bad(posterior: Any) -> None:
+    kept = json.loads(posterior.data.attrs["quality"])
+    sentences = ["Laplace's approximation is poor here.", "Correcting it would move x by 0.90 standard deviations."]
+    kept |= {"verdict": "bad", "sentences": sentences, "shifts": {"x": -0.9}, "khat": 1.2}
+    data = posterior.data.copy()
+    data.attrs = {**posterior.data.attrs, "quality": json.dumps(kept)}
+    fit = bg.results.Fit.from_tree(data, posterior.problem)
+    assert fit.verdict == "bad"
+    assert fit.verdict.reasons == (f"{sentences[1]} {sentences[0]}",)
+    assert fit.verdict.advice == ('Compare with model.fit("nuts").',)
+    table = fit.diagnose().set_index("check")
+    assert table.loc["shift under correction", "value"] == 0.9
+    assert table.loc["Pareto k", "verdict"] == "good"
+    assert "could not be trusted" in table.loc["Pareto k", "meaning"]
+
+
+def test_print_of_independent_draws_has_no_convergence(posterior: Any) -> None:
+    text = repr(posterior)
+    assert "Engine:  laplace, 4,000 independent draws, seed 1\n" in text
+    assert "R-hat" not in text
+    assert "ESS" not in text
+
+
+def test_ml_has_estimates_and_asymptotic_draws(ml: Any) -> None:
+    assert isinstance(ml, LikelihoodFit)
+    assert set(ml.data.children) == {"estimates", "asymptotic", "observed_data", "constant_data"}
+    estimates = ml.data["estimates"]
+    assert estimates["beta"].dims == ("column",)
+    assert estimates["b_Subject"].dims == estimates["b_Subject_se"].dims == ("level_Subject", "term_Subject")
+    assert all(isinstance(value, str | float | int) for value in ml.data.attrs.values())
+    assert ml.data.attrs["parameters"] == 6
+    assert ml.aic == pytest.approx(12 - 2 * ml.loglik)
+    assert ml.bic == pytest.approx(6 * np.log(180) - 2 * ml.loglik)
+    with pytest.raises(BayesglmmError, match="has no log_evidence"):
+        _ = ml.log_evidence
+
+
+def test_tables_of_ml_have_wald_intervals(ml: Any) -> None:
+    fixed, table = ml.fixed(prob=0.9), ml.varcorr(prob=0.9)
+    z = stats.norm.ppf(0.95)
+    assert fixed.columns.tolist() == ESTIMATES
+    assert table.columns.tolist() == ["group", "term", "term2", "kind", *ESTIMATES]
+    assert fixed["upper"].to_numpy() == pytest.approx((fixed["estimate"] + z * fixed["se"]).to_numpy())
+    sd, cor = table.iloc[0], table[table["kind"] == "cor"].iloc[0]
+    assert sd["upper"] / sd["estimate"] == pytest.approx(sd["estimate"] / sd["lower"])
+    centre = np.arctanh([cor["lower"], cor["estimate"], cor["upper"]])
+    assert centre[1] == pytest.approx((centre[0] + centre[2]) / 2)
+    assert table.iloc[-1]["group"] == "Residual"
+    assert ml.summary().columns.tolist() == ESTIMATES
+    assert ml.summary().index.tolist() == [parameter.label for parameter in ml.parameters]
+
+
+def test_standard_errors_agree_with_the_asymptotic_draws(ml: Any) -> None:
+    spread = ml.draws.std(["chain", "draw"])
+    assert ml.fixed()["se"].to_numpy() == pytest.approx(spread["beta"].values, rel=0.05)
+    logs = np.log(ml.draws["sigma"]).std().item() * ml.summary().loc["sigma", "estimate"]
+    assert ml.summary().loc["sigma", "se"] == pytest.approx(logs, rel=0.05)
+
+
+def test_ranef_and_coef_of_ml(ml: Any) -> None:
+    modes, coef = ml.ranef(), ml.coef()
+    assert modes.columns.tolist() == coef.columns.tolist() == ["group", "level", "term", *ESTIMATES]
+    days = modes["term"] == "Days"
+    total = ml.fixed().loc["Days", "estimate"] + modes.loc[days, "estimate"]
+    assert coef.loc[days, "estimate"].to_numpy() == pytest.approx(total.to_numpy())
+
+
+def test_predictions_of_ml_are_those_at_the_estimates(ml: Any) -> None:
+    held, one = ml.data["constant_data"], ml.data["estimates"]
+    effects = one["b_Subject"].values[held["index_Subject"].values]
+    eta = held["X"].values @ one["beta"].values + (held["Z_Subject"].values * effects).sum(axis=1)
+    table = ml.predict()
+    assert table.columns.tolist() == ESTIMATES
+    assert table["estimate"].to_numpy() == pytest.approx(eta)
+    assert (table["lower"] < table["estimate"]).all()
+    typical = ml.predict({"Days": [0.0, 1.0]}, groups="typical")["estimate"]
+    assert typical.diff().iloc[1] == pytest.approx(ml.fixed().loc["Days", "estimate"])
+    outcome = ml.predict({"Days": [0.0]}, groups="new", scale="outcome", seed=1)
+    assert outcome["se"].iloc[0] > 30
+
+
+def test_print_of_ml_speaks_of_estimates(ml: Any) -> None:
+    text = repr(ml)
+    assert "Engine:  laplace, maximum likelihood\n" in text
+    assert "Fit:     log-likelihood -875.9697, AIC 1763.94, BIC 1783.10, 6 parameters\n" in text
+    assert "estimate" in text
+    assert "R-hat" not in text
+    assert "Priors are not used" in text
+    assert text.endswith("Verdict: good: the search ended at a maximum of the likelihood.")
+    assert "<table>" in ml._repr_html_()
+
+
+def test_reml_says_so(sleepstudy: Any) -> None:
+    fit = sleepstudy.fit("laplace", seed=1, objective="reml", draws=20)
+    assert "laplace, restricted maximum likelihood" in repr(fit)
+
+
+def test_a_boundary_estimate_is_zero_and_has_no_error(flat_groups: Any) -> None:
+    row = flat_groups.varcorr().iloc[0]
+    assert row["estimate"] == 0.0
+    assert np.isnan(row[["se", "lower", "upper"]].to_numpy(dtype=float)).all()
+    assert (flat_groups.ranef()["estimate"] == 0.0).all()
+    assert flat_groups.verdict == "good"
+    table = flat_groups.diagnose().set_index("check")
+    assert table.loc["boundary", "value"] == 1.0
+    assert "nan" not in repr(flat_groups)
+
+
+def test_a_search_that_did_not_converge_is_bad(ml: Any) -> None:
+    data = ml.data.copy()
+    kept = {"converged": False, "boundary": [], "sentences": []}
+    data.attrs = {**ml.data.attrs, "convergence": json.dumps(kept)}
+    fit = LikelihoodFit(data, ml.problem)
+    assert fit.verdict == "bad"
+    assert "did not converge" in str(fit.verdict)
+
+
+@pytest.mark.parametrize(
+    ("scale", "value"), [("real", -1.0), ("positive", 0.3), ("unit", 0.97), ("correlation", -0.9)]
+)
+def test_wald_bounds_stay_where_the_parameter_lives(scale: str, value: float) -> None:
+    lower, upper = bounds(value, 0.2, 1.96, scale)
+    least, most = {"real": (-9, 9), "positive": (0, 9), "unit": (0, 1), "correlation": (-1, 1)}[scale]
+    assert least < lower < value < upper < most
+    assert bounds(value, 0.0, 1.96, scale) == pytest.approx((value, value))
