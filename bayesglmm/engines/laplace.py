@@ -113,7 +113,7 @@ def _posterior(view: LatentView, settings: LaplaceSettings, seed: int) -> Laplac
     notes = () if optimum.converged else ("The search for the mode of the hyperparameters did not converge.",)
     return LaplaceRun(
         draws=natural_draws(view, drawn, settings.chains),
-        stats={"lp": (drawn.log_density).reshape(settings.chains, -1)},
+        stats={},
         seconds=seconds,
         notes=(*notes, *quality.sentences),
         numbers=numbers,

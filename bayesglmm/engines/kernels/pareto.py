@@ -62,6 +62,7 @@ def smoothed(log_ratio: Floats) -> tuple[Floats, float]:
             log_weight = log_weight.copy()
             log_weight[members] = np.minimum(np.log(cut + shift), 0.0)
         else:
-            khat = -np.inf if exceedances[-1] <= 1e-12 else np.inf
+            # Ratios that are all alike have no tail at all.
+            khat = 0.0 if exceedances[-1] <= 1e-12 else np.inf
     weights = np.exp(log_weight - log_weight.max())
     return weights / weights.sum(), float(khat)
