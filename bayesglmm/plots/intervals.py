@@ -216,7 +216,9 @@ def _draw(
     prob: float,
     inner: float,
 ) -> None:
-    offsets = np.linspace(-0.3, 0.3, len(found)) if len(found) > 1 else np.zeros(1)
+    # Fits of one parameter stand closer together than the rows of two parameters do.
+    width = min(0.28, 0.11 * (len(found) - 1))
+    offsets = np.linspace(-width, width, len(found)) if len(found) > 1 else np.zeros(1)
     for k, (own, offset) in enumerate(zip(found.values(), offsets, strict=True)):
         rows = [place for place, label in enumerate(labels) if label in own]
         if not rows:

@@ -87,9 +87,9 @@ def test_several_fits_share_rows(fitted: Any, drawn: Any) -> None:
     figure = drawn(forest({"small": one, "large": two}))
     ax = panels(figure)["Standard deviations"]
     assert labels(ax) == ["sd[g, Intercept]", "sigma", "sd[h, Intercept]"]
-    assert points(ax, 2)[:, 1] == pytest.approx(np.array([0, 1]) - 0.3)
-    assert points(ax, 5)[:, 1] == pytest.approx(np.array([0, 2, 1]) + 0.3, abs=2)
-    assert sorted(points(ax, 5)[:, 1]) == pytest.approx([0.3, 1.3, 2.3])
+    assert points(ax, 2)[:, 1] == pytest.approx(np.array([0, 1]) - 0.11)
+    assert points(ax, 5)[:, 1] == pytest.approx(np.array([0, 2, 1]) + 0.11, abs=2)
+    assert sorted(points(ax, 5)[:, 1]) == pytest.approx([0.11, 1.11, 2.11])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["small", "large"]
     only = panels(drawn(forest({"small": one, "large": two}, ["sd[h, Intercept]"])))
     assert labels(only["Standard deviations"]) == ["sd[h, Intercept]"]
