@@ -10,6 +10,7 @@ from bayesglmm.links import LINKS, Link
 from bayesglmm.model import Model
 from bayesglmm.priors import Prior
 from bayesglmm.results.compare import compare_engines
+from bayesglmm.results.likelihood_ratio import likelihood_ratio
 
 __version__ = "0.1.0"
 
@@ -23,6 +24,7 @@ __all__ = [
     "Prior",
     "compare_engines",
     "errors",
+    "likelihood_ratio",
     "list_datasets",
     "load_dataset",
     "plots",

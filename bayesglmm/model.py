@@ -13,7 +13,7 @@ from bayesglmm.describe import facts_html, facts_text, model_facts
 from bayesglmm.design import bind
 from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.families import FAMILIES, Family
-from bayesglmm.formula import parse
+from bayesglmm.formula import MAIN, parse
 from bayesglmm.graph.slots import prior_table
 from bayesglmm.links import LINKS, Link
 from bayesglmm.priors import Prior
@@ -83,6 +83,7 @@ class Model:
         likelihood_weights: Any = None,
     ) -> None:
         self.formula = formula
+        self._given: dict[str, Any] = {"link": link, "priors": priors}
         self.family = FAMILIES.get(family)
         self.design = bind(parse(formula), data, self.family, weights=weights, likelihood_weights=likelihood_weights)
         main = self.family.main_predictors(self.design.response)
@@ -142,6 +143,43 @@ class Model:
             seed=seed,
             seconds=seconds,
             notes=self.design.notes,
+        )
+
+    @property
+    def droppable(self) -> tuple[str, ...]:
+        """Population terms of the main formula that no other one contains: ``a:b``, but then neither a nor b."""
+        predictor = next(iter(self.design.predictors.values()))
+        columns = {term for block in predictor.fixed if block.label == "fixed" for term in block.terms}
+        terms = {":".join(map(str, term)): frozenset(term) for term in self.design.spec.predictors[MAIN].fixed.terms}
+        return tuple(
+            label
+            for label, own in terms.items()
+            if label in columns and not any(own < other for other in terms.values())
+        )
+
+    def without(self, term: str) -> Model:
+        """Return the model of the same rows without one population term of the main formula.
+
+        Parameters
+        ----------
+        term : str
+            One of `droppable`.
+        """
+        if term not in self.droppable:
+            raise UnknownNameError(f"No term {term!r} can be dropped. {did_you_mean(term, self.droppable)}")
+        main, *others = (self.formula,) if isinstance(self.formula, str) else self.formula
+        used = self.design.rows.positions  # a term with missing values must not bring rows back
+        weights, likelihood_weights = (
+            given if given is None or isinstance(given, str) else given[used]
+            for given in (self.design.weights, self.design.likelihood_weights)
+        )
+        return Model(
+            [f"{main} - {term}", *others] if others else f"{main} - {term}",
+            self.design.data.iloc[used],
+            self.family,
+            weights=weights,
+            likelihood_weights=likelihood_weights,
+            **self._given,
         )
 
     def prior_predictive(self, draws: int = 500, *, seed: int | None = None) -> DataTree:

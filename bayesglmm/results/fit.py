@@ -46,7 +46,11 @@ class Fit:
         `posterior_predictive` added; formula, priors, settings, seed and versions in ``attrs``.
     problem : Problem
     design : Rebindable or None
+    model : FittedModel or None
+        What was fitted, for questions that fit it again.
     """
+
+    model: FittedModel | None = None
 
     def __init__(self, data: xr.DataTree, problem: Problem, design: Rebindable | None = None) -> None:
         self.data = data
@@ -84,7 +88,9 @@ class Fit:
         formulas = (model.formula,) if isinstance(model.formula, str) else tuple(model.formula)
         plain = dict(settings) if isinstance(settings, Mapping) else settings.as_dict()
         meta = Meta(formulas, engine, plain, seed, dict(seconds or {}), tuple(notes))
-        return cls.from_tree(assemble(model.problem, run, meta), model.problem, model.design)
+        fit = cls.from_tree(assemble(model.problem, run, meta), model.problem, model.design)
+        fit.model = model
+        return fit
 
     @classmethod
     def from_tree(cls, data: xr.DataTree, problem: Problem, design: Rebindable | None = None) -> Fit:

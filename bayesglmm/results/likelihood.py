@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bayesglmm.errors import BayesglmmError
 from bayesglmm.results import tables
 from bayesglmm.results.checks import Verdict, verdict_of
 from bayesglmm.results.fit import Fit
@@ -15,6 +17,8 @@ from bayesglmm.results.wald import Wald, normal_quantile
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+    from bayesglmm.results.protocols import FittedModel
 
 _RENAMED = {"mean": "estimate", "sd": "se"}
 
@@ -142,3 +146,41 @@ class LikelihoodFit(Fit):
     def verdict(self) -> Verdict:
         """``"good"`` where the search ended at a maximum, else ``"bad"``; ``print(fit.verdict)`` says more."""
         return verdict_of(self._checks, "the search ended at a maximum of the likelihood.")
+
+    # -------------------------------------------------------------------------------------------- fitting it again
+
+    def drop_terms(self) -> pd.DataFrame:
+        """Test every population term that can be dropped, as R's ``drop1``: fit the model without it.
+
+        A term that is part of an interaction cannot be dropped before the interaction. Tests need
+        ``objective="ml"``: restricted likelihoods of different population effects cannot be compared.
+
+        Returns
+        -------
+        DataFrame
+            Index: the term dropped, ``(none)`` first. Columns: df, chisq, loglik, aic, p.
+
+        Raises
+        ------
+        BayesglmmError
+            For REML fits, and for fits without their model.
+        """
+        from bayesglmm.results.likelihood_ratio import drop_terms
+
+        if self._settings["objective"] == "reml":
+            raise BayesglmmError('drop_terms needs a fit with objective="ml"; this one has "reml".')
+        return drop_terms(self, self._model, self._refit)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return dict(json.loads(self.data.attrs["settings"]))
+
+    @property
+    def _model(self) -> FittedModel:
+        if self.model is None:
+            raise BayesglmmError("This fit does not hold its model, so it cannot be fitted again.")
+        return self.model
+
+    def _refit(self, model: FittedModel) -> Fit:
+        """Fit another model as this one was; nothing is drawn that nobody looks at."""
+        return model.fit(self.data.attrs["engine"], seed=0, **self._settings | {"draws": 1, "chains": 1})

@@ -9,6 +9,7 @@ from bayesglmm.blocks import Floats, Ints, Predictor
 
 if TYPE_CHECKING:
     from bayesglmm.graph.problem import Problem
+    from bayesglmm.results.fit import Fit
 
 
 class Quality(Protocol):
@@ -131,3 +132,13 @@ class FittedModel(Protocol):
     @property
     def design(self) -> Rebindable:
         """Formula and data as numbers."""
+
+    @property
+    def droppable(self) -> tuple[str, ...]:
+        """Population terms that no other term contains."""
+
+    def without(self, term: str) -> FittedModel:
+        """Return the model of the same rows without a population term."""
+
+    def fit(self, engine: str = ..., *, seed: int | None = ..., **settings: Any) -> Fit:
+        """Infer."""
