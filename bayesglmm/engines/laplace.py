@@ -32,7 +32,8 @@ class LaplaceSettings(Settings):
         ``"posterior"``: the nested approximation of the posterior; ``"ml"`` and ``"reml"``: (restricted) maximum
         likelihood without priors; draws are then from the asymptotic normal distribution of the estimates.
     quadrature : int
-        Nodes of adaptive Gauss-Hermite quadrature per group coefficient; 1 is Laplace's approximation.
+        Nodes of adaptive Gauss-Hermite quadrature per group coefficient; 1 is Laplace's approximation. Needs one
+        grouping factor with at most three effects per level.
     draws, chains : int
         Independent draws, laid out as chains so that every table reads them as it reads those of other engines.
     points : int or None
@@ -53,8 +54,8 @@ class LaplaceSettings(Settings):
             require_integer(name, getattr(self, name), 1)
         if self.points is not None:
             require_integer("points", self.points, 8)
-        if self.quadrature > 1 and self.objective != "ml":
-            raise SettingsError('quadrature above 1 needs objective="ml".')
+        if self.quadrature > 1 and self.objective == "reml":
+            raise SettingsError('quadrature above 1 needs objective "ml" or "posterior".')
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +105,8 @@ def _posterior(view: LatentView, settings: LaplaceSettings, seed: int) -> Laplac
     optimum = maximise(view)
     middle = time.perf_counter()
     objective = LaplaceObjective(view)
-    exploration = Exploration(objective, optimum, _points(objective, settings), seed)
+    nodes = settings.quadrature if settings.quadrature > 1 else None
+    exploration = Exploration(objective, optimum, _points(objective, settings), seed, nodes)
     drawn = exploration.draw(settings.chains * settings.draws)
     quality = assess(exploration)
     proper = not any(slot.prior.distribution == "Flat" for slot in view.problem.priors)

@@ -271,7 +271,7 @@ def likelihood_draws(view: LatentView, found: Likelihood, draws: int, seed: int)
     values, vectors = np.linalg.eigh(found.covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     psi = found.psi + random.standard_normal((draws, objective.size)) @ root.T
-    support = Support(found.psi, found.mode, found.mode.x, objective.jacobian(found.mode))
+    support = Support(found.psi, found.mode, found.mode.x, objective.jacobian(found.mode), found.loglik)
     cell = np.zeros(draws, dtype=np.intp)
     z = random.standard_normal((draws, len(objective.structure.inner)))
     x, log_x = latent_draws(objective, [support], psi, cell, z)

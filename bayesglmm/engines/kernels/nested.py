@@ -9,7 +9,7 @@ known exactly, which importance ratios need.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from scipy.stats import qmc
 
 from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels.correction import conditional_mean
+from bayesglmm.engines.kernels.grouped import GroupedRatio
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.optimum import Optimum, safe_inverse
@@ -42,12 +43,15 @@ class Support:
         Mean of x there: the mode, corrected for skewness.
     jacobian : ndarray, shape (view.size, size)
         d x-hat / d psi.
+    height : float
+        Log density of psi there, by Laplace's approximation or by quadrature.
     """
 
     psi: Floats
     mode: ConditionalMode
     centre: Floats
     jacobian: Floats
+    height: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +87,8 @@ class Exploration:
     points : int
         Support points, a power of two; one if there are no hyperparameters.
     seed : int
+    quadrature : int or None
+        Nodes per group effect that correct the density of the hyperparameters; None for Laplace's approximation.
 
     Attributes
     ----------
@@ -91,8 +97,10 @@ class Exploration:
         L - log q at the support points.
     """
 
-    def __init__(self, objective: LaplaceObjective, optimum: Optimum, points: int, seed: int) -> None:
-        self.objective, self.optimum = objective, optimum
+    def __init__(
+        self, objective: LaplaceObjective, optimum: Optimum, points: int, seed: int, quadrature: int | None = None
+    ) -> None:
+        self.objective, self.optimum, self.quadrature = objective, optimum, quadrature
         self.random = np.random.default_rng(seed)
         self.density = self._density()
         psi = self._net(points)
@@ -110,15 +118,23 @@ class Exploration:
         if not kept:
             modes, kept = [optimum.mode], [optimum.psi]
         self.points = np.array(kept)
-        self.support = tuple(
-            Support(row, mode, conditional_mean(objective, mode), objective.jacobian(mode))
-            for row, mode in zip(kept, modes, strict=True)
-        )
-        heights = np.array([mode.log_marginal for mode in modes])
+        self.support = tuple(self._supports(modes))
+        heights = np.array([support.height for support in self.support])
         self.log_ratio = heights - self.density.logpdf(self.points)
         self._fit(heights)
 
     # hyperparameters
+
+    def _supports(self, modes: Sequence[ConditionalMode]) -> Iterator[Support]:
+        objective = self.objective
+        grouped = None if self.quadrature is None else GroupedRatio(objective, self.quadrature)
+        prior = objective.view.log_prior_draws(self.points)
+        for psi, mode, log_prior in zip(self.points, modes, prior, strict=True):
+            centre, height = conditional_mean(objective, mode), mode.log_marginal
+            if grouped is not None:
+                exact = grouped.log_marginal(grouped.marginal(mode, centre), float(log_prior), self.random)
+                height = exact if np.isfinite(exact) else height
+            yield Support(psi, mode, centre, objective.jacobian(mode), height)
 
     def _density(self) -> SkewedDensity:
         """Measure the fall of the objective along both sides of every axis of the curvature."""

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesglmm.blocks import Floats, Ints
+from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.grouped import GroupedRatio
 from bayesglmm.engines.kernels.nested import Draws, Exploration, latent_draws
 from bayesglmm.engines.kernels.pareto import smoothed
-from bayesglmm.engines.kernels.quadrature import Quadrature, factorises
-from bayesglmm.linalg import NotPositiveDefiniteError
+from bayesglmm.engines.kernels.quadrature import factorises
 
 GOOD, CHECK = 0.1, 0.3  # shifts, in posterior standard deviations
-_LOG_2PI = float(np.log(2.0 * np.pi))
-_NODES = {1: 9, 2: 5, 3: 5}  # per effect
 _FEW = 400  # draws at which the exact density is evaluated at least
 _ROWS = 2e6  # rows of the data times draws, at most, beyond these
 _PRECISE = 0.05  # Monte Carlo error of a shift that is small enough
@@ -137,7 +135,7 @@ def _antithetic(exploration: Exploration, count: int, random: np.random.Generato
     z = random.standard_normal((count, len(objective.structure.inner)))
     both = [latent_draws(objective, exploration.support, psi, cell, sign * z) for sign in (1.0, -1.0)]
     x = np.stack([both[0][0], both[1][0]], axis=1).reshape(2 * count, -1)
-    height = np.array([exploration.support[k].mode.log_marginal for k in cell])
+    height = np.array([exploration.support[k].height for k in cell])
     log_theta = np.repeat(height - exploration.optimum.value, 2)
     return Draws(np.repeat(psi, 2, axis=0), x, log_theta + np.repeat(both[0][1], 2), log_theta, np.repeat(cell, 2))
 
@@ -197,26 +195,17 @@ def _by_cumulants(values: Floats, ratio: Floats) -> tuple[Floats, float]:
 
 def _by_quadrature(exploration: Exploration, pairs: Draws, values: Floats) -> tuple[Floats, float]:
     """Return shifts under importance weights of (theta, beta), group effects integrated out by quadrature."""
-    objective = exploration.objective
-    view = objective.view
-    width = Quadrature(view, 1).corner.width
-    quadrature = Quadrature(view, _NODES[width])
-    structure = quadrature.structure
-    at = structure.coefficients
-    ratio = np.empty(len(pairs.psi))
-    roots = {int(k): _marginal(exploration, int(k), at) for k in np.unique(pairs.cell)}
-    prior = _Prior(exploration, at)
-    log_prior = view.log_prior_draws(pairs.psi)
-    for i, (psi, x) in enumerate(zip(pairs.psi, pairs.x, strict=True)):
-        support = exploration.support[pairs.cell[i]]
-        centre = support.centre[at] + support.jacobian[at] @ (psi - support.psi)
-        precision, logdet = roots[int(pairs.cell[i])]
-        deviation = x[at] - centre
-        log_q = 0.5 * (logdet - deviation @ precision @ deviation - len(at) * _LOG_2PI) + pairs.log_theta[i]
-        try:
-            ratio[i] = quadrature(psi, x[at], x[structure.inner])[0] + log_prior[i] + prior(x[at]) - log_q
-        except NotPositiveDefiniteError:
-            ratio[i] = np.nan
+    ratio_of = GroupedRatio(exploration.objective, exploration.quadrature)
+    support = exploration.support
+    marginals = {int(k): ratio_of.marginal(support[k].mode, support[k].centre) for k in np.unique(pairs.cell)}
+    prior = exploration.objective.view.log_prior_draws(pairs.psi)
+    ratio = np.array(
+        [
+            ratio_of(marginals[int(k)], x[ratio_of.at], log_prior, x[ratio_of.inner])
+            for k, x, log_prior in zip(pairs.cell, pairs.x, prior, strict=True)
+        ]
+    )
+    ratio = ratio - pairs.log_theta
     if not np.all(np.isfinite(ratio)):
         return np.full(values.shape[1], np.nan), np.inf
     weights = smoothed(ratio)[0]
@@ -227,25 +216,3 @@ def _by_quadrature(exploration: Exploration, pairs: Draws, values: Floats) -> tu
     change = (weights * len(weights) - 1.0)[:, None] * (centred - shifts)
     errors = change.std(axis=0) / np.sqrt(len(weights))
     return shifts, float(np.median(errors)) if len(errors) else 0.0
-
-
-class _Prior:
-    """Log prior density of the population coefficients, up to a constant."""
-
-    def __init__(self, exploration: Exploration, at: Ints) -> None:
-        view = exploration.objective.view
-        self.mean = view.mean[at]
-        self.precision = view.precision(np.zeros(view.theta_size))[at, :][:, at].toarray()
-
-    def __call__(self, beta: Floats) -> float:
-        deviation = beta - self.mean
-        return -0.5 * float(deviation @ self.precision @ deviation)
-
-
-def _marginal(exploration: Exploration, k: int, at: Ints) -> tuple[Floats, float]:
-    """Return precision and log determinant of the population coefficients' marginal normal at support point k."""
-    view = exploration.objective.view
-    units = np.zeros((view.size, len(at)))
-    units[at, np.arange(len(at))] = 1.0
-    precision = np.linalg.inv(exploration.support[k].mode.factor.solve(units)[at])
-    return precision, float(np.linalg.slogdet(precision)[1])
