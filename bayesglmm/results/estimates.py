@@ -39,10 +39,10 @@ def estimates(problem: Problem, found: Likelihood) -> xr.Dataset:
         ``<name>_se``. Standard deviations at their boundary are 0, and they and the correlations that they leave
         undefined have no standard error (nan).
     """
-    centre, covariance = _joint(found)
+    centre, covariance = joint(found)
     steps = _STEP * np.maximum(1.0, np.abs(centre))
     moves = np.diag(steps)
-    table = variables(problem, _free(found, np.concatenate([centre[None], centre + moves, centre - moves])))
+    table = variables(problem, free_variables(found, np.concatenate([centre[None], centre + moves, centre - moves])))
     size = len(centre)
     dataset = table.isel(chain=0, draw=0).drop_vars(["chain", "draw"]).copy(deep=True)
     effects = {block.names.b for block in problem.blocks}
@@ -66,7 +66,7 @@ def _coefficients(found: Likelihood) -> Ints:
     return np.concatenate([np.zeros(0, dtype=np.intp), *(np.arange(p.start, p.stop) for p in parts)])
 
 
-def _joint(found: Likelihood) -> tuple[Floats, Floats]:
+def joint(found: Likelihood) -> tuple[Floats, Floats]:
     """Return hyperparameters and population coefficients as one vector, and its covariance.
 
     Restricted likelihood integrates the coefficients: their covariance is then the one given the hyperparameters.
@@ -83,7 +83,7 @@ def _joint(found: Likelihood) -> tuple[Floats, Floats]:
     return np.concatenate([found.psi, found.mode.x[at]]), covariance
 
 
-def _free(found: Likelihood, points: Floats) -> dict[str, Any]:
+def free_variables(found: Likelihood, points: Floats) -> dict[str, Any]:
     """Return the free variables at points of the joint vector, in one chain; group effects at their modes."""
     view = found.objective.view
     free: dict[str, Any] = dict(view.natural_draws(points[:, : view.theta_size]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from bayesglmm.results.profile import Profile
     from bayesglmm.results.protocols import FittedModel
 
 _RENAMED = {"mean": "estimate", "sd": "se"}
@@ -170,6 +171,36 @@ class LikelihoodFit(Fit):
         if self._settings["objective"] == "reml":
             raise BayesglmmError('drop_terms needs a fit with objective="ml"; this one has "reml".')
         return drop_terms(self, self._model, self._refit)
+
+    def profile(self, parameters: Sequence[str] | None = None, reach: float = 0.99) -> Profile:
+        """Profile the likelihood: what Wald's intervals only approximate.
+
+        Standard deviations that are estimated as zero stay there.
+
+        Parameters
+        ----------
+        parameters : sequence of str, optional
+            Labels as in `summary`; all if absent.
+        reach : float
+            How far to go: intervals of up to this probability can be read off.
+
+        Returns
+        -------
+        Profile
+            ``profile.intervals(prob)`` has the intervals, ``profile.table`` the curves.
+
+        Raises
+        ------
+        BayesglmmError
+            For REML fits: the population effects have no likelihood there.
+        """
+        from bayesglmm.graph.latent import LatentView
+        from bayesglmm.results.profile import profile
+
+        settings = self._settings
+        if settings["objective"] == "reml":
+            raise BayesglmmError('profile needs a fit with objective="ml"; this one has "reml".')
+        return profile(self.problem, LatentView(self.problem), settings["quadrature"], reach, parameters)
 
     @property
     def _settings(self) -> dict[str, Any]:
