@@ -116,6 +116,9 @@ def _conclude(shifts: dict[str, float], noise: float, khat: float, method: str, 
         "check": "Laplace's approximation is rough here: compare with NUTS before you rely on the last digit.",
         "bad": 'Laplace\'s approximation is poor here: use model.fit("nuts").',
     }
+    if verdict != "good" and method == "quadrature" and exploration.quadrature is None:
+        # What the correction needs is known to work for this model.
+        what = {name: text.removesuffix(".") + ", or quadrature=9." for name, text in what.items()}
     return Quality(verdict, khat, shifts, noise, method, (what[verdict], *sentences))
 
 
