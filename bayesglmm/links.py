@@ -74,7 +74,7 @@ class Link(ABC):
         return None
 
 
-LINKS: Registry[Link] = Registry("link", "bayesglmm.links")
+LINKS: Registry[Link] = Registry("link", "bayesglmm.links", Link)
 
 
 class Identity(Link):

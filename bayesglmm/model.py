@@ -89,14 +89,16 @@ class Model:
         main = self.family.main_predictors(self.design.response)
         self.links = choose_links(self.family, tuple(self.design.predictors), main, link)
         scale = self.family.scale(self.design.response, self.links[main[0]])
-        self.priors = prior_table(self.family, self.design.predictors, scale, priors, main)
+        residual = self.family.residual_scale(self.design.response)
+        self.priors = prior_table(self.family, self.design.predictors, scale, priors, main, residual, self.links)
 
     @cached_property
     def problem(self) -> Problem:
         """The graph with the role of every variable, as engines see it; built when first needed."""
         from bayesglmm.graph.build import build
 
-        return build(self.family, self.links, self.design.response, self.design.predictors, self.priors)
+        design = self.design
+        return build(self.family, self.links, design.response, design.predictors, self.priors, design.rows.labels)
 
     @property
     def graph(self) -> pm.Model:

@@ -35,9 +35,12 @@ class Registry[T: Named]:
         What the members are, for messages: ``"family"``.
     room : str
         The package whose modules register members (``"bayesglmm.families"``), or the one module that does.
+    member : type, optional
+        What users may pass instead of a name; anything else is then refused.
     """
 
-    def __init__(self, kind: str, room: str) -> None:
+    def __init__(self, kind: str, room: str, member: type | None = None) -> None:
+        self.member = member
         self.kind = kind
         self.room = room
         self._members: dict[str, T] = {}
@@ -69,6 +72,10 @@ class Registry[T: Named]:
             If there is none; the message offers the nearest name.
         """
         if not isinstance(name, str):
+            if self.member is not None and not isinstance(name, self.member):
+                raise UnknownNameError(
+                    f"A {self.kind} is given by name or as a {self.member.__name__}, not {name!r}."
+                )
             return name
         self._discover()
         try:

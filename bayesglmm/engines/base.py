@@ -99,4 +99,4 @@ def require_integer(name: str, value: Any, minimum: int) -> None:
         raise SettingsError(f"{name} must be an integer of at least {minimum}, not {value!r}.")
 
 
-ENGINES: Registry[Engine] = Registry("engine", "bayesglmm.engines")
+ENGINES: Registry[Engine] = Registry("engine", "bayesglmm.engines", Engine)

@@ -95,7 +95,11 @@ class Nuts(Engine):
         ------
         InterruptedBeforeFirstDrawError
             When interrupted while some chain had no draw yet.
+        SettingsError
+            If the model has no free parameter.
         """
+        if not problem.model.free_RVs:
+            raise SettingsError("There is nothing to sample: every parameter of the model is held.")
         sample = _sample_nutpie if settings.sampler == "nutpie" else _sample_pymc
         start = time.perf_counter()
         prepared = prepare(problem, settings.condition)

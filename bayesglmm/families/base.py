@@ -198,6 +198,10 @@ class Family(ABC):
         """Return centre and spread for the default priors; see `ResponseScale`."""
         return default_scale(response, link)
 
+    def residual_scale(self, response: Response) -> float:
+        """Return the standard deviation of the response on the scale of a residual standard deviation (sigma)."""
+        return float(np.std(response.y)) or 1.0
+
     def derivatives(
         self, y: Floats, eta: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link, order: int
     ) -> Derivatives | None:
@@ -217,4 +221,4 @@ class Family(ABC):
         return None
 
 
-FAMILIES: Registry[Family] = Registry("family", "bayesglmm.families")
+FAMILIES: Registry[Family] = Registry("family", "bayesglmm.families", Family)

@@ -36,7 +36,7 @@ def build(
     response: Response,
     predictors: Mapping[str, Predictor],
     priors: PriorTable,
-    rows: Sequence[Any] | None = None,
+    rows: Any = None,
 ) -> Problem:
     """Assemble the PyMC model.
 
@@ -50,7 +50,7 @@ def build(
         Main ones first.
     priors : PriorTable
         One slot per parameter.
-    rows : sequence, optional
+    rows : sequence or ndarray, optional
         Labels of the rows; 0..n-1 if absent.
 
     Returns
@@ -60,7 +60,7 @@ def build(
     main = family.main_predictors(response)
     builder = _Builder(priors, len(response.y))
     with pm.Model() as builder.model:
-        builder.model.add_coord(ROWS, np.arange(len(response.y)) if rows is None else np.asarray(rows))
+        builder.model.add_coord(ROWS, _row_labels(rows, len(response.y)))
         shift = _cutpoint_shift(family, priors, predictors)
         parts, etas = [], []
         for name, predictor in predictors.items():
@@ -91,6 +91,13 @@ def build(
     )
     check_reach(problem)
     return problem
+
+
+def _row_labels(rows: Any, n: int) -> Any:
+    """Return the labels of the rows; positions where there are none, or none that a file could hold."""
+    labels = np.arange(n) if rows is None else np.asarray(rows)
+    plain = labels.ndim == 1 and not any(isinstance(label, tuple) for label in labels[:1])
+    return labels if plain else np.arange(n)
 
 
 def _cutpoint_shift(family: Family, priors: PriorTable, predictors: Mapping[str, Predictor]) -> Floats | None:

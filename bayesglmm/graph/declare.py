@@ -204,6 +204,16 @@ def _vector(name: str, dim: str, priors: Sequence[Prior], transform: Any, positi
     return getattr(pm, kind)(name, **parameters, dims=dim, default_transform=transform)
 
 
+def _start(prior: Prior) -> float:
+    """Return a point inside a prior's support: its location, the middle of an interval, or one."""
+    own = prior.parameters
+    if prior.support == "bounded":
+        return 0.5 * (own["lower"] + own["upper"])
+    if prior.support in ("real", "any"):
+        return own.get("mu", own["alpha"] if prior.distribution == "Cauchy" else 0.0)
+    return 1.0
+
+
 @dataclass(frozen=True)
 class ComponentPriors:
     """The product of independent priors on the coordinates C value.
@@ -240,10 +250,8 @@ class ComponentPriors:
         return draws @ np.linalg.inv(self.C).T
 
     def support_point(self, *unused: Any) -> Any:
-        """Return where samplers may start: the priors' locations, one for positive parameters."""
-        starts = [
-            prior.parameters.get("mu", 0.0) if prior.support in ("real", "any") else 1.0 for prior in self.priors
-        ]
+        """Return where samplers may start."""
+        starts = [_start(prior) for prior in self.priors]
         return pt.as_tensor(np.linalg.solve(self.C, np.array(starts)))
 
     def _parameters(self, members: Sequence[int]) -> dict[str, Any]:

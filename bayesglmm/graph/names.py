@@ -20,12 +20,15 @@ def identifier(text: str) -> str:
 
 def block_ids(blocks: Iterable[RandomBlock]) -> tuple[str, ...]:
     """Return a short id per block: its group's name, numbered from the second block of the same group on."""
-    seen: dict[str, int] = {}
+    bases = [identifier(block.group) for block in blocks]
+    used: set[str] = set()
     ids = []
-    for block in blocks:
-        base = identifier(block.group)
-        seen[base] = seen.get(base, 0) + 1
-        ids.append(base if seen[base] == 1 else f"{base}_{seen[base]}")
+    for base in bases:
+        own, number = base, 2
+        while own in used or (own != base and own in bases):  # a group may itself be called g_2
+            own, number = f"{base}_{number}", number + 1
+        used.add(own)
+        ids.append(own)
     return tuple(ids)
 
 

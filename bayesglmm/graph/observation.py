@@ -193,9 +193,10 @@ class _Modified:
 
     def _log_mass(self, rv: Any, extras: Mapping[str, Any], middle: Any) -> Any:
         """Return log P(lower <= y <= upper); for counts both bounds are inside."""
-        step = 1.0 if self.likelihood.family.discrete else 0.0
         lower, upper = extras.get("lower"), extras.get("upper")
-        return _log_probability(rv, None if lower is None else lower - step, upper, middle)
+        if lower is not None and self.likelihood.family.discrete:
+            lower = pt.ceil(lower) - 1.0
+        return _log_probability(rv, lower, upper, middle)
 
 
 def _censored(rv: Any, value: Any, extras: Mapping[str, Any], middle: Any) -> Any:

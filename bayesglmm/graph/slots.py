@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats, Predictor, RandomBlock
 from bayesglmm.covariances import COVARIANCES, CovarianceParameter
-from bayesglmm.errors import PriorError, did_you_mean
+from bayesglmm.errors import DataError, PriorError, did_you_mean
 from bayesglmm.families import Family, FamilyParameter
 from bayesglmm.families.base import ResponseScale
+from bayesglmm.links import LINKS, Link
 from bayesglmm.priors import Prior
 
 type Kind = Literal["coefficient", "scale", "correlation", "dispersion"]
@@ -98,6 +100,8 @@ def prior_table(
     scale: ResponseScale,
     priors: Mapping[str, Prior] | str | None = None,
     main: Sequence[str] = ("mu",),
+    residual: float = 1.0,
+    links: Mapping[str, Link] | None = None,
 ) -> PriorTable:
     """Give every parameter of the model its prior.
 
@@ -111,6 +115,10 @@ def prior_table(
         What the user wants; see the design page for the keys.
     main : sequence of str
         Names of the main predictors; their keys carry no prefix.
+    residual : float
+        Standard deviation of the response on the scale of a residual standard deviation.
+    links : mapping of str to Link, optional
+        Of the predictors; the family's own where absent.
 
     Raises
     ------
@@ -123,10 +131,11 @@ def prior_table(
     blocks: dict[str, tuple[Mapping[str, tuple[Slot, ...]], ...]] = {}
     for name, predictor in predictors.items():
         own = name in main
-        here = scale if own else _side_scale(parameters[name], scale)
+        here = scale if own else _side_scale(parameters[name], residual, (links or {}).get(name))
         prefix = "" if own else f"{name}."
         also = f"{name}." if own and len(main) > 1 else ""
-        coefficients[name] = tuple(chooser.fill(slot, also) for slot in _coefficient_slots(predictor, here, prefix))
+        filled = [chooser.fill(slot, also) for slot in _coefficient_slots(predictor, here, prefix)]
+        coefficients[name] = _around_held(filled, predictor.X)
         blocks[name] = tuple(
             {
                 parameter.name: tuple(
@@ -137,7 +146,7 @@ def prior_table(
             for block in predictor.random
         )
     dispersions = {
-        parameter.name: chooser.fill(_dispersion_slot(parameter, scale), "")
+        parameter.name: chooser.fill(_dispersion_slot(parameter, residual), "")
         for parameter in family.parameters[1:]
         if parameter.name not in predictors
     }
@@ -145,13 +154,53 @@ def prior_table(
         slot = dispersions.get(parameter.name)
         if slot is not None and slot.prior.distribution == "Fixed" and parameter.ordered:
             raise PriorError(f"{parameter.name} is a vector and cannot be held at one value; give it another prior.")
-    chooser.finish()
-    return PriorTable(coefficients, blocks, dispersions, scale.spread)
+    chooser.finish(frozenset(predictors) - set(main))
+    table = PriorTable(coefficients, blocks, dispersions, scale.spread)
+    _check_labels(table)
+    return table
 
 
-def _side_scale(parameter: FamilyParameter, scale: ResponseScale) -> ResponseScale:
-    """Scale of a predictor beside the main one: its link is a log or logit, so one unit is a sensible spread."""
-    return ResponseScale(float(np.log(scale.spread)) if parameter.scaled else 0.0, 1.0)
+def _side_scale(parameter: FamilyParameter, residual: float, link: Link | None) -> ResponseScale:
+    """Scale of a predictor beside the main one: around a typical value, one unit of a log or logit wide."""
+    own = LINKS.get(parameter.link) if link is None else link
+    typical = 0.5 if parameter.domain == "unit" else residual if parameter.scaled else 1.0
+    centre = float(own.link(typical, NUMPY))
+    if own.domain == "unit" or own.name == "log":
+        return ResponseScale(centre, 1.0)
+    step = 1e-5 * typical
+    slope = float(own.link(typical + step, NUMPY) - own.link(typical - step, NUMPY)) / (2.0 * step)
+    return ResponseScale(centre, abs(slope) * typical)
+
+
+def _around_held(slots: Sequence[Slot], X: Floats) -> tuple[Slot, ...]:
+    """Move a centred intercept prior by what held coefficients add at the mean of their columns: an offset."""
+    means = X.mean(axis=0)
+    held = sum(
+        float(slot.prior.parameters["value"] * means[j])
+        for j, slot in enumerate(slots)
+        if slot.prior.distribution == "Fixed" and not slot.centred
+    )
+    if not held:
+        return tuple(slots)
+
+    def moved(slot: Slot) -> Slot:
+        parameters = dict(slot.prior.parameters)
+        parameters["mu"] -= held
+        return replace(slot, prior=Prior(slot.prior.distribution, **parameters))
+
+    return tuple(moved(slot) if slot.centred else slot for slot in slots)
+
+
+def _check_labels(table: PriorTable) -> None:
+    """Refuse two parameters under one name: tables and prior keys could not tell them apart."""
+    seen: set[str] = set()
+    for slot in table:
+        if slot.label in seen:
+            raise DataError(
+                f"Two parameters would be called {slot.label!r}: a column has the name of a parameter of "
+                "the family. Rename the column."
+            )
+        seen.add(slot.label)
 
 
 def _sd(column: Floats) -> float:
@@ -187,11 +236,12 @@ def _block_slots(block: RandomBlock, parameter: CovarianceParameter, scale: Resp
     return slots
 
 
-def _dispersion_slot(parameter: FamilyParameter, scale: ResponseScale) -> Slot:
-    prior = Prior("Exponential", lam=1.0 / scale.spread) if parameter.scaled else parameter.prior
+def _dispersion_slot(parameter: FamilyParameter, residual: float) -> Slot:
+    prior = Prior("Exponential", lam=1.0 / residual) if parameter.scaled else parameter.prior
     if prior is None:
         raise PriorError(f"{parameter.name} has no default prior: give it a formula or a prior.")
-    return Slot((parameter.name,), "dispersion", prior, domain=parameter.domain)
+    # Default cutpoints are centred as an intercept would be.
+    return Slot((parameter.name,), "dispersion", prior, domain=parameter.domain, centred=parameter.ordered)
 
 
 class _Chooser:
@@ -201,8 +251,12 @@ class _Chooser:
         self.flat = isinstance(priors, str)
         if isinstance(priors, str) and priors != "flat":
             raise PriorError(f'priors={priors!r}: the only word is "flat"; else give a dict of bg.Prior.')
+        if not (priors is None or isinstance(priors, str | Mapping)):
+            raise PriorError(f'priors must be a dict of bg.Prior or "flat", not a {type(priors).__name__}.')
         self.given: dict[str, Prior] = {} if priors is None or isinstance(priors, str) else dict(priors)
         for key, prior in self.given.items():
+            if not isinstance(key, str):
+                raise PriorError(f"Keys of priors are names of parameters, not {key!r}.")
             if not isinstance(prior, Prior):
                 raise PriorError(f"priors[{key!r}] must be a bg.Prior, not {type(prior).__name__} ({prior!r}).")
         self.reached: dict[str, bool] = {}
@@ -226,9 +280,14 @@ class _Chooser:
                 return Slot(keys, slot.kind, prior, written, slot.domain)
         return Slot(keys, slot.kind, slot.prior, "default", slot.domain, slot.centred)
 
-    def finish(self) -> None:
-        """Raise if a key of the user reached no slot."""
+    def finish(self, modelled: frozenset[str] = frozenset()) -> None:
+        """Raise if a key of the user reached no slot; `modelled` are dispersions that have a formula."""
         for key in self.given:
+            if key in modelled:
+                raise PriorError(
+                    f"{key} has a formula here, so {key!r} is no single parameter: give priors for "
+                    f"'{key}.Intercept', '{key}.fixed' or '{key}.sd'."
+                )
             if not self.reached.get(_normal(key), False):
                 raise PriorError(f"The prior for {key!r} matches nothing. {did_you_mean(_normal(key), self.reached)}")
 
@@ -252,6 +311,8 @@ def _check(key: str, prior: Prior, slot: Slot) -> None:
         if not lowest <= value <= highest:
             where = "between 0 and 1" if highest == 1.0 else "0 or more"
             raise PriorError(f"The prior {prior} for {key!r} does not suit {slot.label}, which must be {where}.")
+    if slot.kind == "dispersion" and slot.domain == "unit" and _ends(prior) == (1.0,):
+        raise PriorError(f"The prior {prior} for {key!r} does not suit {slot.label}, which must be below 1.")
     if slot.kind == "dispersion" and slot.domain == "positive" and _ends(prior) == (0.0,):
         raise PriorError(f"The prior {prior} for {key!r} does not suit {slot.label}, which must be positive.")
 
