@@ -51,6 +51,10 @@ class UnknownNameError(BayesglmmError):
     """A name that is in no registry, table or data frame."""
 
 
+class NoDerivativeError(BayesglmmError):
+    """A log-likelihood without the derivatives that an engine needs; NUTS needs only the first."""
+
+
 class InterruptedBeforeFirstDrawError(RuntimeError):
     """Sampling was interrupted before any chain had delivered a draw after tuning."""
 

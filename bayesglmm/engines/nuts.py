@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -158,7 +159,10 @@ def _sample_nutpie(prepared: Prepared, settings: NutsSettings, seed: int) -> tup
         tree = sampler.wait()
     except KeyboardInterrupt:
         interrupted = True
-        tree = sampler.abort()
+        with warnings.catch_warnings():
+            # ArviZ wonders about more chains than draws, which is what an early interruption leaves.
+            warnings.simplefilter("ignore", UserWarning)
+            tree = sampler.abort()
     return tree, {"compile": middle - start, "sample": time.perf_counter() - middle}, interrupted
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesglmm.engines.kernels.optimum import laplace_mode
+from bayesglmm.errors import NoDerivativeError
 from bayesglmm.graph.conditioned import ConditionedModel, level_blocks, main_part
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.problem import Problem
@@ -91,7 +92,7 @@ def _prepare(problem: Problem) -> Prepared:
     theta = np.concatenate([np.ravel(start[value.name]) for value in view.theta_values] or [np.zeros(0)])
     try:
         mode, _ = laplace_mode(view, theta)
-    except NotPositiveDefiniteError:
+    except (NotPositiveDefiniteError, NoDerivativeError):
         return Prepared(problem, None, "No mode of the group effects was found: sampled without conditioning on it.")
     theta = mode.theta
     etas = [offset + A @ mode.x for offset, A in view.design(theta)]

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from pytensor.graph.utils import MethodNotDefined
 
 from bayesglmm.blocks import Floats
+from bayesglmm.errors import NoDerivativeError
 from bayesglmm.families.base import ResponseData
-from bayesglmm.graph.compiler import INTERPRETED
+from bayesglmm.graph.compiler import UNREWRITTEN
 from bayesglmm.graph.observation import extended_logp, observed_values, response_extras
 from bayesglmm.graph.problem import Problem
 
@@ -110,7 +112,8 @@ class Elementwise:
         data = ResponseData(trials=response.trials, weights=response.weights)
         rows = [getattr(data, name) for name in self.problem.likelihood.data_names]
         inputs = [self.y, *etas, *(np.full(n, value) for value in flat), *rows, *self.extras.values()]
-        out = [np.broadcast_to(part, (n,)) for part in (self._value, self._first, self._second)[order](*inputs)]
+        function = self._value if order == 0 else self._first if order == 1 else self._second
+        out = [np.broadcast_to(part, (n,)) for part in function(*inputs)]
         F, squared = len(flat), P * P
         value, rest = out[0], np.array(out[1:])
         if order == 0:
@@ -160,9 +163,10 @@ class Elementwise:
         P = len(etas)
         third = [g for second in first_two[P:] for g in _gradient(second, etas)]
         dphi = _gradient(logp, flat)
-        by_phi = [self._gradients(first, etas) for first in dphi]
-        d1phi = [g for parts in by_phi for g in parts[:P]]
-        d2phi = [g for parts in by_phi for g in parts[P:]]
+        # In the predictors first: distribution functions have derivatives in their shape, but none of those.
+        by_phi = [_gradient(one, flat) for one in first_two]
+        d1phi = [parts[j] for j in range(len(flat)) for parts in by_phi[:P]]
+        d2phi = [parts[j] for j in range(len(flat)) for parts in by_phi[P:]]
         return self._compile(inputs, [logp, *first_two, *third, *dphi, *d1phi, *d2phi])
 
     @staticmethod
@@ -173,11 +177,17 @@ class Elementwise:
 
     @staticmethod
     def _compile(inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
-        return pm.compile(inputs, list(outputs), mode=INTERPRETED, on_unused_input="ignore")
+        return pm.compile(inputs, list(outputs), mode=UNREWRITTEN, on_unused_input="ignore")
 
 
 def _gradient(rows: Any, variables: Sequence[Any]) -> list[Any]:
     """Return the row-wise derivatives of row-wise values: row i depends on row i of the variables alone."""
     if not variables:
         return []
-    return list(pt.grad(pt.sum(rows), list(variables), disconnected_inputs="ignore", return_disconnected="zero"))
+    try:
+        return list(pt.grad(pt.sum(rows), list(variables), disconnected_inputs="ignore", return_disconnected="zero"))
+    except MethodNotDefined:
+        raise NoDerivativeError(
+            "This likelihood has no second derivatives in PyTensor (usually for the distribution function of a "
+            'censored or truncated family): use the engine "nuts".'
+        ) from None

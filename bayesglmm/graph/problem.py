@@ -119,3 +119,19 @@ class Problem:
     def names(self, role: Role) -> tuple[str, ...]:
         """Return the free variables with a role."""
         return tuple(name for name, own in self.roles.items() if own == role)
+
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """Return what users call the components of every free vector of population-level parameters."""
+        found: dict[str, tuple[str, ...]] = {}
+        for part in self.predictors:
+            parameter = part.names.parameter
+            if part.beta is not None:
+                slots = self.priors.coefficients[parameter]
+                found[part.beta.name] = tuple(slots[j].label for j in part.beta.free)
+            for block, classes in zip(part.blocks, self.priors.blocks[parameter], strict=True):
+                for what, declared in block.scales.items():
+                    found[declared.name] = tuple(classes[what][j].label for j in declared.free)
+        for name, declared in self.dispersions.items():
+            size = len(declared.constant)
+            found[name] = (name,) if size == 1 else tuple(f"{name}[{j + 1}]" for j in range(size))
+        return found

@@ -166,19 +166,17 @@ def _joint_ratios(exploration: Exploration, drawn: Draws) -> Floats:
 def read_parameters(exploration: Exploration, drawn: Draws) -> tuple[list[str], Floats]:
     """Return labels and values, shape (draws, q), of fixed effects, standard deviations and dispersions."""
     view = exploration.objective.view
-    labels: list[str] = []
+    known, labels = view.problem.labels(), list[str]()
     values = [np.zeros((len(drawn.psi), 0))]
     for part in view.parts:
         if part.role == "fixed":
-            predictor = view.problem.predictors[part.predictor]
-            free = predictor.beta.free if predictor.beta is not None else ()
-            labels += [f"{predictor.names.prefix}{predictor.predictor.columns[j]}" for j in free]
+            labels += known[part.name]
             values.append(drawn.x[:, part.slice])
     correlations = {block.cholesky for block in view.problem.blocks}
     for name, draws in view.natural_draws(drawn.psi).items():
         if name not in correlations:
             flat = np.asarray(draws).reshape(len(drawn.psi), -1)
-            labels += [name] if flat.shape[1] == 1 else [f"{name}[{j}]" for j in range(flat.shape[1])]
+            labels += known[name]
             values.append(flat)
     return labels, np.concatenate(values, axis=1)
 
