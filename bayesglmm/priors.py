@@ -90,6 +90,9 @@ class Prior:
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("A Prior cannot be changed; make a new one.")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Prior, (self.distribution, *self.parameters.values())
+
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Prior)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from bayesglmm.results.bootstrap import Bootstrap
     from bayesglmm.results.profile import Profile
     from bayesglmm.results.protocols import FittedModel
 
@@ -201,6 +202,36 @@ class LikelihoodFit(Fit):
         if settings["objective"] == "reml":
             raise BayesglmmError('profile needs a fit with objective="ml"; this one has "reml".')
         return profile(self.problem, LatentView(self.problem), settings["quadrature"], reach, parameters)
+
+    def bootstrap(self, n: int = 500, workers: int = 1, seed: int | None = None) -> Bootstrap:
+        """Simulate responses from the estimates, with new group effects, and fit each (parametric bootstrap).
+
+        Parameters
+        ----------
+        n : int
+            Replicates.
+        workers : int
+            Processes; their number does not change the numbers.
+        seed : int, optional
+            Same seed, same numbers.
+
+        Returns
+        -------
+        Bootstrap
+            ``bootstrap.table`` has the estimates of every replicate, ``bootstrap.summary(prob)`` bias, standard
+            errors and percentile intervals.
+
+        Raises
+        ------
+        BayesglmmError
+            For censored or truncated responses.
+        """
+        from bayesglmm.results.bootstrap import bootstrap
+
+        settings = self._settings
+        return bootstrap(
+            self._evaluator, self._one_draw, n, workers, seed, settings["objective"], settings["quadrature"]
+        )
 
     @property
     def _settings(self) -> dict[str, Any]:

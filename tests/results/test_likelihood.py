@@ -188,3 +188,8 @@ def test_wald_bounds_stay_where_the_parameter_lives(scale: str, value: float) ->
     least, most = {"real": (-9, 9), "positive": (0, 9), "unit": (0, 1), "correlation": (-1, 1)}[scale]
     assert least < lower < value < upper < most
     assert bounds(value, 0.0, 1.96, scale) == pytest.approx((value, value))
+
+
+def test_a_fit_without_its_model_says_so(ml: Any) -> None:
+    with pytest.raises(BayesglmmError, match="does not hold its model"):
+        LikelihoodFit(ml.data, ml.problem).drop_terms()
