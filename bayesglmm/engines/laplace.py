@@ -150,7 +150,7 @@ def _likelihood(view: LatentView, settings: LaplaceSettings, seed: int) -> Lapla
         draws=natural_draws(view, drawn, settings.chains),
         stats={},
         seconds=seconds,
-        notes=("Priors are not used: these are draws around maximum likelihood estimates.", *found.sentences),
+        notes=("Default priors are not used.", *found.sentences),
         numbers={"loglik": found.loglik, "aic": found.aic, "bic": found.bic},
         likelihood=found,
     )
