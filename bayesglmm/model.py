@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bayesglmm.describe import facts_html, facts_text, model_facts
 from bayesglmm.design import bind
 from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
@@ -17,6 +15,7 @@ from bayesglmm.formula import MAIN, parse
 from bayesglmm.graph.slots import prior_table
 from bayesglmm.links import LINKS, Link
 from bayesglmm.priors import Prior
+from bayesglmm.seeds import checked_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -260,20 +259,10 @@ def choose_links(
             raise SettingsError(
                 f"Link {own.name!r} does not suit {parameter.name} ({parameter.domain}); use {fitting}."
             )
+        if parameter.name == family.main.name and family.links is not None and own.name not in family.links:
+            raise SettingsError(
+                f"Link {own.name!r} does not suit {parameter.name} of family {family.name!r}, which has its link "
+                f"built in: its predictors are on that scale. Use {', '.join(family.links)}."
+            )
         chosen[name] = own
     return chosen
-
-
-def checked_seed(seed: int | None) -> int:
-    """Return a seed that can be recorded: the user's, or a fresh one.
-
-    Raises
-    ------
-    SettingsError
-        If it is not a non-negative integer below 2**32.
-    """
-    if seed is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise SettingsError(f"seed must be an integer between 0 and 2**32 - 1, not {seed!r}.")
-    return int(seed)

@@ -22,7 +22,7 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
 # A room imports only rooms of the layers above it in this list (below it in the building), and itself.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("registry", "arraymath", "jets"),
+    ("registry", "arraymath", "jets", "seeds"),
     ("blocks", "links", "priors", "formula", "linalg", "datasets"),
     ("bases", "families", "covariances"),
     ("terms",),
@@ -46,7 +46,7 @@ FORBIDDEN_ROOMS = {
     "engines": {"formula", "terms", "design"},
 }
 
-LEAVES = ("errors", "registry", "jets", "blocks", "priors", "formula", "linalg", "bases")
+LEAVES = ("errors", "registry", "jets", "seeds", "blocks", "priors", "formula", "linalg", "bases")
 NO_GRAPH_LIBRARY = (*LEAVES, "terms", "design", "datasets")
 FORBIDDEN_PACKAGES = {room: {"pymc", "pytensor", "nutpie"} for room in NO_GRAPH_LIBRARY}
 for leaf in (*LEAVES, "arraymath", "links"):

@@ -10,6 +10,7 @@ import numpy as np
 
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import BayesglmmError, SettingsError
+from bayesglmm.seeds import checked_seed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -123,8 +124,14 @@ def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
 
 
 def seeded(seed: int | None) -> np.random.Generator:
-    """Return a generator; same seed, same numbers, and no seed means fresh ones."""
-    return np.random.default_rng(seed)
+    """Return a generator; same seed, same numbers, and no seed means fresh ones.
+
+    Raises
+    ------
+    SettingsError
+        If the seed is not a non-negative integer below 2**32.
+    """
+    return np.random.default_rng(checked_seed(seed))
 
 
 def take(draws: Mapping[str, Floats], part: slice) -> dict[str, Floats]:
