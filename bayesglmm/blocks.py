@@ -188,6 +188,8 @@ class Response:
         Upper ends of interval censored rows.
     lower, upper : ndarray of shape (n,) or None
         Truncation bounds (inclusive for counts).
+    rows : array, shape (n,), or None
+        Labels of the rows, for messages.
     """
 
     name: str
@@ -200,3 +202,4 @@ class Response:
     y_upper: Floats | None = None
     lower: Floats | None = None
     upper: Floats | None = None
+    rows: NDArray[Any] | None = None

@@ -14,6 +14,7 @@ import numpy as np
 
 from bayesglmm.arraymath import NUMPY, ArrayMath
 from bayesglmm.blocks import Floats, Response
+from bayesglmm.errors import DataError
 from bayesglmm.links import Domain, Link, Linked
 from bayesglmm.priors import Prior
 from bayesglmm.registry import Registry
@@ -74,19 +75,30 @@ def default_scale(response: Response, link: Link) -> ResponseScale:
         Proportions are taken where there are trials.
     link : Link
         Link of the main parameter.
+
+    Raises
+    ------
+    DataError
+        If the mean of the response lies outside of the range of the link: there is no model to centre.
     """
     y = response.y if response.trials is None else response.y / np.maximum(response.trials, 1.0)
     mean = float(np.mean(y))
-    if link.domain == "unit":
-        mean = (mean * y.size + 0.5) / (y.size + 1.0)
-    elif link.domain == "positive":
-        mean = max(mean, 0.1)
-    centre = float(link.link(mean, NUMPY))
+    whole = bool(np.all(response.y == np.round(response.y)))
+    if (link.domain == "unit" and whole) or (link.domain == "positive" and not np.any(y)):
+        mean = (mean * y.size + 0.5) / (y.size + 1.0)  # none or all of the trials, no event at all
+    with np.errstate(all="ignore"):
+        centre = float(link.link(mean, NUMPY))
+    if not np.isfinite(centre):
+        raise DataError(
+            f"The {link.name} link does not suit the response {response.name!r}, whose mean is {mean:.4g}: the link "
+            "of that mean is not a finite number. Choose a link whose range has the mean of the response in it."
+        )
     if link.domain == "unit" or link.name == "log":
         return ResponseScale(centre, 1.0)
-    step = 1e-4 * max(abs(mean), 1e-8)
+    spread = float(np.std(y, ddof=1))
+    step = 1e-4 * (abs(mean) or spread or 1.0)
     slope = float(link.link(mean + step, NUMPY) - link.link(mean - step, NUMPY)) / (2 * step)
-    return ResponseScale(centre, float(np.std(y, ddof=1)) * abs(slope) or 1.0)
+    return ResponseScale(centre, spread * abs(slope) or 1.0)
 
 
 class ResponseData(NamedTuple):
@@ -151,6 +163,8 @@ class Family(ABC):
         Whether PyMC has (or the family gives) a log distribution function, for ``cens()`` and ``trunc()``.
     support : tuple of float
         Range of a continuous response; a truncation bound beyond it is none. Counts start at 0 anyway.
+    links : tuple of str or None
+        Links that the main parameter may have; None for all that suit its domain.
     """
 
     name: ClassVar[str]
@@ -162,6 +176,7 @@ class Family(ABC):
     takes_weights: ClassVar[bool] = False
     censorable: ClassVar[bool] = False
     support: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
+    links: ClassVar[tuple[str, ...] | None] = None
 
     @property
     def main(self) -> FamilyParameter:
@@ -201,6 +216,19 @@ class Family(ABC):
     def residual_scale(self, response: Response) -> float:
         """Return the standard deviation of the response on the scale of a residual standard deviation (sigma)."""
         return float(np.std(response.y)) or 1.0
+
+    def residual_variance(self, parameters: Mapping[str, Any]) -> tuple[Any, str] | None:
+        """Return the variance of a residual, and how it is computed; None where no parameter is its scale.
+
+        Parameters
+        ----------
+        parameters : mapping of str to array
+            Every parameter but the main one, on its natural scale; the shapes broadcast.
+        """
+        for parameter in self.parameters:
+            if parameter.scaled:
+                return np.square(parameters[parameter.name]), f"{parameter.name} squared"
+        return None
 
     def derivatives(
         self, y: Floats, eta: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link, order: int

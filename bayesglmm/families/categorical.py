@@ -23,10 +23,11 @@ class Categorical(Family):
     """
 
     name = "categorical"
-    aliases = ("multinomial", "multinom", "multinomial_logit")
+    aliases = ("multinomial", "multinom", "multinomial_logit", "Categorical")
     parameters = (FamilyParameter("mu", "real", "identity"),)
     discrete = True
     response = "nominal"
+    links = ("identity",)
 
     def main_predictors(self, response: Response) -> tuple[str, ...]:
         names: list[str] = []

@@ -1,6 +1,7 @@
 """Checks of a response that several families share; each raises `DataError` naming row, value and rule.
 
-Rows are counted from 1, as users count them; columns of strings are handled by the design, before any family.
+Rows are named by the labels of the data's index; a response without labels has its rows counted from 1. Columns of
+strings are handled by the design, before any family.
 """
 
 from __future__ import annotations
@@ -32,8 +33,12 @@ def refuse(response: Response, bad: Any, rule: str, values: Any = None, hint: st
         return
     value = (response.y if values is None else values)[rows[0]]
     more = f" ({rows.size} such rows)" if rows.size > 1 else ""
-    message = f"Response {response.name!r} {rule}; row {rows[0] + 1} is {value:g}{more}."
+    message = f"Response {response.name!r} {rule}; row {_label(response, rows[0])} is {value:g}{more}."
     raise DataError(f"{message} {hint}" if hint else message)
+
+
+def _label(response: Response, i: Any) -> Any:
+    return i + 1 if response.rows is None else response.rows[i]
 
 
 def require_finite(response: Response) -> None:
@@ -114,7 +119,7 @@ def _refuse_too_many(response: Response, trials: Any) -> None:
         i = rows[0]
         raise DataError(
             f"Response {response.name!r} must not exceed the trials; "
-            f"row {i + 1} has {response.y[i]:g} successes in {trials[i]:g} trials."
+            f"row {_label(response, i)} has {response.y[i]:g} successes in {trials[i]:g} trials."
         )
 
 

@@ -23,6 +23,7 @@ class Exponential(Family):
     """
 
     name = "exponential"
+    aliases = ("Exponential",)
     parameters = (FamilyParameter("mu", "positive", "log"),)
     censorable = True
     support = (0.0, np.inf)

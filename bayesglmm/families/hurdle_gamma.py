@@ -22,7 +22,7 @@ class HurdleGamma(Hurdle):
     """
 
     name = "hurdle_gamma"
-    aliases = ("ziGamma", "zero_inflated_gamma")
+    aliases = ("ziGamma", "zero_inflated_gamma", "HurdleGamma")
     parameters = (FamilyParameter("mu", "positive", "log"), SHAPE, HU)
     base = Gamma()
 

@@ -25,7 +25,7 @@ class HurdleNegativeBinomial(Hurdle):
     """
 
     name = "hurdle_negative_binomial"
-    aliases = ("hurdle_negbinomial",)
+    aliases = ("hurdle_negbinomial", "hurdle_negativebinomial", "HurdleNegativeBinomial")
     parameters = (FamilyParameter("mu", "positive", "log"), SHAPE, HU)
     discrete = True
     base = NegativeBinomial()

@@ -23,6 +23,7 @@ class HurdlePoisson(Hurdle):
     """
 
     name = "hurdle_poisson"
+    aliases = ("HurdlePoisson",)
     parameters = (FamilyParameter("mu", "positive", "log"), HU)
     discrete = True
     base = Poisson()

@@ -27,7 +27,7 @@ class InverseGaussian(Family):
     """
 
     name = "inverse_gaussian"
-    aliases = ("inverse.gaussian", "inversegaussian", "wald")
+    aliases = ("inverse.gaussian", "inversegaussian", "wald", "InverseGaussian", "Wald")
     parameters = (FamilyParameter("mu", "positive", "log"), SHAPE)
     censorable = True
     support = (0.0, np.inf)

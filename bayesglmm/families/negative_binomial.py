@@ -27,7 +27,7 @@ class NegativeBinomial(Family):
     """
 
     name = "negative_binomial"
-    aliases = ("negbinomial", "negativebinomial", "nbinom2", "nb", "neg_binomial_2")
+    aliases = ("negbinomial", "negativebinomial", "nbinom2", "nb", "neg_binomial_2", "NegativeBinomial")
     parameters = (FamilyParameter("mu", "positive", "log"), SHAPE)
     discrete = True
     censorable = True

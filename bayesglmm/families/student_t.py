@@ -44,6 +44,12 @@ class StudentT(Family):
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
         return parameters["mu"].value
 
+    def residual_variance(self, parameters: Mapping[str, Any]) -> tuple[Any, str]:
+        nu = np.asarray(parameters["nu"])
+        heavy = nu <= 2.0
+        factor = np.where(heavy, np.inf, nu / np.where(heavy, 1.0, nu - 2.0))
+        return np.square(parameters["sigma"]) * factor, "sigma^2 nu / (nu - 2)"
+
     def derivatives(
         self, y: Floats, eta: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link, order: int
     ) -> Derivatives | None:

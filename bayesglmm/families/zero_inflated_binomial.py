@@ -21,7 +21,7 @@ class ZeroInflatedBinomial(ZeroInflated):
     """
 
     name = "zero_inflated_binomial"
-    aliases = ("zib",)
+    aliases = ("zib", "ZeroInflatedBinomial")
     parameters = (FamilyParameter("mu", "unit", "logit"), ZI)
     response = "binomial"
     base = Binomial()

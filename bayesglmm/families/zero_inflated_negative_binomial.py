@@ -21,7 +21,13 @@ class ZeroInflatedNegativeBinomial(ZeroInflated):
     """
 
     name = "zero_inflated_negative_binomial"
-    aliases = ("zero_inflated_negbinomial", "zinb", "zinb2")
+    aliases = (
+        "zero_inflated_negbinomial",
+        "zinb",
+        "zinb2",
+        "zero_inflated_negativebinomial",
+        "ZeroInflatedNegativeBinomial",
+    )
     parameters = (FamilyParameter("mu", "positive", "log"), SHAPE, ZI)
     base = NegativeBinomial()
     censorable = True

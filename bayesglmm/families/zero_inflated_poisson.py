@@ -21,7 +21,7 @@ class ZeroInflatedPoisson(ZeroInflated):
     """
 
     name = "zero_inflated_poisson"
-    aliases = ("zip", "ziP")
+    aliases = ("zip", "ziP", "ZeroInflatedPoisson")
     parameters = (FamilyParameter("mu", "positive", "log"), ZI)
     base = Poisson()
     censorable = True

@@ -37,7 +37,8 @@ def shares(evaluator: Evaluator, posterior: xr.Dataset, prob: float) -> pd.DataF
     Returns
     -------
     DataFrame
-        Columns: group, variance (posterior mean), then mean, sd, lower, upper of the share; see `Fit.icc`.
+        Columns: group, variance (posterior mean), then mean, sd, lower, upper of the share; see `Fit.icc`. Draws
+        whose residual variance is infinite (student_t with nu <= 2) have the limit as shares: all is residual.
 
     Raises
     ------
@@ -58,6 +59,10 @@ def shares(evaluator: Evaluator, posterior: xr.Dataset, prob: float) -> pd.DataF
     variances[RESIDUAL] = np.broadcast_to(residual, (len(next(iter(draws.values()))),))
     values = np.stack(list(variances.values()), axis=-1)
     frame = pd.DataFrame({"group": list(variances), "variance": values.mean(axis=0)})
+    endless = np.isinf(values[:, -1])
+    if endless.any():
+        values[endless] = np.eye(values.shape[1])[-1]
+        note += f" It is infinite in {endless.mean():.2g} of the draws; there the residual is all of the variance."
     frame = frame.join(pd.DataFrame(summarise(values / values.sum(axis=-1, keepdims=True), prob)))
     frame.attrs["note"] = note
     return frame
@@ -91,23 +96,26 @@ def _residual(evaluator: Evaluator, draws: Mapping[str, Floats], group_variance:
                 f"{', '.join(LATENT)}."
             )
         return LATENT[link.name], f"Residual: the latent variance of the {link.name} link, {LATENT[link.name]:.4g}."
-    scales = [parameter.name for parameter in family.parameters if parameter.scaled]
-    if scales and link.name == "identity":
+    found = family.residual_variance(_natural(evaluator, draws)) if link.name == "identity" else None
+    if found is not None:
         weights = problem.response.weights
         inflation = 1.0 if weights is None else float(np.mean(1.0 / weights))
-        return _mean_square(evaluator, draws, scales[0]) * inflation, f"Residual: {scales[0]} squared."
+        return np.mean(found[0], axis=1) * inflation, f"Residual: {found[1]}."
     return _simulated(evaluator, draws, group_variance), (
         "Residual: the variance of the response at its mean, brought to the scale of the linear predictor by "
         + ("log(1 + variance / mean^2)." if link.name == "log" else "the slope of the link there.")
     )
 
 
-def _mean_square(evaluator: Evaluator, draws: Mapping[str, Floats], name: str) -> Any:
-    """Return the square of a scale parameter, averaged over the rows if it has a formula, shape (S,)."""
-    if name in evaluator.problem.dispersions:
-        return np.asarray(draws[name]) ** 2
-    etas = evaluator.predictors(draws, evaluator.arrays())
-    return np.mean(np.square(evaluator.problem.links[name].inverse(etas[name], NUMPY)), axis=1)
+def _natural(evaluator: Evaluator, draws: Mapping[str, Floats]) -> dict[str, Any]:
+    """Return every parameter beside the main one on its natural scale, shape (S, 1), or (S, n) with a formula."""
+    problem = evaluator.problem
+    found = {name: np.asarray(draws[name])[:, None] for name in problem.dispersions}
+    if len(problem.predictors) > 1:
+        etas = evaluator.predictors(draws, evaluator.arrays())
+        names = [part.names.parameter for part in problem.predictors[1:]]
+        found |= {name: problem.links[name].inverse(etas[name], NUMPY) for name in names}
+    return found
 
 
 def _simulated(evaluator: Evaluator, draws: Mapping[str, Floats], group_variance: Any) -> Any:

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 
 from bayesglmm.blocks import Response
 from bayesglmm.errors import DataError
 from bayesglmm.families import FAMILIES
+from bayesglmm.families.base import default_scale
+from bayesglmm.links import LINKS
 
 COUNTS = (
     "poisson",
@@ -137,6 +140,12 @@ def test_categorical_predictors_have_safe_and_distinct_names() -> None:
         ("Gamma", "gamma"),
         ("Beta", "beta"),
         ("zip", "zero_inflated_poisson"),
+        ("ZeroInflatedPoisson", "zero_inflated_poisson"),
+        ("zero_inflated_negativebinomial", "zero_inflated_negative_binomial"),
+        ("hurdle_negativebinomial", "hurdle_negative_binomial"),
+        ("NegativeBinomial", "negative_binomial"),
+        ("Exponential", "exponential"),
+        ("BetaBinomial", "beta_binomial"),
         ("zinb", "zero_inflated_negative_binomial"),
         ("ordinal", "cumulative"),
         ("multinomial", "categorical"),
@@ -153,3 +162,37 @@ def test_default_scales() -> None:
     assert log_scale == pytest.approx((1.0, 1.0))
     for family in ("cumulative", "categorical"):
         assert FAMILIES.get(family).scale(Response("y", np.array([0.0, 1.0, 2.0])), None) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("link", ["log", "inverse", "sqrt", "identity"])
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_default_scales_follow_the_unit_of_the_response(link: str, size: float) -> None:
+    y = size * np.array([1.0, 2.0, 3.0, 2.5])
+    mean, sd = y.mean(), y.std(ddof=1)
+    centres = {"log": np.log(mean), "inverse": 1 / mean, "sqrt": np.sqrt(mean), "identity": mean}
+    spreads = {"log": 1.0, "inverse": sd / mean**2, "sqrt": 0.5 * sd / np.sqrt(mean), "identity": sd}
+    scale = FAMILIES.get("gamma").scale(Response("y", y), LINKS.get(link))
+    assert scale == pytest.approx((centres[link], spreads[link]), rel=1e-6)
+
+
+def test_default_scales_of_rare_events() -> None:
+    none, one = np.zeros(99), np.eye(1, 1000)[0]
+    log, logit = LINKS.get("log"), LINKS.get("logit")
+    assert default_scale(Response("y", none), log).centre == pytest.approx(np.log(0.005))
+    assert default_scale(Response("y", one), log).centre == pytest.approx(np.log(0.001))
+    assert default_scale(Response("y", none), logit).centre == pytest.approx(special.logit(0.005))
+    small = np.array([1e-5, 3e-5])
+    assert default_scale(Response("y", small), logit).centre == pytest.approx(special.logit(2e-5))
+
+
+@pytest.mark.parametrize(("link", "mean"), [("logit", 3.0), ("log", -3.0), ("probit", -1.0), ("cloglog", 2.0)])
+def test_a_link_that_the_mean_is_outside_of_is_refused(link: str, mean: float) -> None:
+    y = mean + np.array([-0.5, 0.25, 0.25])
+    with pytest.raises(DataError, match=f"The {link} link does not suit the response 'y', whose mean is {mean:g}"):
+        FAMILIES.get("gaussian").scale(Response("y", y), LINKS.get(link))
+
+
+def test_rows_are_named_by_their_labels() -> None:
+    r = Response("y", np.array([1.0, 2.5, 0.0]), rows=np.array(["r1", "r10", "r3"]))
+    with pytest.raises(DataError, match=r"row r10 is 2\.5"):
+        FAMILIES.get("poisson").check(r)

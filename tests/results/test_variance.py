@@ -99,3 +99,22 @@ def test_a_modelled_sigma_and_weights_enter_the_residual(two_predictors: Any, pr
     _, weighted = shares(problem, "gaussian", "identity", Response("y", y, weights=np.full(N, 4.0)))
     assert weighted.loc["Residual", "variance"] == pytest.approx(table.loc["Residual", "variance"] / 4.0)
     assert plain.icc().equals(plain.icc())
+
+
+def test_student_t_residuals_have_the_variance_of_their_tails(problem: Any) -> None:
+    y = np.random.default_rng(0).normal(size=N)
+    case = problem("student_t", "identity", Response("y", y), {"mu": intercepts()})
+    draws = case.draws()
+    draws["nu"] = 3.0 + draws["nu"]
+    tau, sigma, nu = (draws[name].flatten() for name in ("sd_g", "sigma", "nu"))
+    residual = sigma**2 * nu / (nu - 2.0)
+    table = case.fit(case.run(draws=draws)).icc().set_index("group")
+    assert table.loc["g", "mean"] == pytest.approx(np.mean(tau**2 / (tau**2 + residual)))
+    assert table.loc["Residual", "variance"] == pytest.approx(residual.mean())
+    draws["nu"][0] = 1.5  # no variance in one chain of four
+    fit = case.fit(case.run(draws=draws))
+    table, note = fit.icc().set_index("group"), fit.icc().attrs["note"]
+    share = np.where(draws["nu"].ravel() <= 2.0, 0.0, 1.0)
+    assert table.loc["g", "mean"] == pytest.approx(np.mean(share * tau**2 / (tau**2 + residual)))
+    assert np.isinf(table.loc["Residual", "variance"])
+    assert "infinite in 0.25 of the draws" in note
