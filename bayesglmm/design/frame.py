@@ -33,6 +33,7 @@ def as_frame(data: Any) -> pd.DataFrame:
     Parameters
     ----------
     data : DataFrame, mapping of columns, or a table with ``to_pandas()``
+        A mapping whose values are all scalars is one row.
 
     Raises
     ------
@@ -44,7 +45,8 @@ def as_frame(data: Any) -> pd.DataFrame:
         frame = data
     elif isinstance(data, Mapping):
         try:
-            frame = pd.DataFrame(dict(data))
+            one_row = bool(data) and all(pd.api.types.is_scalar(value) for value in data.values())
+            frame = pd.DataFrame({name: [value] for name, value in data.items()} if one_row else dict(data))
         except ValueError as error:
             raise DataError(f"The data cannot be made into a table: {error}") from None
     elif callable(convert) and isinstance(converted := convert(), pd.DataFrame):

@@ -71,7 +71,7 @@ class ResponseCoder:
         _check_weights("likelihood weights", likelihood_weights, columns)
         _check_weights("weights", weights, columns)
         response = self._value(evaluator, weights, calls.get("trials"), notes)
-        response = replace(response, likelihood_weights=likelihood_weights)
+        response = replace(response, likelihood_weights=likelihood_weights, rows=columns.rows)
         if self.family.response != "binomial":
             response = replace(response, weights=self._precision_weights(weights, columns))
         if "cens" in calls:
@@ -113,6 +113,12 @@ class ResponseCoder:
 
     def _value(self, evaluator: Evaluator, weights: Floats | None, trials: Call | None, notes: list[str]) -> Response:
         node, kind = self.spec.value, self.family.response
+        if kind == "nominal" and isinstance(node, Call) and node.function == "cbind":
+            raise self._refused(
+                f"`{node}` counts the observations in each category; family {self.family.name!r} takes one row per "
+                "observation with the category. Make long data of it; `likelihood_weights=` can hold the counts.",
+                node,
+            )
         counts = self._counts(evaluator, trials)
         if counts is not None:
             if kind != "binomial":
