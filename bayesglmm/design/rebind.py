@@ -36,6 +36,8 @@ class Rebound:
         By family parameter, for each group term: the levels that the model does not know.
     response : Response or None
         The left side, if it was asked for.
+    weights : ndarray, shape (n,), or None
+        The column of the model's `weights=`, where it is in the new data; unchecked.
     """
 
     n: int
@@ -43,6 +45,7 @@ class Rebound:
     trials: Floats | None
     new_levels: Mapping[str, tuple[NewLevels, ...]]
     response: Response | None = None
+    weights: Floats | None = None
 
 
 def rebind(
@@ -97,7 +100,7 @@ def rebind(
         predictors[parameter] = Predictor(parameter, held.n, held.fixed, held.random, held.offsets)
         new[parameter] = tuple(group.new_levels(columns) for group in part.groups) if groups else ()
     coded = coder.code(columns, trial_weights, None, []) if response else None
-    return Rebound(columns.n, predictors, coder.trials(columns, trial_weights), new, coded)
+    return Rebound(columns.n, predictors, coder.trials(columns, trial_weights), new, coded, trial_weights)
 
 
 def _columns(frame: Any, needed: set[str]) -> Columns:

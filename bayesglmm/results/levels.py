@@ -28,7 +28,8 @@ def choices(problem: Problem, groups: str | Mapping[str, str]) -> dict[str, str]
     ----------
     problem : Problem
     groups : str or mapping of str to str
-        One word for all grouping factors, or one per factor; factors that are absent keep their own levels.
+        One word for all grouping factors, or one per factor; factors that are absent keep their own levels, but
+        for interactions: a new level of ``g`` implies a new level of ``g:s``.
 
     Raises
     ------
@@ -43,7 +44,14 @@ def choices(problem: Problem, groups: str | Mapping[str, str]) -> dict[str, str]
         if name not in known:
             raise UnknownNameError(f"groups: no grouping factor is called {name!r}. {did_you_mean(name, known)}")
         check_choice(f"groups[{name!r}]", word, CHOICES)
-    return {name: groups.get(name, THESE) for name in known}
+    return {name: groups.get(name) or _implied(name, groups) for name in known}
+
+
+def _implied(name: str, groups: Mapping[str, str]) -> str:
+    """Return the word of a grouping factor that was not named: a level of g that was never seen has no known g:s."""
+    parts = name.split(":")
+    words = [word for group, word in groups.items() if set(group.split(":")) < set(parts)]
+    return next((word for word in (NEW, AVERAGE, KNOWN_OR_NEW) if word in words), THESE)
 
 
 def require_known(rows: NewRows, chosen: Mapping[str, str]) -> None:

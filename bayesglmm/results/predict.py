@@ -32,6 +32,13 @@ _QUESTIONS = {
     "average": "averaged over the distribution of groups",
     "these or new": "for the groups of these rows; unknown groups are drawn from the distribution of groups",
 }
+_OF_ONE = {
+    "these": "the effects of each row's own {group}",
+    "typical": "the effects of {group} set to zero",
+    "new": "the effects of a new {group}, drawn from their distribution",
+    "average": "the average over the distribution of {group}",
+    "these or new": "the effects of each row's own {group} (drawn from their distribution where it is unknown)",
+}
 _WHAT = {"response": "Expected response", "link": "Linear predictor", "outcome": "A future observation"}
 
 
@@ -92,9 +99,15 @@ def predict(
         for part in pieces(len(rows.labels), cost)
     ]
     frame = _frame({name: np.concatenate([t[name] for t in tables]) for name in STATISTICS}, rows.labels, labels)
-    about = groups if isinstance(groups, str) else "; ".join(f"{k}: {_QUESTIONS[w]}" for k, w in chosen.items())
-    frame.attrs["note"] = " ".join([f"{_WHAT[scale]} {_QUESTIONS.get(about, about)}.", *rows.notes])
+    about = _QUESTIONS[groups] if isinstance(groups, str) else _mixed(chosen)
+    frame.attrs["note"] = " ".join([f"{_WHAT[scale]} {about}.", *rows.notes])
     return frame
+
+
+def _mixed(chosen: Mapping[str, str]) -> str:
+    """Say in words which effects of each grouping factor are meant."""
+    said = [_OF_ONE[word].format(group=group) for group, word in chosen.items()]
+    return f"with {', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else f"with {said[0]}"
 
 
 def _own_rows(evaluator: Evaluator) -> Rows:
@@ -113,12 +126,18 @@ def _new_rows(
     rows = design.rebind(new, groups=own)
     require_known(rows, chosen)
     notes: tuple[str, ...] = ()
+    labels = new.index.to_numpy() if isinstance(new, pd.DataFrame) else np.arange(rows.n)
     trials = rows.trials
     if trials is None and problem.response.trials is not None:
         trials = np.ones(rows.n)
         if scale == "outcome":
             notes = ("The new data do not say how many trials there are: outcomes are of one trial each.",)
     weights = None if problem.response.weights is None else np.ones(rows.n)
+    if weights is not None and scale == "outcome":  # nothing else depends on them
+        if rows.weights is None:
+            notes = ("The new data do not have the precision weights: outcomes are of weight 1 each.",)
+        else:
+            weights = _checked_weights(rows.weights, labels)
     response = Response(
         problem.response.name,
         np.zeros(rows.n),
@@ -126,8 +145,17 @@ def _new_rows(
         categories=problem.response.categories,
         weights=weights,
     )
-    labels = new.index.to_numpy() if isinstance(new, pd.DataFrame) else np.arange(rows.n)
     return Rows(rows.predictors, response, labels, notes)
+
+
+def _checked_weights(weights: Floats, labels: Any) -> Floats:
+    bad = ~(np.isfinite(weights) & (weights > 0))
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise DataError(
+            f"The precision weights of new rows must be positive and finite; row {labels[i]} has {weights[i]:g}."
+        )
+    return weights
 
 
 def _axis(evaluator: Evaluator, response: Response, scale: str) -> tuple[tuple[str, list[str]] | None, int]:

@@ -103,6 +103,10 @@ class NewRows(Protocol):
         """Binomial trials of the new rows, shape (n,), or None where the new data have none."""
 
     @property
+    def weights(self) -> Floats | None:
+        """The column of weights, shape (n,), or None where the new data have none."""
+
+    @property
     def new_levels(self) -> Mapping[str, Sequence[UnknownLevels]]:
         """By family parameter, for each group term: the levels that the model does not know."""
 

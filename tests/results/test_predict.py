@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import special, stats
 
+import bayesglmm as bg
 from bayesglmm.blocks import FixedBlock, Predictor, Response
 from bayesglmm.errors import BayesglmmError, DataError, SettingsError, UnknownNameError
 from bayesglmm.results import draws as draw_tools
@@ -88,7 +89,9 @@ def test_groups_can_be_chosen_one_by_one(binomial: Any, fit: Any) -> None:
     own = fit.data["posterior"]["b_h"].values.reshape(-1, 3)[:, h.index]
     mixed = fit.predict(groups={"h": "typical"}, scale="link")
     assert np.allclose(mixed[STATS].to_numpy(), table_of(eta - own))
-    assert "h: for a typical group" in mixed.attrs["note"]
+    assert mixed.attrs["note"] == (
+        "Linear predictor with the effects of each row's own g and the effects of h set to zero."
+    )
 
 
 def group_variance(fit: Any, case: Any) -> Any:
@@ -300,3 +303,38 @@ def test_singular_correlations_have_a_factor() -> None:
     assert np.allclose(
         semidefinite_factor(A @ np.swapaxes(A, -1, -2)), np.linalg.cholesky(A @ np.swapaxes(A, -1, -2))
     )
+
+
+def test_a_new_level_implies_new_levels_of_its_interactions(from_formula: Any) -> None:
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"y": rng.normal(size=60), "g": rng.choice(list("abc"), 60), "s": rng.choice(list("uv"), 60)})
+    case, design = from_formula("y ~ 1 + (1 | g) + (1 | s) + (1 | g:s)", data, "gaussian")
+    fit = case.fit(design=design)
+    new = pd.DataFrame({"g": ["z"], "s": ["u"]})
+    for word in ("new", "average", "these or new"):
+        implied = fit.predict(new, groups={"g": word}, seed=1, scale="link")
+        pd.testing.assert_frame_equal(
+            implied, fit.predict(new, groups={"g": word, "g:s": word}, seed=1, scale="link")
+        )
+    with pytest.raises(DataError, match="a level of 'g:s' that the model has not seen"):
+        fit.predict(new, groups={"g": "new", "g:s": "these"})
+
+
+@pytest.mark.parametrize("seed", [-1, "a", 2**32, 1.5])
+def test_seeds_are_refused_in_the_words_of_the_model(fit: Any, seed: Any) -> None:
+    with pytest.raises(SettingsError, match="seed must be an integer between 0"):
+        fit.predict(seed=seed)
+
+
+def test_outcomes_of_new_rows_have_their_precision_weights() -> None:
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"y": rng.normal(size=60), "x": rng.normal(size=60), "w": rng.uniform(1, 2, 60)})
+    fit = bg.Model("y ~ x", data, weights="w").fit("laplace", seed=1)
+    new = pd.DataFrame({"x": [0.0, 0.0], "w": [1.0, 1e4]}, index=["r1", "r2"])
+    sd = fit.predict(new, scale="outcome", seed=1)["sd"]
+    assert sd["r1"] > 4 * sd["r2"]
+    without = fit.predict(new[["x"]], scale="outcome", seed=1)
+    assert "do not have the precision weights: outcomes are of weight 1 each" in without.attrs["note"]
+    assert fit.predict({"x": 0.0, "w": 0.0}).shape == (1, 4)
+    with pytest.raises(DataError, match="row r2 has nan"):
+        fit.predict(new.assign(w=[1.0, np.nan]), scale="outcome")
