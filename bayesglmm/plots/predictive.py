@@ -31,6 +31,7 @@ KINDS = ("continuous", "counts", "proportions", "categories")
 OBSERVED = "y"
 CURVES = 60
 BARS = 31
+FEW = 13  # distinct proportions that get a bar each
 OBSERVED_BAR = "#DADADA"
 
 
@@ -88,9 +89,9 @@ def prior_predictive(
     """Draw what the priors claim about the response, with the observed responses for scale.
 
     Good priors allow the observed responses and much besides, but nothing absurd: look at the axis. Continuous
-    responses are shown as one density per draw, counts as the share of rows with each count, proportions as their
-    distribution over the rows, binary and ordinal responses as the share of rows in each category; bars and
-    intervals are over draws.
+    responses are shown as one density per draw (exact zeros apart, as a number), counts as the share of rows with
+    each count, proportions as their distribution over the rows, binary and ordinal responses as the share of rows in
+    each category; bars and intervals are over draws.
 
     Parameters
     ----------
@@ -179,17 +180,32 @@ def _figure(
     return figure_of(ax)
 
 
+def _zeros(data: Responses, prob: float) -> str:
+    """Say how many rows are exactly zero where others are positive, as a hurdle makes them; else say nothing."""
+    finite = data.simulated[np.isfinite(data.simulated)]
+    if finite.min() < 0 or data.observed.min() < 0 or not (data.observed > 0).any():
+        return ""
+    if not ((finite == 0).any() or (data.observed == 0).any()):
+        return ""
+    low, high = np.quantile((data.simulated == 0).mean(axis=1), [(1 - prob) / 2, (1 + prob) / 2])
+    shares = f"{percent(float(np.mean(data.observed == 0)))} observed, {percent(low)} to {percent(high)} simulated"
+    return f" above 0\nzeros: {shares} ({percent(prob)} interval)"
+
+
 def _continuous(ax: Axes, data: Responses, prob: float) -> list[Artist]:
     """Draw a density per simulated data set; on a logarithmic axis where they span powers of ten."""
-    draws = data.simulated[:: -(-len(data.simulated) // CURVES)]
-    positive = min(draws.min(), data.observed.min()) > 0
-    everything = np.concatenate([draws.ravel(), data.observed])
+    draws = list(data.simulated[:: -(-len(data.simulated) // CURVES)])
+    seen, zeros = data.observed, _zeros(data, prob)
+    if zeros:  # a spike has no density and would flatten that of the others
+        draws, seen = [own[own != 0] for own in draws], seen[seen != 0]
+    everything = np.concatenate([*draws, seen])
+    positive = bool((everything > 0).all())
     everything = everything[np.isfinite(everything)]
     low, high = np.quantile(everything, [0.005, 0.995])
     log = bool(positive and high > 1000 * low)
     change = np.log10 if log else np.asarray
     # Heavy tails of a few draws must not hide where the observed values are.
-    low, high = (float(change(end)) for end in (min(low, data.observed.min()), max(high, data.observed.max())))
+    low, high = (float(change(end)) for end in (min(low, seen.min()), max(high, seen.max())))
     bounds = (0.0, np.inf) if positive and not log else (-np.inf, np.inf)
     peaks: list[float] = []
     for own in draws:
@@ -202,7 +218,7 @@ def _continuous(ax: Axes, data: Responses, prob: float) -> list[Artist]:
     # One nearly constant draw has a density as tall as it likes.
     tallest = 1.5 * float(np.quantile(peaks, 0.9)) if peaks else 1.0
     tallest = min(tallest, max(peaks, default=1.0))
-    observed = change(data.observed)
+    observed = change(seen)
     if not is_constant(observed):
         grid, height = density(observed, bounds)
         ax.plot(grid, height, color=INK, linewidth=2.0)
@@ -214,7 +230,7 @@ def _continuous(ax: Axes, data: Responses, prob: float) -> list[Artist]:
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{10.0**value:.6g}"))
     clean(ax)
     ax.set_yticks([])
-    titles(ax, "", data.name + (" (logarithmic axis)" if log else ""), "density")
+    titles(ax, "", data.name + (" (logarithmic axis)" if log else "") + zeros, "density")
     return [Line2D([], [], color=MAIN, alpha=0.6, label="simulated data sets"), _observed_line()]
 
 
@@ -269,13 +285,20 @@ def _shares(values: Floats, edges: Floats) -> Floats:
 
 
 def _proportions(ax: Axes, data: Responses, prob: float) -> list[Artist]:
+    """Draw the share of rows with each proportion, or in each tenth (its lower end included) where they are many."""
     trials = np.ones_like(data.observed) if data.trials is None else np.maximum(data.trials, 1.0)
-    bins = 10
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    edges[-1] = 1.0 + 1e-9
-    simulated = _shares(data.simulated / trials, edges)
-    observed = _shares((data.observed / trials)[None], edges)[0]
-    labels = [f"{a:.1f}–{b:.1f}" for a, b in pairwise(edges)]
+    drawn, seen = data.simulated / trials, data.observed / trials
+    # Rounded, so that 3/5 and 6/10 are one value and rounding errors move none of them to another bar.
+    drawn, seen = np.round(drawn, 9), np.round(seen, 9)
+    values = np.unique(np.concatenate([drawn[np.isfinite(drawn)], seen]))
+    if len(values) <= FEW:
+        edges = np.append(values, 2.0) - 1e-9
+        labels = [f"{value:.3g}" for value in values]
+    else:
+        edges = np.round(np.linspace(0.0, 1.0, 11), 9)
+        labels = [f"{a:.1f}–{b:.1f}" for a, b in pairwise(edges)]
+        edges[-1] = 1.0 + 1e-9
+    simulated, observed = _shares(drawn, edges), _shares(seen[None], edges)[0]
     keys = _bars(ax, simulated, observed, labels, prob)
     titles(ax, "", f"proportion: {data.name}", "share of rows")
     return keys

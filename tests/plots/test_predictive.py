@@ -69,7 +69,7 @@ def test_proportions_of_trials(rng: np.random.Generator, drawn: Any) -> None:
     observed, simulated = rng.binomial(trials, 0.3), rng.binomial(trials, 0.5, (100, 50))
     observed[0] = trials[0]
     ax = drawn(prior_predictive(tree(simulated, observed, trials))).axes[0]
-    expected = np.histogram(observed / trials, np.linspace(0, 1, 11))[0] / 50
+    expected = np.histogram(observed / trials + 1e-9, np.linspace(0, 1, 11))[0] / 50
     assert heights(ax) == pytest.approx(expected.tolist())
     assert ax.get_xlabel() == "proportion: left side"
 
@@ -138,3 +138,30 @@ def test_refusals(rng: np.random.Generator) -> None:
     del data["prior_predictive"]
     with pytest.raises(SettingsError, match="no group 'prior_predictive'"):
         prior_predictive(data)
+
+
+def test_few_distinct_proportions_have_a_bar_each(rng: np.random.Generator, drawn: Any) -> None:
+    trials = np.full(40, 5)
+    observed, simulated = np.tile([0, 1, 3, 3, 5], 8), rng.binomial(5, 0.5, (100, 40))
+    ax = drawn(prior_predictive(tree(simulated, observed, trials))).axes[0]
+    assert ticks(ax) == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+    assert heights(ax) == pytest.approx([0.2, 0.2, 0.0, 0.4, 0.0, 0.2])
+
+
+def test_many_proportions_fall_in_the_tenth_that_begins_with_them(rng: np.random.Generator, drawn: Any) -> None:
+    trials = np.arange(10, 50)
+    simulated = rng.binomial(trials, 0.5, (100, 40))
+    observed = np.where(np.arange(40) % 10 == 0, 3 * trials // 5, 0)  # 0.6 of 10, 20, 30 and 40
+    ax = drawn(prior_predictive(tree(simulated, observed, trials))).axes[0]
+    assert ticks(ax)[6].startswith("0.6")
+    assert heights(ax)[6] == pytest.approx(0.1)
+    assert heights(ax)[5] == 0.0
+
+
+def test_zeros_of_a_hurdle_are_told_apart_from_the_density(rng: np.random.Generator, drawn: Any) -> None:
+    simulated = rng.gamma(3.0, size=(100, 40)) * (rng.random((100, 40)) > 0.5)
+    observed = rng.gamma(3.0, size=40)
+    observed[:10] = 0.0
+    ax = drawn(prior_predictive(tree(simulated, observed))).axes[0]
+    assert "zeros: 25% observed" in ax.get_xlabel()
+    assert np.array_equal(ax.lines[-1].get_ydata(), density(observed[10:], (0.0, np.inf))[1])
