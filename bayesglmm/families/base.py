@@ -215,7 +215,7 @@ class Family(ABC):
 
     def residual_scale(self, response: Response) -> float:
         """Return the standard deviation of the response on the scale of a residual standard deviation (sigma)."""
-        return float(np.std(response.y)) or 1.0
+        return float(np.std(response.y, ddof=1)) or 1.0
 
     def residual_variance(self, parameters: Mapping[str, Any]) -> tuple[Any, str] | None:
         """Return the variance of a residual, and how it is computed; None where no parameter is its scale.

@@ -54,7 +54,7 @@ class LogNormal(Family):
         return ResponseScale(float(np.mean(log_y)), float(np.std(log_y, ddof=1)) or 1.0)
 
     def residual_scale(self, response: Response) -> float:
-        return float(np.std(np.log(response.y))) or 1.0
+        return float(np.std(np.log(response.y), ddof=1)) or 1.0
 
     def derivatives(
         self, y: Floats, eta: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link, order: int

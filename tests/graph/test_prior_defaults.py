@@ -46,17 +46,17 @@ def test_centred_intercept_prior_moves_with_a_held_coefficient(data: pd.DataFram
 @pytest.mark.parametrize("link", ["log", "inverse"])
 def test_residual_sd_is_on_the_scale_of_the_response(link: str, data: pd.DataFrame) -> None:
     model = bg.Model("big ~ z", data, link=link)
-    assert prior_of(model, "sigma").parameters["lam"] == pytest.approx(1.0 / data["big"].std(ddof=0))
+    assert prior_of(model, "sigma").parameters["lam"] == pytest.approx(1.0 / data["big"].std(ddof=1))
 
 
 def test_lognormal_residual_sd_is_on_the_log_scale(data: pd.DataFrame) -> None:
     model = bg.Model("big ~ z", data, family="lognormal")
-    assert prior_of(model, "sigma").parameters["lam"] == pytest.approx(1.0 / np.log(data["big"]).std(ddof=0))
+    assert prior_of(model, "sigma").parameters["lam"] == pytest.approx(1.0 / np.log(data["big"]).std(ddof=1))
 
 
 def test_a_formula_for_sigma_is_centred_at_the_link_of_the_residual_sd(data: pd.DataFrame) -> None:
     formulas = ["big ~ z", "sigma ~ z"]
-    sd = data["big"].std(ddof=0)
+    sd = data["big"].std(ddof=1)
     logged = prior_of(bg.Model(formulas, data), "sigma.Intercept").parameters
     assert logged["mu"] == pytest.approx(np.log(sd))
     assert logged["sigma"] == pytest.approx(2.5)
