@@ -97,10 +97,10 @@ def test_a_poor_approximation_gets_a_bad_verdict_and_quadrature_mends_it() -> No
     model = bg.Model("y ~ 1 + (1 | g)", poor(), family="bernoulli")
     found = run(model)
     assert found.quality.verdict == "bad"
-    assert "would move sd_g by" in found.quality.sentences[1]
+    assert "would move sd[g, Intercept] by" in found.quality.sentences[1]
     # The verdict knows how far: the mean that it predicts is that of NUTS, and Laplace's own is not.
     sd_g = found.draws["sd_g"].ravel()
-    assert abs(sd_g.mean() + found.quality.shifts["sd_g"] * sd_g.std() - 2.76) < 0.15
+    assert abs(sd_g.mean() + found.quality.shifts["sd[g, Intercept]"] * sd_g.std() - 2.76) < 0.15
     assert sd_g.mean() < 2.5
     mended = run(model, quadrature=15)
     assert mended.quality.verdict == "good"

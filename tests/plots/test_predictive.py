@@ -69,7 +69,7 @@ def test_proportions_of_trials(rng: np.random.Generator, drawn: Any) -> None:
     observed, simulated = rng.binomial(trials, 0.3), rng.binomial(trials, 0.5, (100, 50))
     observed[0] = trials[0]
     ax = drawn(prior_predictive(tree(simulated, observed, trials))).axes[0]
-    expected = np.histogram(observed / trials + 1e-9, np.linspace(0, 1, 11))[0] / 50
+    expected = np.histogram(np.minimum(observed / trials + 1e-9, 1.0), np.linspace(0, 1, 11))[0] / 50
     assert heights(ax) == pytest.approx(expected.tolist())
     assert ax.get_xlabel() == "proportion: left side"
 

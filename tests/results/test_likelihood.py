@@ -150,7 +150,7 @@ def test_print_of_ml_speaks_of_estimates(ml: Any) -> None:
     assert "Fit:     log-likelihood -875.9697, AIC 1763.94, BIC 1783.10, 6 parameters\n" in text
     assert "estimate" in text
     assert "R-hat" not in text
-    assert "Priors are not used" in text
+    assert "Default priors are not used" in text
     assert text.endswith("Verdict: good: the search ended at a maximum of the likelihood.")
     assert "<table>" in ml._repr_html_()
 
