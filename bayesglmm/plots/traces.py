@@ -201,7 +201,8 @@ def _sentences(entry: Entry, prob: float, statistics: pd.Series) -> list[tuple[s
         (f"{number(lower, width)} to {number(upper, width)}", NORMAL, INK),
     ]
     if np.isfinite(statistics["r_hat"]):
-        ess, r_hat = statistics["ess_bulk"], statistics["r_hat"]
+        # the smaller of both, as in the tables of the printed fit
+        ess, r_hat = np.fmin(statistics["ess_bulk"], statistics["ess_tail"]), statistics["r_hat"]
         lines.append((f"effective draws {ess:,.0f}, R-hat {r_hat:.2f}", SMALL - 0.5, MUTED))
     return lines
 
