@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,10 @@ from bayesglmm.linalg import NotPositiveDefiniteError
 _LONGEST = 1.5  # of one step in a hyperparameter: on a log scale a factor of 4.5
 _GAIN = 1e-6  # stop where the quadratic model promises less
 _STEP = 1e-3  # of the central differences of the gradient, in standard deviations where these are known
+
+
+# Called after every evaluation with their number so far and the value, NaN where there is none; must be quick.
+type Report = Callable[[int, float], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +68,25 @@ class Search:
     Parameters
     ----------
     objective : LaplaceObjective
+    report : callable, optional
+        Gets the number of evaluations and the value after each; see `maximise`.
+    evaluations : int
+        Where to start counting.
     """
 
-    def __init__(self, objective: LaplaceObjective) -> None:
-        self.objective = objective
-        self.evaluations = 0
+    def __init__(self, objective: LaplaceObjective, report: Report | None = None, evaluations: int = 0) -> None:
+        self.objective, self.report = objective, report
+        self.evaluations = evaluations
 
     def point(self, psi: Floats, near: _Point | ConditionalMode | None = None) -> _Point | None:
         """Evaluate; None where there is no conditional mode."""
+        found = self._evaluate(psi, near.mode if isinstance(near, _Point) else near)
         self.evaluations += 1
-        start = near.mode if isinstance(near, _Point) else near
+        if self.report is not None:
+            self.report(self.evaluations, np.nan if found is None else found.value)
+        return found
+
+    def _evaluate(self, psi: Floats, start: ConditionalMode | None) -> _Point | None:
         try:
             mode = self.objective.mode(psi, start)
             if not np.isfinite(mode.log_marginal):
@@ -199,7 +213,11 @@ def safe_inverse(curvature: Floats) -> Floats:
 
 
 def maximise(
-    view: LatentView, kind: Objective = "posterior", start: Floats | None = None, limit: int = 100
+    view: LatentView,
+    kind: Objective = "posterior",
+    start: Floats | None = None,
+    limit: int = 100,
+    report: Report | None = None,
 ) -> Optimum:
     """Maximise Laplace's approximation.
 
@@ -212,6 +230,10 @@ def maximise(
         Of theta; from the data if absent.
     limit : int
         Iterations.
+    report : callable, optional
+        Called after every evaluation of value and gradient with their number so far and the value (NaN where the
+        objective cannot be evaluated), for a display of progress. Maximum likelihood begins with the restricted
+        likelihood, so that its values jump once.
 
     Raises
     ------
@@ -219,14 +241,13 @@ def maximise(
         If the objective cannot be evaluated near the start.
     """
     first = LaplaceObjective(view, "posterior" if kind == "posterior" else "reml")
-    search = Search(first)
+    search = Search(first, report)
     here = _first_point(search, view.initial_theta if start is None else np.asarray(start, dtype=float))
     here, inverse, converged = search.climb(here, 0.3 * np.eye(first.size), limit, 1e-2 if kind == "ml" else _GAIN)
     if kind != "ml":
         return search.polish(here, inverse, converged)
     objective = LaplaceObjective(view, "ml")
-    joint = Search(objective)
-    joint.evaluations = search.evaluations
+    joint = Search(objective, report, search.evaluations)
     fixed = objective.structure.coefficients
     units = np.zeros((view.size, len(fixed)))
     units[fixed, np.arange(len(fixed))] = 1.0
