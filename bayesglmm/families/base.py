@@ -6,7 +6,7 @@ A new family is one file in this folder that ends with ``FAMILIES.register(...)`
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -119,7 +119,8 @@ class ResponseData(NamedTuple):
 class Derivatives(NamedTuple):
     """Elementwise log-likelihood and its derivatives in the main predictor eta and the dispersions phi.
 
-    Shapes (n,); mappings are keyed by dispersion name, phi on its natural scale.
+    Shapes (n,); mappings are keyed by dispersion name, phi on its natural scale. What concerns the k numbers of a
+    vector (cutpoints) has shape (k, n).
 
     Attributes
     ----------
@@ -132,6 +133,28 @@ class Derivatives(NamedTuple):
     """
 
     value: Floats | None = None
+    d1: Floats | None = None
+    d2: Floats | None = None
+    d3: Floats | None = None
+    dphi: Mapping[str, Floats] = {}
+    d1phi: Mapping[str, Floats] = {}
+    d2phi: Mapping[str, Floats] = {}
+
+
+class JointDerivatives(NamedTuple):
+    """As `Derivatives`, for a likelihood with P predictors.
+
+    Attributes
+    ----------
+    value : ndarray, shape (n,)
+    d1 : ndarray, shape (P, n)
+    d2 : ndarray, shape (P, P, n)
+    d3 : ndarray, shape (P, P, P, n)
+    dphi, d1phi, d2phi : mapping
+        Shapes (n,), (P, n) and (P, P, n); with another axis ahead for a vector.
+    """
+
+    value: Floats
     d1: Floats | None = None
     d2: Floats | None = None
     d3: Floats | None = None
@@ -245,6 +268,26 @@ class Family(ABC):
             Link of the main parameter.
         order : {0, 1, 2}
             0: `value`; 1: `d1` and `d2` as well (what Newton needs); 2: `d3` and everything with phi as well.
+        """
+        return None
+
+    def joint_derivatives(
+        self, y: Floats, etas: Floats, phi: Mapping[str, Any], data: ResponseData, links: Sequence[Link], order: int
+    ) -> JointDerivatives | None:
+        """Return hand-written derivatives of a likelihood with several predictors, or None: the graph supplies them.
+
+        Parameters
+        ----------
+        y : ndarray, shape (n,)
+        etas : ndarray, shape (P, n)
+            In the order of the predictors: those of the main formula, then parameters with a formula of their own.
+        phi : mapping of str to float
+            Dispersions without a formula.
+        data : ResponseData
+        links : sequence of Link
+            Of the predictors.
+        order : {0, 1, 2}
+            As for `derivatives`.
         """
         return None
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
-from bayesglmm.arraymath import ArrayMath, pytensor_math
-from bayesglmm.blocks import Response
-from bayesglmm.families.base import FAMILIES, Family, FamilyParameter, ResponseData, ResponseScale
+import numpy as np
+
+from bayesglmm.arraymath import NUMPY, ArrayMath, pytensor_math
+from bayesglmm.blocks import Floats, Response
+from bayesglmm.families.base import (
+    FAMILIES,
+    Family,
+    FamilyParameter,
+    JointDerivatives,
+    ResponseData,
+    ResponseScale,
+)
 from bayesglmm.families.checks import require_categories
 from bayesglmm.families.custom import custom_dist, uniform_like
 from bayesglmm.links import Link, Linked
@@ -70,6 +79,25 @@ class Categorical(Family):
         eta = [p.value for p in parameters.values()]
         total = _log_total(eta, xp)
         return xp.exp(xp.stack([-total, *(e - total for e in eta)], axis=-1))
+
+    def joint_derivatives(
+        self, y: Floats, etas: Floats, phi: Mapping[str, Any], data: ResponseData, links: Sequence[Link], order: int
+    ) -> JointDerivatives:
+        """Return derivatives of the softmax: cumulants of one draw, with indicators e_k and probabilities p_k."""
+        etas, code = np.asarray(etas), np.asarray(y)
+        P = len(etas)
+        total = _log_total(etas, NUMPY)
+        chosen = (code == np.arange(1, P + 1)[:, None]).astype(float)
+        value = np.where(chosen > 0.0, etas, 0.0).sum(axis=0) - total
+        if order == 0:
+            return JointDerivatives(value)
+        p, unit = np.exp(etas - total), np.eye(P)
+        covariance = unit[:, :, None] * p - p[:, None] * p
+        if order == 1:
+            return JointDerivatives(value, chosen - p, -covariance)
+        third = np.einsum("kl,kmn->klmn", unit, covariance)  # d cov_kl / d eta_m, and so the third cumulant
+        third = third - covariance[:, None] * p[:, None] - p[:, None, None] * covariance
+        return JointDerivatives(value, chosen - p, -covariance, -third)
 
 
 def _log_total(eta: Any, xp: ArrayMath) -> Any:

@@ -19,7 +19,7 @@ from pytensor.graph.utils import MethodNotDefined
 
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import NoDerivativeError
-from bayesglmm.families.base import ResponseData
+from bayesglmm.families.base import Derivatives, JointDerivatives, ResponseData
 from bayesglmm.graph.compiler import UNREWRITTEN
 from bayesglmm.graph.observation import extended_logp, observed_values, response_extras
 from bayesglmm.graph.problem import Problem
@@ -83,27 +83,33 @@ class Elementwise:
 
     def _from_family(self, etas: Sequence[Floats], phi: Mapping[str, Any], order: int) -> RowDerivatives | None:
         problem = self.problem
-        if not self.handwritten or len(etas) != 1 or self.extras.keys() - {"likelihood_weights"}:
+        if not self.handwritten or self.extras.keys() - {"likelihood_weights"}:
             return None
-        response = problem.response
+        response, family = problem.response, problem.family
         data = ResponseData(trials=response.trials, weights=response.weights)
-        link = problem.links[problem.predictors[0].names.parameter]
-        found = problem.family.derivatives(self.y, etas[0], phi, data, link, order)
-        if found is None or found.value is None:
+        links = [problem.links[part.names.parameter] for part in problem.predictors]
+        if len(etas) == 1:
+            found = _joint(family.derivatives(self.y, etas[0], phi, data, links[0], order))
+        else:
+            found = family.joint_derivatives(self.y, np.asarray(etas), phi, data, links, order)
+        if found is None:
             return None
         weights = self.extras.get("likelihood_weights", 1.0)
         if order == 0 or found.d1 is None or found.d2 is None:
             return RowDerivatives(found.value * weights)
-        d1, d2 = (found.d1 * weights)[None], (found.d2 * weights)[None, None]
+        d1, d2 = found.d1 * weights, found.d2 * weights
         if order == 1 or found.d3 is None:
             return RowDerivatives(found.value * weights, d1, d2)
-        names = list(self.sizes)
-        stack = [
-            np.array([part[name] * weights for name in names]) for part in (found.dphi, found.d1phi, found.d2phi)
+        by_phi = [
+            self._flat(part, d.shape) * weights
+            for part, d in ((found.dphi, found.value), (found.d1phi, d1), (found.d2phi, d2))
         ]
-        stack = [part.reshape(len(names), len(self.y)) for part in stack]
-        d3 = (found.d3 * weights)[None, None, None]
-        return RowDerivatives(found.value * weights, d1, d2, d3, stack[0], stack[1][:, None], stack[2][:, None, None])
+        return RowDerivatives(found.value * weights, d1, d2, found.d3 * weights, *by_phi)
+
+    def _flat(self, parts: Mapping[str, Floats], shape: tuple[int, ...]) -> Floats:
+        """Return derivatives that involve a dispersion, each of `shape`, one after the other."""
+        found = [np.asarray(parts[name]).reshape(size, *shape) for name, size in self.sizes.items()]
+        return np.concatenate([np.zeros((0, *shape)), *found])
 
     def _from_graph(self, etas: Sequence[Floats], phi: Mapping[str, Any], order: int) -> RowDerivatives:
         response, n, P = self.problem.response, len(self.y), len(etas)
@@ -178,6 +184,22 @@ class Elementwise:
     @staticmethod
     def _compile(inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
         return pm.compile(inputs, list(outputs), mode=UNREWRITTEN, on_unused_input="ignore")
+
+
+def _joint(found: Derivatives | None) -> JointDerivatives | None:
+    """Return the derivatives of a likelihood with one predictor as those of one with several."""
+    if found is None or found.value is None:
+        return None
+    d1, d2, d3 = (None if d is None else np.asarray(d) for d in (found.d1, found.d2, found.d3))
+    return JointDerivatives(
+        found.value,
+        None if d1 is None else d1[None],
+        None if d2 is None else d2[None, None],
+        None if d3 is None else np.broadcast_to(d3, found.value.shape)[None, None, None],
+        found.dphi,
+        found.d1phi,
+        found.d2phi,
+    )
 
 
 def _gradient(rows: Any, variables: Sequence[Any]) -> list[Any]:

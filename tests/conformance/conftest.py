@@ -189,7 +189,6 @@ CASES: dict[str, Case] = {
         means=(0.1, 0.5, 0.8),
         phi={"cutpoints": CUTS},
         reference=cut,
-        hand_written=False,
     ),
     "categorical": Case(
         extremes=(0, 1, 2), typical=(0, 1, 2), means=(-2.0, 0.5, 3.0), reference=softmax, hand_written=False
