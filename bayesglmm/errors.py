@@ -55,7 +55,11 @@ class NoDerivativeError(BayesglmmError):
     """A log-likelihood without the derivatives that an engine needs; NUTS needs only the first."""
 
 
-class InterruptedBeforeFirstDrawError(RuntimeError):
+class InterruptedFitError(RuntimeError):
+    """A fit was interrupted before it had anything to keep."""
+
+
+class InterruptedBeforeFirstDrawError(InterruptedFitError):
     """Sampling was interrupted before any chain had delivered a draw after tuning."""
 
 

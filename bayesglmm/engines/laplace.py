@@ -15,6 +15,7 @@ from bayesglmm.engines.kernels.nested import Draws, Exploration
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.optimum import maximise
 from bayesglmm.engines.kernels.verdict import Quality, assess
+from bayesglmm.engines.progress import Progress
 from bayesglmm.errors import SettingsError
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.problem import Problem
@@ -38,6 +39,8 @@ class LaplaceSettings(Settings):
         Independent draws, laid out as chains so that every table reads them as it reads those of other engines.
     points : int or None
         Hyperparameter points where the conditional approximation is made anew; chosen by dimension if None.
+    progressbar : bool
+        Show in a terminal or notebook what a fit of more than two seconds is doing.
     """
 
     objective: Literal["posterior", "ml", "reml"] = "posterior"
@@ -45,6 +48,7 @@ class LaplaceSettings(Settings):
     draws: int = 1000
     chains: int = 4
     points: int | None = None
+    progressbar: bool = True
 
     def check(self) -> None:
         """Raise `SettingsError` on a value out of range."""
@@ -92,22 +96,29 @@ class Laplace(Engine):
             If maximum likelihood is asked for and the user gave priors.
         NotPositiveDefiniteError
             If the conditional density of the coefficients has no maximum near the start values.
+        InterruptedFitError
+            On Ctrl-C: a search that has not ended leaves nothing to keep.
         """
         if _KEY not in problem.workspace:
             problem.workspace[_KEY] = LatentView(problem)
         view: LatentView = problem.workspace[_KEY]
         run = _posterior if settings.objective == "posterior" else _likelihood
-        return run(view, settings, seed)
+        with Progress("Laplace", settings.progressbar).running() as progress:
+            return run(view, settings, seed, progress)
 
 
-def _posterior(view: LatentView, settings: LaplaceSettings, seed: int) -> LaplaceRun:
+def _posterior(view: LatentView, settings: LaplaceSettings, seed: int, progress: Progress) -> LaplaceRun:
     start = time.perf_counter()
-    optimum = maximise(view)
+    progress.now("searching the mode of the hyperparameters")
+    optimum = maximise(view, report=progress.report)
     middle = time.perf_counter()
     objective = LaplaceObjective(view)
     nodes = settings.quadrature if settings.quadrature > 1 else None
+    progress.now("exploring the hyperparameters around their mode")
     exploration = Exploration(objective, optimum, _points(objective, settings), seed, nodes)
+    progress.now("drawing")
     drawn = exploration.draw(settings.chains * settings.draws)
+    progress.now("checking the approximation")
     quality = assess(exploration)
     proper = not any(slot.prior.distribution == "Flat" for slot in view.problem.priors)
     numbers = {"khat": quality.khat} | ({"log_evidence": exploration.log_evidence} if proper else {})
@@ -132,7 +143,7 @@ def _points(objective: LaplaceObjective, settings: LaplaceSettings) -> int:
     return max(8, min(wanted, fitting))
 
 
-def _likelihood(view: LatentView, settings: LaplaceSettings, seed: int) -> LaplaceRun:
+def _likelihood(view: LatentView, settings: LaplaceSettings, seed: int, progress: Progress) -> LaplaceRun:
     given = sorted({slot.source for slot in view.problem.priors if slot.source not in ("default", "flat")})
     held = [slot for slot in view.problem.priors if slot.source in given and slot.prior.distribution == "Fixed"]
     free = [name for name in given if name not in {slot.source for slot in held}]
@@ -142,8 +153,10 @@ def _likelihood(view: LatentView, settings: LaplaceSettings, seed: int) -> Lapla
             'out, or use objective="posterior".'
         )
     start = time.perf_counter()
-    found = maximum_likelihood(view, settings.objective, settings.quadrature)
+    progress.now("maximising the likelihood")
+    found = maximum_likelihood(view, settings.objective, settings.quadrature, progress.report)
     middle = time.perf_counter()
+    progress.now("drawing")
     drawn = likelihood_draws(view, found, settings.chains * settings.draws, seed)
     seconds = {"optimise": middle - start, "sample": time.perf_counter() - middle}
     return LaplaceRun(

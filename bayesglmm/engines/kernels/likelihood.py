@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels.nested import Draws, Support, latent_draws
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import LaplaceObjective, Objective
-from bayesglmm.engines.kernels.optimum import Optimum, Search, maximise
+from bayesglmm.engines.kernels.optimum import Optimum, Report, Search, maximise
 from bayesglmm.engines.kernels.quadrature import Quadrature
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import NotPositiveDefiniteError
@@ -69,7 +70,7 @@ class Likelihood:
     sentences: tuple[str, ...]
 
 
-def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1) -> Likelihood:
+def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report: Report | None = None) -> Likelihood:
     """Maximise the (restricted) likelihood.
 
     Parameters
@@ -78,18 +79,20 @@ def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1) -> Lik
     kind : {"ml", "reml"}
     nodes : int
         Quadrature nodes per group effect, for ``"ml"``; 1 is Laplace's approximation.
+    report : callable, optional
+        As for `maximise`.
 
     Raises
     ------
     ValueError
         If quadrature is asked for and the likelihood does not factorise.
     """
-    optimum = maximise(view, kind)
+    optimum = maximise(view, kind, report=report)
     objective = LaplaceObjective(view, kind)
     optimum, zero = _to_boundary(objective, optimum)
     psi, mode, curvature, value = optimum.psi, optimum.mode, optimum.curvature, optimum.value
     if nodes > 1:
-        psi, mode, curvature, value = _by_quadrature(view, optimum, nodes, zero)
+        psi, mode, curvature, value = _by_quadrature(view, optimum, nodes, zero, report)
     free = _identified(view, psi, curvature) & ~zero
     covariance = np.zeros_like(curvature)
     covariance[np.ix_(free, free)] = _inverse(curvature[np.ix_(free, free)])
@@ -227,13 +230,13 @@ def _natural(
 
 
 def _by_quadrature(
-    view: LatentView, optimum: Optimum, nodes: int, zero: Flags
+    view: LatentView, optimum: Optimum, nodes: int, zero: Flags, report: Report | None = None
 ) -> tuple[Floats, ConditionalMode, Floats, float]:
     """Maximise the likelihood by quadrature, from the Laplace estimates, in coordinates scaled by their curvature."""
     quadrature, t = Quadrature(view, nodes), view.theta_size
     free = _identified(view, optimum.psi, optimum.curvature) & ~zero
     spread = np.linalg.cholesky(_inverse(optimum.curvature[np.ix_(free, free)]))
-    near = optimum.mode.work.inner
+    near, count = optimum.mode.work.inner, itertools.count(optimum.evaluations + 1)
 
     def place(s: Floats) -> Floats:
         psi = optimum.psi.copy()
@@ -243,9 +246,12 @@ def _by_quadrature(
     def value(s: Floats) -> float:
         psi = place(s)
         try:
-            return quadrature(psi[:t], psi[t:], near)[0]
+            found = quadrature(psi[:t], psi[t:], near)[0]
         except NotPositiveDefiniteError:
-            return -np.inf
+            found = -np.inf
+        if report is not None:
+            report(next(count), found)
+        return found
 
     def gradient(s: Floats) -> Floats:
         units = 1e-3 * np.eye(len(s))
