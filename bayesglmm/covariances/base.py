@@ -68,7 +68,7 @@ class Covariance(ABC):
         ----------
         values : mapping of str to array
             Parameter values by class: ``sd`` (..., k) and, where there is one, ``cor`` (..., k, k), the Cholesky
-            factor.
+            factor; and those of the block's `options` that are arrays.
         k : int
             Columns of the block.
         xp : ArrayMath

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayesglmm.blocks import Floats, Ints, Predictor, Response
+from bayesglmm.blocks import Block, Floats, Ints, Predictor, Response
+from bayesglmm.design.curves import curve, smooths
 from bayesglmm.design.predictors import PredictorPart
 from bayesglmm.design.rebind import Rebound, rebind
 from bayesglmm.design.response import ResponseCoder
 from bayesglmm.formula import FormulaSpec
+from bayesglmm.terms import Smooth
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,3 +138,27 @@ class Design:
             For columns that lack, missing values, and levels of fixed factors that the model does not know.
         """
         return rebind(self.spec, self.parts, self.coder, data, groups, response, self.weights)
+
+    @property
+    def smooths(self) -> dict[str, tuple[Smooth, ...]]:
+        """The smooths of every predictor, by family parameter, in the order of the formula."""
+        return smooths(self.parts)
+
+    def curve(self, parameter: str, label: str, data: Any) -> tuple[Block, ...]:
+        """Return the columns of one smooth alone at new covariate values.
+
+        Parameters
+        ----------
+        parameter : str
+            The predictor that it is part of.
+        label : str
+            As in `smooths`.
+        data : DataFrame or mapping
+            The covariates of the smooth. A numeric `by` that is not among the columns counts as 1.
+
+        Raises
+        ------
+        DataError
+            For covariates that lack or are missing.
+        """
+        return curve(self.parts, parameter, label, data)

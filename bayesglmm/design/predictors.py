@@ -100,9 +100,20 @@ def bind_predictor(spec: PredictorSpec, columns: Columns, constant: bool, notes:
     context = Context(columns, formula, spec.fixed.intercept or not constant, notes)
     linear = bind_linear(fixed, context, FIXED, constant)
     specials = tuple(TERMS.get(call.function).bind(call, context) for call in calls)
+    _refuse_same_smooth(specials, calls, formula)
     groups = tuple(bind_group(group, context, _label(group, spec.groups)) for group in spec.groups)
     refuse_shared_columns(groups, spec.groups, formula)
     return PredictorPart(linear, specials, groups, not constant)
+
+
+def _refuse_same_smooth(terms: Sequence[BoundTerm], calls: Sequence[Call], formula: str) -> None:
+    seen: set[str] = set()
+    for term, call in zip(terms, calls, strict=True):
+        for smooth in term.smooths:
+            if smooth.label in seen:
+                message = f"There are two smooths called `{smooth.label}`: their sum is one. Leave one of them out."
+                raise FormulaError(message, formula, call.position)
+            seen.add(smooth.label)
 
 
 def _label(group: GroupSpec, groups: Sequence[GroupSpec]) -> str:
@@ -129,4 +140,22 @@ def settle(part: PredictorPart, columns: Columns, notes: list[str]) -> Predictor
         check_columns(linear.block(columns), part.constant_elsewhere)
     for group in part.groups:
         check_columns(group.left.block(columns), False, f" of {group.label}")
-    return replace(part, linear=linear)
+    return replace(part, linear=linear, specials=_settled_terms(part, linear, columns, notes))
+
+
+def _settled_terms(
+    part: PredictorPart, linear: LinearPart, columns: Columns, notes: list[str]
+) -> tuple[BoundTerm, ...]:
+    """Let each term leave out the fixed columns that the linear part and the simpler terms before it have."""
+    terms = list(part.specials)
+    X = np.ones((columns.n, int(part.constant_elsewhere)))
+    names = ("(the cutpoints)",) if part.constant_elsewhere else ()
+    if linear.width:
+        block = linear.block(columns)
+        X, names = np.hstack([X, block.X]), (*names, *block.columns)
+    for i in sorted(range(len(terms)), key=lambda i: terms[i].order):
+        terms[i] = terms[i].settled(FixedBlock(FIXED, names, names, X), columns, notes)
+        for own in terms[i].blocks(columns) if terms[i].smooths else ():
+            if isinstance(own, FixedBlock):
+                X, names = np.hstack([X, own.X]), (*names, *own.columns)
+    return tuple(terms)

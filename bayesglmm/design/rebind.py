@@ -38,6 +38,8 @@ class Rebound:
         The left side, if it was asked for.
     weights : ndarray, shape (n,), or None
         The column of the model's `weights=`, where it is in the new data; unchecked.
+    remarks : tuple of str
+        What readers of predictions for these rows should know: where smooths are extrapolated.
     """
 
     n: int
@@ -46,6 +48,7 @@ class Rebound:
     new_levels: Mapping[str, tuple[NewLevels, ...]]
     response: Response | None = None
     weights: Floats | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def rebind(
@@ -89,7 +92,7 @@ def rebind(
             hint = 'groups="typical", "new" and "average" predict without knowing the group.'
         raise DataError(f"The new data lack the column {', '.join(map(repr, missing))}, which the model uses. {hint}")
     chosen = select(frame, [name for name in frame.columns if name in needed | left])
-    columns = _columns(chosen, needed)
+    columns = new_columns(chosen, needed)
     held_weights = columns.values.get(weights) if isinstance(weights, str) else None
     trial_weights = held_weights.floats if isinstance(held_weights, Numeric) else None
     shared = {id(part): part.predictor("", columns, groups) for part in parts.values()}
@@ -100,10 +103,16 @@ def rebind(
         predictors[parameter] = Predictor(parameter, held.n, held.fixed, held.random, held.offsets)
         new[parameter] = tuple(group.new_levels(columns) for group in part.groups) if groups else ()
     coded = coder.code(columns, trial_weights, None, []) if response else None
-    return Rebound(columns.n, predictors, coder.trials(columns, trial_weights), new, coded, trial_weights)
+    remarks = dict.fromkeys(
+        said for part in parts.values() for term in part.specials for said in term.remarks(columns)
+    )
+    return Rebound(
+        columns.n, predictors, coder.trials(columns, trial_weights), new, coded, trial_weights, tuple(remarks)
+    )
 
 
-def _columns(frame: Any, needed: set[str]) -> Columns:
+def new_columns(frame: Any, needed: set[str]) -> Columns:
+    """Return new rows as columns; those that are needed hold neither missing nor infinite values."""
     values = {}
     rows = frame.index.to_numpy()
     for name in frame.columns:

@@ -42,10 +42,13 @@ class BlockNames:
         ``""`` for the main predictor, ``"sigma_"`` and the like for the others.
     id : str
         Short id of the block.
+    smooth : bool
+        Whether it is part of a smooth: its coefficients are then those of basis functions.
     """
 
     prefix: str
     id: str
+    smooth: bool = False
 
     def variable(self, what: str) -> str:
         """Return the name of a variable of this block: ``sd_herd``, ``sigma_u_g``."""
@@ -59,7 +62,7 @@ class BlockNames:
     @property
     def b(self) -> str:
         """Coefficients on the user's scale, derived after sampling."""
-        return self.variable("b")
+        return self.variable("smooth" if self.smooth else "b")
 
     @property
     def level_dim(self) -> str:
@@ -68,8 +71,8 @@ class BlockNames:
 
     @property
     def term_dim(self) -> str:
-        """Dimension of the varying columns."""
-        return self.variable("term")
+        """Dimension of the varying columns, or of the basis functions."""
+        return self.variable("basis" if self.smooth else "term")
 
     @property
     def cor_dims(self) -> tuple[str, str]:
@@ -117,4 +120,7 @@ class PredictorNames:
 def predictor_names(parameter: str, main: bool, blocks: Sequence[RandomBlock]) -> PredictorNames:
     """Return the names of one predictor; only a single main predictor goes without a prefix."""
     prefix = "" if main else f"{identifier(parameter)}_"
-    return PredictorNames(parameter, prefix, tuple(BlockNames(prefix, k) for k in block_ids(blocks)))
+    named = tuple(
+        BlockNames(prefix, k, block.kind == "smooth") for k, block in zip(block_ids(blocks), blocks, strict=True)
+    )
+    return PredictorNames(parameter, prefix, named)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from bayesglmm.blocks import Floats, Predictor, RandomBlock, Response
 from bayesglmm.covariances import COVARIANCES, Covariance
 from bayesglmm.families import Family
@@ -45,9 +47,18 @@ class BlockParts:
         """The structure, from the registry."""
         return COVARIANCES.get(self.block.covariance)
 
+    @property
+    def constants(self) -> dict[str, Any]:
+        """The arrays among the options of the block."""
+        return {name: value for name, value in self.block.options.items() if isinstance(value, np.ndarray)}
+
     def values(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the covariance parameters by class, from the values (or draws) of the free variables."""
-        values = {name: part.complete(variables.get(part.name)) for name, part in self.scales.items()}
+        """Return the covariance parameters by class, from the values (or draws) of the free variables.
+
+        What the structure needs besides, the arrays among the block's options, is there too.
+        """
+        values: dict[str, Any] = self.constants
+        values |= {name: part.complete(variables.get(part.name)) for name, part in self.scales.items()}
         if self.cholesky is not None:
             values["cor"] = variables[self.cholesky]
         return values
@@ -96,7 +107,10 @@ class Problem:
         Column means that the graph takes off X where cutpoints are centred: cutpoints = centred + shift beta.
     priors : PriorTable
     workspace : dict
-        Where engines keep what they compiled, so that a second fit of the same model does not compile again.
+        Where engines keep what they prepared, so that a second fit of the same model need not do it again.
+    shared : dict
+        Compiled functions that take the response as an input: the same object in all problems that differ in the
+        values of the response alone, so that none compiles what another has.
     """
 
     model: pm.Model
@@ -110,6 +124,7 @@ class Problem:
     cutpoint_shift: Floats | None
     priors: PriorTable
     workspace: dict[str, Any] = field(default_factory=dict, repr=False)
+    shared: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def blocks(self) -> tuple[BlockParts, ...]:

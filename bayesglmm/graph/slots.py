@@ -231,7 +231,8 @@ def _block_slots(block: RandomBlock, parameter: CovarianceParameter, scale: Resp
     slots = []
     for component, j in zip(parameter.components, columns, strict=True):
         spread = scale.spread / (1.0 if j is None else _sd(block.X[:, j]))
-        keys = (f"{head}[{block.group}, {component}]", f"{head}[{block.group}]", head)
+        own = f"{head}[{block.group}]"  # of one standard deviation for all columns there is no more to say
+        keys = (own, head) if component == block.group else (f"{head}[{block.group}, {component}]", own, head)
         slots.append(Slot(keys, "scale", Prior("Exponential", lam=1.0 / spread)))
     return slots
 

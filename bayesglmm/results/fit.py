@@ -104,6 +104,11 @@ class Fit:
         """Draws of all parameters, with dims chain and draw first."""
         return self.data[POSTERIOR].to_dataset()
 
+    @property
+    def point(self) -> xr.Dataset:
+        """Posterior means as if they were the only draw; of a maximum likelihood fit the estimates."""
+        return self.draws.mean(("chain", "draw")).expand_dims(chain=[0], draw=[0])
+
     # ------------------------------------------------------------------------------------------------- tables
 
     def summary(self, prob: float = 0.95) -> pd.DataFrame:
@@ -251,6 +256,11 @@ class Fit:
         ------
         DataError
             For levels that the model has not seen, with ``groups="these"``.
+
+        Warns
+        -----
+        ModelWarning
+            For rows outside of the data of a smooth: the note says so too.
         """
         from bayesglmm.results.predict import predict
 

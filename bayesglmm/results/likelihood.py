@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bayesglmm.errors import BayesglmmError
+from bayesglmm.errors import BayesglmmError, ModelWarning
 from bayesglmm.results import tables
 from bayesglmm.results.checks import Verdict, verdict_of
 from bayesglmm.results.fit import Fit
@@ -102,7 +103,7 @@ class LikelihoodFit(Fit):
             Columns as of `ranef`; standard errors, from the asymptotic draws, count both parts.
         """
         found = super().coef(prob, group).rename(columns=_RENAMED)
-        found["estimate"] = tables.coef(self.problem, self._one_draw, prob, group)["mean"]
+        found["estimate"] = tables.coef(self.problem, self.point, prob, group)["mean"]
         half = normal_quantile(prob) * found["se"]
         return found.assign(lower=found["estimate"] - half, upper=found["estimate"] + half)
 
@@ -134,12 +135,14 @@ class LikelihoodFit(Fit):
         found.attrs = drawn.attrs
         words = set(choices(self.problem, groups).values())
         if scale != "outcome" and not words & {NEW, KNOWN_OR_NEW}:
-            at = predict(self._evaluator, self._one_draw, self.design, new, groups, scale, prob)
+            with warnings.catch_warnings():  # the draws have warned already
+                warnings.simplefilter("ignore", ModelWarning)
+                at = predict(self._evaluator, self.point, self.design, new, groups, scale, prob)
             found["estimate"] = at["mean"].to_numpy()
         return found
 
     @property
-    def _one_draw(self) -> xr.Dataset:
+    def point(self) -> xr.Dataset:
         """The estimates as if they were the only draw."""
         own = [parameter for parameter in self._estimates.data_vars if not str(parameter).endswith("_se")]
         return self._estimates[own].expand_dims(chain=[0], draw=[0])
@@ -229,9 +232,7 @@ class LikelihoodFit(Fit):
         from bayesglmm.results.bootstrap import bootstrap
 
         settings = self._settings
-        return bootstrap(
-            self._evaluator, self._one_draw, n, workers, seed, settings["objective"], settings["quadrature"]
-        )
+        return bootstrap(self._evaluator, self.point, n, workers, seed, settings["objective"], settings["quadrature"])
 
     @property
     def _settings(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import pandas as pd
 from scipy import special
 
 from bayesglmm.blocks import FixedBlock, Floats, OffsetBlock, Predictor, RandomBlock, Response
-from bayesglmm.errors import DataError
+from bayesglmm.errors import DataError, ModelWarning
 from bayesglmm.results.draws import STATISTICS, check_choice, interval, pieces, seeded, stacked, summarise
 from bayesglmm.results.levels import AVERAGE, KNOWN_OR_NEW, NEW, THESE, Effects, choices, place, require_known
 from bayesglmm.results.protocols import Rebindable
@@ -52,12 +53,17 @@ class Rows:
     response : Response
         With the trials and weights that apply to them.
     labels : array, shape (n,)
+    notes : tuple of str
+        Sentences about what is predicted.
+    remarks : tuple of str
+        Sentences that warn: where smooths are extrapolated.
     """
 
     predictors: Mapping[str, Predictor]
     response: Response
     labels: Any
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def predict(
@@ -100,7 +106,9 @@ def predict(
     ]
     frame = _frame({name: np.concatenate([t[name] for t in tables]) for name in STATISTICS}, rows.labels, labels)
     about = _QUESTIONS[groups] if isinstance(groups, str) else _mixed(chosen)
-    frame.attrs["note"] = " ".join([f"{_WHAT[scale]} {about}.", *rows.notes])
+    frame.attrs["note"] = " ".join([f"{_WHAT[scale]} {about}.", *rows.notes, *rows.remarks])
+    for remark in rows.remarks:
+        warnings.warn(remark, ModelWarning, stacklevel=3)
     return frame
 
 
@@ -126,6 +134,7 @@ def _new_rows(
     rows = design.rebind(new, groups=own)
     require_known(rows, chosen)
     notes: tuple[str, ...] = ()
+    remarks = rows.remarks
     labels = new.index.to_numpy() if isinstance(new, pd.DataFrame) else np.arange(rows.n)
     trials = rows.trials
     if trials is None and problem.response.trials is not None:
@@ -145,7 +154,7 @@ def _new_rows(
         categories=problem.response.categories,
         weights=weights,
     )
-    return Rows(rows.predictors, response, labels, notes)
+    return Rows(rows.predictors, response, labels, notes, remarks)
 
 
 def _checked_weights(weights: Floats, labels: Any) -> Floats:

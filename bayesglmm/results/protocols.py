@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bayesglmm.blocks import Floats, Ints, Predictor
+from bayesglmm.blocks import Block, Floats, Ints, Predictor
 
 if TYPE_CHECKING:
     from bayesglmm.graph.problem import Problem
     from bayesglmm.results.fit import Fit
+    from bayesglmm.terms import Smooth
 
 
 class Quality(Protocol):
@@ -110,6 +111,10 @@ class NewRows(Protocol):
     def new_levels(self) -> Mapping[str, Sequence[UnknownLevels]]:
         """By family parameter, for each group term: the levels that the model does not know."""
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What readers of predictions for these rows should know, in sentences."""
+
 
 class Rebindable(Protocol):
     """A design that can code new data as it coded the data of the fit."""
@@ -120,6 +125,13 @@ class Rebindable(Protocol):
 
     def rebind(self, data: Any, groups: bool = True) -> NewRows:
         """Return the new rows; without `groups` the grouping factors need not be among their columns."""
+
+    @property
+    def smooths(self) -> Mapping[str, Sequence[Smooth]]:
+        """The smooths of every predictor, by family parameter."""
+
+    def curve(self, parameter: str, label: str, data: Any) -> Sequence[Block]:
+        """Return the blocks of one smooth alone at new covariate values."""
 
 
 class FittedModel(Protocol):

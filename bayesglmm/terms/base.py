@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from bayesglmm.blocks import Block
+from bayesglmm.blocks import Block, FixedBlock, Floats
 from bayesglmm.formula.syntax import Call, Name, walk
 from bayesglmm.registry import Registry
 from bayesglmm.terms.columns import Columns
@@ -39,6 +39,55 @@ class Context:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, eq=False)
+class Smooth:
+    """One function of covariates that a term adds to the predictor: what its readers need to know of it.
+
+    Attributes
+    ----------
+    label : str
+        ``s(x)``, ``te(x, z)``, ``s(x):f[b]``: the name of its blocks.
+    term : str
+        Label of the term that it belongs to; differs from `label` where a factor gives each level its own.
+    title : str
+        The basis, in words.
+    covariates : tuple of str
+        What it is a function of, as in the formula: ``("lon", "lat")``, ``("log(x)",)``.
+    names : tuple of str
+        The columns of the data that these are computed from.
+    points : ndarray, shape (n, d)
+        Where it met data (for a level of a factor: the rows of that level).
+    by : str or None
+        What it is multiplied by, or the factor that tells curves apart.
+    multipliers : tuple of str
+        The columns of the data that a numeric `by` is computed from.
+    level : str or None
+        The level of the `by` factor that this one is for.
+    factor : str or None
+        The factor each level of which has a curve, with one common prior: the ``f`` of ``s(x, f, bs="fs")``.
+    levels : tuple of str
+        The levels of `factor`.
+    columns : tuple of str
+        Names of its fixed columns.
+    units : ndarray, shape (M,)
+        See `bases.MixedForm`; empty where nothing is penalised.
+    """
+
+    label: str
+    term: str
+    title: str
+    covariates: tuple[str, ...]
+    names: tuple[str, ...]
+    points: Floats
+    by: str | None
+    multipliers: tuple[str, ...]
+    level: str | None
+    factor: str | None
+    levels: tuple[str, ...]
+    columns: tuple[str, ...]
+    units: Floats
+
+
 class BoundTerm(ABC):
     """A term that has met data and keeps what it learned from them: new data give the same functions.
 
@@ -48,14 +97,35 @@ class BoundTerm(ABC):
         Formula text of the term.
     width : int
         Number of dense columns that it will make, known before any is made: for the estimate of memory.
+    order : int
+        Terms with a lower one keep their columns where two say the same.
+    smooths : tuple of Smooth
+        The functions that it adds, if it is a smooth.
     """
 
     label: str
     width: int
+    order: int = 0
+    smooths: tuple[Smooth, ...] = ()
 
     @abstractmethod
     def blocks(self, columns: Columns) -> tuple[Block, ...]:
         """Return the blocks for these rows: those of the model, or new ones."""
+
+    def settled(self, others: FixedBlock, columns: Columns, notes: list[str]) -> BoundTerm:
+        """Return the term without those fixed columns that are combinations of `others`; say so in `notes`."""
+        return self
+
+    def remarks(self, columns: Columns) -> tuple[str, ...]:
+        """Return what readers of a prediction for these rows should know, in sentences."""
+        return ()
+
+    def curve(self, label: str, columns: Columns) -> tuple[Block, ...]:
+        """Return the blocks of one of `smooths` alone, at the covariates in these columns.
+
+        A factor that tells curves apart (`by`) need not be among them; a numeric `by` that is not counts as 1.
+        """
+        raise NotImplementedError
 
 
 class Term(ABC):

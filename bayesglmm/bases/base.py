@@ -1,0 +1,194 @@
+"""What a basis is: columns that are functions of covariates, and penalties that say which combinations are rough.
+
+A new basis is one file in this folder that ends with ``BASES.register(...)``. A basis that has met data is frozen:
+it keeps its knots and eigenvectors, so new rows get the same functions.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from math import comb
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesglmm.errors import DataError
+from bayesglmm.registry import Registry
+
+type Floats = NDArray[np.float64]
+type Monomial = tuple[int, ...]
+"""Exponents, one per covariate: ``(1, 0)`` for the first covariate itself."""
+
+
+@dataclass(frozen=True)
+class BasisOptions:
+    """What the user may say about a basis.
+
+    Attributes
+    ----------
+    k : int or None
+        Number of columns before any constraint; None for the default of the basis.
+    m : tuple of float
+        Order of penalty and splines, kernel and range of Gaussian processes: as in mgcv, by basis. Empty for the
+        default.
+    """
+
+    k: int | None = None
+    m: tuple[float, ...] = ()
+
+
+class FittedBasis(ABC):
+    """A basis that has met data.
+
+    Attributes
+    ----------
+    penalties : tuple of ndarray, each (k, k)
+        Positive semidefinite; several must be diagonal in the same coordinates, which `axes` then returns.
+    null : tuple of Monomial
+        The functions that no penalty sees, as polynomials of the covariates; the constant first. Empty where every
+        function is penalised.
+    """
+
+    penalties: tuple[Floats, ...]
+    null: tuple[Monomial, ...]
+
+    @abstractmethod
+    def columns(self, x: Floats) -> Floats:
+        """Return the basis functions at covariate values x (n, d), shape (n, k)."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What to call each penalty where there are several."""
+        return tuple(str(number) for number in range(1, len(self.penalties) + 1))
+
+    def axes(self) -> tuple[Floats, Floats]:
+        """Return V (k, k) and D (M, k) with V' S_m V = diag(D_m): coordinates in which every penalty is diagonal.
+
+        What no penalty sees has D exactly zero.
+        """
+        values, vectors = np.linalg.eigh(self.penalties[0])
+        values[: len(self.null)] = 0.0
+        return signed(vectors), values[None]
+
+
+class Basis(ABC):
+    """A kind of basis.
+
+    Attributes
+    ----------
+    name : str
+        Registered name: ``bs="cr"``.
+    dimensions : tuple of int
+        Fewest and most covariates.
+    title : str
+        What it is, in words.
+    """
+
+    name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    dimensions: ClassVar[tuple[int, int]] = (1, 1)
+    title: ClassVar[str]
+
+    @abstractmethod
+    def fit(self, x: Floats, options: BasisOptions) -> FittedBasis:
+        """Let the basis meet covariate values.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n, d)
+            Finite.
+        options : BasisOptions
+
+        Raises
+        ------
+        DataError
+            For too few distinct values, or options that this basis cannot take.
+        """
+
+
+BASES: Registry[Basis] = Registry("smooth basis", "bayesglmm.bases")
+
+
+def monomials(d: int, degree: int) -> tuple[Monomial, ...]:
+    """Return the exponents of all monomials of d variables up to a total degree, the constant first."""
+    found = []
+    for total in range(degree + 1):
+        for chosen in combinations_with_replacement(range(d), total):
+            found.append(tuple(chosen.count(j) for j in range(d)))
+    return tuple(found)
+
+
+def polynomial_count(d: int, degree: int) -> int:
+    """Return how many monomials of d variables there are up to a total degree."""
+    return comb(d + degree, d)
+
+
+def evaluate_monomials(x: Floats, exponents: tuple[Monomial, ...]) -> Floats:
+    """Return monomials at x (n, d), shape (n, len(exponents))."""
+    columns = [np.prod(x ** np.array(powers), axis=1) for powers in exponents]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(x), 0))
+
+
+def basis_size(options: BasisOptions, default: int, least: int, why: str) -> int:
+    """Return k, or raise if it is too small.
+
+    Raises
+    ------
+    DataError
+    """
+    k = default if options.k is None else options.k
+    if k < least:
+        raise DataError(f"k={k} is too small: {why} needs k >= {least}.")
+    return k
+
+
+def require_distinct(x: Floats, k: int) -> Floats:
+    """Return the distinct rows of x, sorted; raise if there are fewer than k.
+
+    Raises
+    ------
+    DataError
+    """
+    distinct = np.unique(x, axis=0)
+    if len(distinct) < k:
+        what = "values" if x.shape[1] == 1 else "combinations of values"
+        raise DataError(
+            f"there are {len(distinct)} distinct {what}, fewer than the k={k} basis functions. "
+            f"Give k={len(distinct)} or less, or use the covariate as a factor."
+        )
+    return distinct
+
+
+def order(options: BasisOptions, defaults: tuple[int, ...], least: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the whole numbers of ``m=``; one number stands for all of them.
+
+    Raises
+    ------
+    DataError
+    """
+    given = options.m or tuple(float(value) for value in defaults)
+    if len(given) == 1:
+        given = given * len(defaults)
+    if len(given) != len(defaults) or any(value != int(value) for value in given):
+        raise DataError(f"m={_shown(options.m)}: this basis takes {len(defaults)} whole numbers.")
+    for value, low in zip(given, least, strict=True):
+        if value < low:
+            raise DataError(f"m={_shown(options.m)}: the smallest possible is m={_shown(least)}.")
+    return tuple(int(value) for value in given)
+
+
+def _shown(values: tuple[float, ...] | tuple[int, ...]) -> str:
+    parts = ", ".join(f"{value:g}" for value in values)
+    return parts if len(values) == 1 else f"c({parts})"
+
+
+def signed(vectors: Floats) -> Floats:
+    """Return columns with the entry of largest size positive: eigenvectors have no sign of their own."""
+    if not vectors.size:
+        return vectors
+    largest = np.argmax(np.abs(vectors), axis=0)
+    signs = np.sign(vectors[largest, np.arange(vectors.shape[1])])
+    return np.asarray(vectors * np.where(signs == 0.0, 1.0, signs))

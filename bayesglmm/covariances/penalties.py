@@ -1,0 +1,41 @@
+"""Coefficients under several penalties at once: tensor products and factor smooths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bayesglmm.arraymath import ArrayMath
+from bayesglmm.blocks import RandomBlock
+from bayesglmm.covariances.base import COVARIANCES, Covariance, CovarianceParameter
+
+_TINY = 1e-75  # a standard deviation of zero is a precision without bound; this one stays a number
+
+
+class Penalties(Covariance):
+    """Lambda = diag(s_l) with 1 / s_l^2 = sum_m W_ml / sd_m^2: each penalty adds its precision.
+
+    The block's options hold ``weights``, W of shape (M, k), and ``parts``, the names of the M standard deviations;
+    without them every column has its own, as in `diag`.
+    """
+
+    name = "penalties"
+
+    def parameters(self, block: RandomBlock) -> tuple[CovarianceParameter, ...]:
+        return (CovarianceParameter("sd", "scale", tuple(block.options.get("parts", block.terms))),)
+
+    def factor(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
+        return self._scales(values)[..., :, None] * np.eye(k)
+
+    def apply(self, u: Any, values: Mapping[str, Any], xp: ArrayMath) -> Any:
+        return u * self._scales(values)[..., None, :]
+
+    def _scales(self, values: Mapping[str, Any]) -> Any:
+        if "weights" not in values:  # one penalty for each column
+            return values["sd"]
+        return ((values["sd"] + _TINY) ** -2.0 @ np.asarray(values["weights"])) ** -0.5
+
+
+COVARIANCES.register(Penalties())
