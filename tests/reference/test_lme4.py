@@ -1,8 +1,8 @@
 """Maximum likelihood by the Laplace engine against lme4 and glmmTMB: 41 fits of ten data sets.
 
 Log-likelihoods agree within 1e-4 of the better reference, fixed effects within 0.01 standard errors, standard
-deviations within 1e-3 of their size, conditional modes within 1e-3. Where ours is higher than a reference, Laplace's
-approximation is evaluated once more at the reference's estimates, by other code.
+deviations within 1e-3 of their size, conditional modes within 1e-3. And at the reference's own parameters our
+log-likelihood is the reference's within 1e-6, so that a higher maximum is a better one and not an inflated value.
 """
 
 from __future__ import annotations
@@ -96,6 +96,12 @@ LARGE: list[tuple[str, str, str, dict[str, Any], str, str]] = [
 ]
 
 
+# Conditional modes of fits whose block has none, from the block of the other program.
+MODES = {"VerbAgg": "glmer_nAGQ1", "InstEval": "lmer_ML", "InstEval_bernoulli": "glmer_nAGQ1"}
+# Where glmer's inner iterations end early; at the parameters of glmmTMB, and of glmer with 15 nodes, the values agree.
+EARLY = {f"contraception_{m}-glmer_nAGQ1_tight" for m in ("cm1", "cm2", "cm3")}
+
+
 def name_of(case: tuple[Any, ...]) -> str:
     return f"{case[4]}-{case[5] or 'glmmTMB'}"
 
@@ -116,15 +122,20 @@ def test_maximum_likelihood_is_that_of_r(
     block: str,
     expected: Callable[[str], Any],
     dataset: Callable[[str], Any],
+    at: Callable[..., float],
 ) -> None:
     reference = expected(file)[block] if block else expected(file)
+    loglik = reference.get("logLik_full", reference["logLik"])
     fit = bg.Model(formula, dataset(data), family=family).fit("laplace", seed=1, draws=20, **settings)
     assert fit.verdict == "good"
-    assert fit.loglik == pytest.approx(reference.get("logLik_full", reference["logLik"]), abs=1e-4)
+    assert fit.loglik == pytest.approx(loglik, abs=1e-4)
+    there = at(fit.problem, reference, settings["objective"], settings.get("quadrature", 1))
+    assert there == pytest.approx(loglik, abs=1e-4 if f"{file}-{block}" in EARLY else 1e-6)
+    assert fit.loglik >= there - 1e-6
     assert 2 * reference["df"] - 2 * fit.loglik == pytest.approx(fit.aic, abs=1e-9)
     _compare_fixed(fit, reference)
     _compare_sds(fit, reference)
-    _compare_modes(fit, reference)
+    _compare_modes(fit, reference if "ranef" in reference or file not in MODES else expected(file)[MODES[file]])
 
 
 def _conditional(part: dict[str, Any]) -> dict[str, Any]:
