@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bayesglmm.describe import facts_html, facts_text, model_facts
 from bayesglmm.design import bind
-from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
+from bayesglmm.design.difference import differing_part
+from bayesglmm.errors import DataError, SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.families import FAMILIES, Family
 from bayesglmm.formula import MAIN, parse
 from bayesglmm.graph.slots import prior_table
@@ -82,6 +84,7 @@ class Model:
         likelihood_weights: Any = None,
     ) -> None:
         self.formula = formula
+        self._original: Model | None = None  # whose compiled functions serve this model too
         self._given: dict[str, Any] = {"link": link, "priors": priors}
         self.family = FAMILIES.get(family)
         self.design = bind(parse(formula), data, self.family, weights=weights, likelihood_weights=likelihood_weights)
@@ -97,7 +100,8 @@ class Model:
         from bayesglmm.graph.build import build
 
         design = self.design
-        return build(self.family, self.links, design.response, design.predictors, self.priors, design.rows.labels)
+        made = build(self.family, self.links, design.response, design.predictors, self.priors, design.rows.labels)
+        return made if self._original is None else replace(made, shared=self._original.problem.shared)
 
     @property
     def graph(self) -> pm.Model:
@@ -182,6 +186,39 @@ class Model:
             likelihood_weights=likelihood_weights,
             **self._given,
         )
+
+    def with_response(self, data: pd.DataFrame) -> Model:
+        """Return the model of the same rows with other responses; nothing that was compiled is compiled again.
+
+        For simulation studies: fitting many responses to one design then costs the sampling alone.
+
+        Parameters
+        ----------
+        data : pandas.DataFrame
+            The data of this model with other values of the response.
+
+        Returns
+        -------
+        Model
+            With the priors of this model, the default ones included: they do not follow the new response.
+
+        Raises
+        ------
+        DataError
+            If anything but the response differs: rows used, trials, predictors, groups.
+        """
+        weights, likelihood_weights = self.design.weights, self.design.likelihood_weights
+        other = Model(
+            self.formula, data, self.family, weights=weights, likelihood_weights=likelihood_weights, **self._given
+        )
+        own, new = self.design, other.design
+        where = differing_part(own.response, own.predictors, new.response, new.predictors)
+        if where is not None:
+            raise DataError(
+                f"with_response() takes data that differ in the response alone; here `{where}` differs too."
+            )
+        other.priors, other._original = self.priors, self._original or self
+        return other
 
     def prior_predictive(self, draws: int = 500, *, seed: int | None = None) -> DataTree:
         """Draw parameters from the prior and responses from these, to see what the priors claim.

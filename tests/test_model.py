@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import bayesglmm as bg
-from bayesglmm.errors import PriorError, SettingsError, UnknownNameError
+from bayesglmm.errors import DataError, PriorError, SettingsError, UnknownNameError
 from bayesglmm.graph.latent import LatentView
 
 CBPP = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
@@ -177,3 +177,19 @@ def test_the_link_is_that_of_the_user() -> None:
     data = pd.DataFrame({"y": [1.0, 2, 3, 5], "x": [1.0, 2.0, 1.5, 0.3]})
     model = bg.Model(["y ~ x", "sigma ~ x"], data, link={"mu": "log", "sigma": "softplus"})
     assert {name: link.name for name, link in model.links.items()} == {"mu": "log", "sigma": "softplus"}
+
+
+def test_another_response_keeps_priors_and_takes_nothing_else() -> None:
+    data = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0, 5.0, 4.5], "x": [0.0, 1.0, 2.0] * 2, "g": list("aabbcc")})
+    model = bg.Model("y ~ x + (1 | g)", data)
+    other = model.with_response(data.assign(y=10.0 * data["y"]))
+    assert repr(other.priors) == repr(model.priors)
+    assert other.design.response.y.tolist() == [10, 20, 40, 30, 50, 45]
+    assert other.graph["y"] is not model.graph["y"]
+    np.testing.assert_array_equal(other.graph["y_observed"].get_value(), other.design.response.y)
+    with pytest.raises(DataError, match="response alone; here `fixed` differs too"):
+        model.with_response(data.assign(x=data["x"] + 1.0))
+    with pytest.raises(DataError, match=r"`\(1 \| g\)` differs too"):
+        model.with_response(data.assign(g=list("abbbcc")))
+    with pytest.raises(DataError, match=r"number of rows used \(6 and 5\)` differs too"):
+        model.with_response(data.assign(y=[np.nan, 2.0, 4.0, 3.0, 5.0, 4.5]))

@@ -14,6 +14,7 @@ from bayesglmm.engines.kernels.optimum import laplace_mode
 from bayesglmm.errors import NoDerivativeError
 from bayesglmm.graph.conditioned import ConditionedModel, level_blocks, main_part
 from bayesglmm.graph.latent import LatentView
+from bayesglmm.graph.observation import OBSERVED_DATA, observed_values
 from bayesglmm.graph.problem import Problem
 from bayesglmm.linalg import NotPositiveDefiniteError
 
@@ -54,13 +55,20 @@ class Prepared:
 
     @cached_property
     def compiled(self) -> Any:
-        """The model compiled by nutpie."""
+        """The model compiled by nutpie, with the numbers of this response."""
         import nutpie
 
-        with warnings.catch_warnings():
-            # Numba warns about its own object-mode fall-backs; they concern speed, not results.
-            warnings.simplefilter("ignore")
-            return nutpie.compile_pymc_model(self.model)
+        shared, key = self.problem.shared, f"nutpie, conditioned={self.conditioned is not None}"
+        if key not in shared:
+            with warnings.catch_warnings():
+                # Numba warns about its own object-mode fall-backs; they concern speed, not results.
+                warnings.simplefilter("ignore")
+                shared[key] = nutpie.compile_pymc_model(self.model)
+        data = {OBSERVED_DATA: observed_values(self.problem.response, self.problem.family)}
+        if self.conditioned is not None:
+            data |= self.conditioned.data
+        known = {variable.name for variable in shared[key].shared_var_keys}
+        return shared[key].with_data(**{name: values for name, values in data.items() if name in known})
 
 
 def prepare(problem: Problem, condition: bool = True) -> Prepared:

@@ -7,6 +7,8 @@ function that is compiled; nothing here needs it, so the reader of a model shoul
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import pytensor
 from pytensor.compile.mode import Mode
@@ -31,3 +33,30 @@ UNREWRITTEN = Mode(linker="py", optimizer="merge")
 
 # For expressions of a few numbers, where rewriting costs more than it saves.
 SMALL = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["canonicalize", "stabilize"], exclude=["inplace"]))
+
+
+class compiled_once:
+    """A property that compiles a function of numbers, once for all problems that share their compiled functions.
+
+    Parameters
+    ----------
+    make : callable
+        The method that compiles. What it makes may depend on anything of the object's `problem` but the values of the
+        response.
+    """
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self.make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.key = f"{owner.__name__}.{name}"
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Return the compiled function."""
+        if instance is None:
+            return self
+        shared = instance.problem.shared
+        if self.key not in shared:
+            shared[self.key] = self.make(instance)
+        return shared[self.key]

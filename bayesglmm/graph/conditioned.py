@@ -7,6 +7,7 @@ their meaning; `ConditionedModel.draws` maps draws back.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -15,9 +16,9 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
-from bayesglmm.arraymath import NUMPY, pytensor_math
+from bayesglmm.arraymath import NUMPY, ArrayMath, pytensor_math
 from bayesglmm.blocks import Floats
-from bayesglmm.graph.compiler import INTERPRETED
+from bayesglmm.graph.compiler import INTERPRETED, compiled_once
 from bayesglmm.graph.coordinates import (
     LevelBlock,
     Working,
@@ -31,6 +32,7 @@ from bayesglmm.graph.problem import BlockParts
 
 _COLUMNS = 4  # beyond, the unrolled small Cholesky factors make the graph large
 _CHUNK = 2**24  # numbers held at once on the way back
+_CHANGING = ("response", "weights", "beta", "beta_root")  # what of `Working` depends on the response
 
 
 def level_blocks(view: LatentView) -> dict[str, tuple[LevelBlock, BlockParts]]:
@@ -52,6 +54,9 @@ def main_part(view: LatentView) -> LatentPart | None:
 class ConditionedModel:
     """A model of flat variables with the graph's density as a potential.
 
+    What the coordinates are conditioned on are data of the model, not constants: code that was compiled for one
+    response serves another (`data`).
+
     Parameters
     ----------
     view : LatentView
@@ -66,7 +71,9 @@ class ConditionedModel:
 
     Attributes
     ----------
-    model : pm.Model
+    working : Working
+    start : tuple of ndarray
+        Values of theta at which its variables, the deviations ``t_0``, ``t_1``, ..., are zero.
     """
 
     def __init__(
@@ -76,21 +83,38 @@ class ConditionedModel:
         self.blocks = level_blocks(view)
         self.main = main_part(view)
         self.working = self._working(response, weights, x, covariance)
-        graph = view.problem.model
-        with pm.Model() as self.model:
+        self.start = tuple(view.split(theta))
+        self.problem = view.problem
+
+    @property
+    def data(self) -> dict[str, Floats]:
+        """What changes with the response, by the name of the data variable."""
+        working = {f"working_{name}": getattr(self.working, name) for name in _CHANGING}
+        return working | {f"start_{j}": value for j, value in enumerate(self.start)}
+
+    @cached_property
+    def model(self) -> pm.Model:
+        """The model to sample."""
+        view, graph = self.view, self.problem.model
+        with pm.Model() as model:
+            data = {name: pm.Data(name, values) for name, values in self.data.items()}
             flat = {
-                value: pm.Flat(f"t_{j}", shape=np.shape(start), initval=start)
-                for j, (value, start) in enumerate(zip(view.theta_values, view.split(theta), strict=True))
+                value: data[f"start_{j}"] + pm.Flat(f"t_{j}", shape=np.shape(start), initval=np.zeros_like(start))
+                for j, (value, start) in enumerate(zip(view.theta_values, self.start, strict=True))
             }
             z = {part.name: pm.Flat(f"z_{part.name}", shape=part.shape) for part in view.parts}
             names = view.problem.names("theta")
             natural = graph_replace(graph.replace_rvs_by_values([graph[name] for name in names]), flat, strict=False)
-            latent, jacobian = self._latent(z, dict(zip(names, natural, strict=True)), pytensor_segment_sum, True)
+            working = replace(self.working, **{name: data[f"working_{name}"] for name in _CHANGING})
+            latent, jacobian = self._latent(
+                working, z, dict(zip(names, natural, strict=True)), pytensor_segment_sum, pytensor_math()
+            )
             values = {
                 **flat,
                 **{graph.rvs_to_values[graph[name]]: self._value(name, latent[name]) for name in latent},
             }
             pm.Potential("density", graph_replace(graph.logp(), values, strict=False) + jacobian)
+        return model
 
     def _working(self, response: Floats, weights: Floats, x: Floats, covariance: Floats) -> Working:
         predictor = self.view.problem.predictors[0]
@@ -106,15 +130,14 @@ class ConditionedModel:
         return Working(response, weights, X, beta, root, tuple(blocks))
 
     def _latent(
-        self, z: Mapping[str, Any], natural: Mapping[str, Any], segment_sum: Any, symbolic: bool
+        self, working: Working, z: Mapping[str, Any], natural: Mapping[str, Any], segment_sum: Any, xp: ArrayMath
     ) -> tuple[dict[str, Any], Any]:
         """Return the graph's latent variables from innovations, and the log Jacobian; tensors or arrays of draws."""
-        xp = pytensor_math() if symbolic else NUMPY
         others = {name: values for name, values in z.items() if name not in self.blocks and name != self._main_name}
         p = self.working.X.shape[1]
         z_beta = z[self._main_name] if self._main_name is not None else np.zeros(p)
         beta, u, jacobian = latent_from_innovations(
-            self.working,
+            working,
             z_beta,
             {name: z[name] for name in self.blocks},
             {name: _factor(part, natural, xp) for name, (_, part) in self.blocks.items()},
@@ -150,7 +173,7 @@ class ConditionedModel:
         transform = graph.rvs_to_transforms[graph[name]]
         return natural if transform is None else transform.forward(natural)
 
-    @cached_property
+    @compiled_once
     def _natural(self) -> Any:
         """Theta's variables on their natural scales, for many draws at once."""
         view, graph = self.view, self.view.problem.model
@@ -173,7 +196,7 @@ class ConditionedModel:
         stacked = {name: values.reshape(chains * length, *values.shape[2:]) for name, values in draws.items()}
         natural: dict[str, Any] = {}
         if view.theta_values:
-            thetas = [stacked[f"t_{j}"] for j in range(len(view.theta_values))]
+            thetas = [start + stacked[f"t_{j}"] for j, start in enumerate(self.start)]
             natural = dict(zip(view.problem.names("theta"), self._natural(*thetas), strict=True))
         pieces: dict[str, list[Any]] = {part.name: [] for part in view.parts}
         size = max(1, _CHUNK // max(1, 4 * len(self.working.response)))
@@ -181,7 +204,7 @@ class ConditionedModel:
             rows = slice(start, start + size)
             z = {part.name: stacked[f"z_{part.name}"][rows] for part in view.parts}
             here = {name: np.asarray(values)[rows] for name, values in natural.items()}
-            latent, _ = self._latent(z, here, numpy_segment_sum, False)
+            latent, _ = self._latent(self.working, z, here, numpy_segment_sum, NUMPY)
             for name, values in latent.items():
                 pieces[name].append(values)
         found = {name: np.concatenate(values) for name, values in pieces.items()} | natural

@@ -20,7 +20,7 @@ from pytensor.graph.utils import MethodNotDefined
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import NoDerivativeError
 from bayesglmm.families.base import Derivatives, JointDerivatives, ResponseData
-from bayesglmm.graph.compiler import UNREWRITTEN
+from bayesglmm.graph.compiler import UNREWRITTEN, compiled_once
 from bayesglmm.graph.observation import extended_logp, observed_values, response_extras
 from bayesglmm.graph.problem import Problem
 
@@ -152,17 +152,17 @@ class Elementwise:
         logp = extended_logp(likelihood, tuple(self.extras), y, [*etas, *phi, *rows])
         return [y, *etas, *flat, *rows], etas, flat, logp
 
-    @cached_property
+    @compiled_once
     def _value(self) -> Any:
         inputs, _, _, logp = self._symbols
         return self._compile(inputs, [logp])
 
-    @cached_property
+    @compiled_once
     def _first(self) -> Any:
         inputs, etas, _, logp = self._symbols
         return self._compile(inputs, [logp, *self._gradients(logp, etas)])
 
-    @cached_property
+    @compiled_once
     def _second(self) -> Any:
         inputs, etas, flat, logp = self._symbols
         first_two = self._gradients(logp, etas)

@@ -17,7 +17,7 @@ from pytensor.graph.replace import vectorize_graph
 
 from bayesglmm.arraymath import NUMPY, pytensor_math
 from bayesglmm.blocks import Floats
-from bayesglmm.graph.compiler import SMALL
+from bayesglmm.graph.compiler import SMALL, compiled_once
 from bayesglmm.graph.problem import Problem
 
 
@@ -68,7 +68,7 @@ class Hyperparameters:
         model = self.problem.model
         return list(model.replace_rvs_by_values([model[name] for name in self.problem.names("theta")]))
 
-    @cached_property
+    @compiled_once
     def _natural(self) -> Any:
         return self._compile([], self._natural_graphs)
 
@@ -97,7 +97,7 @@ class Hyperparameters:
         pieces = np.split(theta, np.cumsum([int(np.prod(shape)) for shape in self.theta_shapes])[:-1], axis=1)
         return [piece.reshape(-1, *shape) for piece, shape in zip(pieces, self.theta_shapes, strict=True)]
 
-    @cached_property
+    @compiled_once
     def _natural_batch(self) -> Any:
         return self._compile_batch(self._natural_graphs)
 
@@ -115,7 +115,7 @@ class Hyperparameters:
             found.append(np.asarray(part.covariance.factor(values, k, NUMPY), dtype=float))
         return tuple(found)
 
-    @cached_property
+    @compiled_once
     def _pullback(self) -> Any:
         """Derivatives of <Lambda, M> + <phi, f> + <beta, g> in theta, with M, f and g as further inputs."""
         natural = dict(zip(self.problem.names("theta"), self._natural_graphs, strict=True))
@@ -173,13 +173,13 @@ class Hyperparameters:
         terms = model.logp(vars=variables, sum=False, jacobian=jacobian)
         return sum((pt.sum(term) for term in terms), pt.constant(0.0))
 
-    @cached_property
+    @compiled_once
     def _log_prior(self) -> Any:
         total = self._theta_terms(jacobian=True)
         gradient = pt.grad(total, list(self.theta_values), disconnected_inputs="ignore", return_disconnected="zero")
         return self._compile([], [total, *gradient])
 
-    @cached_property
+    @compiled_once
     def _log_prior_plain(self) -> Any:
         return self._compile([], [self._theta_terms(jacobian=False)])
 
@@ -193,7 +193,7 @@ class Hyperparameters:
         compiled = self._log_prior if jacobian else self._log_prior_plain
         return float(compiled(*self.split(theta))[0])
 
-    @cached_property
+    @compiled_once
     def _log_prior_batch(self) -> Any:
         return self._compile_batch([self._theta_terms(jacobian=True)])
 

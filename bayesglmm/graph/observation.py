@@ -19,6 +19,7 @@ from bayesglmm.families.base import ResponseData
 from bayesglmm.links import LINKS, Link, Linked
 
 OBSERVED = "y"
+OBSERVED_DATA = "y_observed"
 ROWS = "obs"
 
 
@@ -76,7 +77,7 @@ def observe(likelihood: Likelihood, response: Response, inputs: Sequence[Any], d
     -------
     TensorVariable
     """
-    observed = data("y_observed", observed_values(response, likelihood.family))
+    observed = data(OBSERVED_DATA, observed_values(response, likelihood.family))
     extras = {name: data(name, values) for name, values in response_extras(response, likelihood.family).items()}
     if not extras:
         variable = likelihood.dist(inputs)

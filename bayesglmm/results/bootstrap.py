@@ -110,7 +110,7 @@ def bootstrap(
             "A censored or truncated response cannot be simulated as it was observed, so there is no bootstrap of it."
         )
     size = -(-n // (_TASKS * workers)) if workers > 1 else n
-    lean: Any = replace(problem, workspace={})  # what engines compiled stays in this process
+    lean: Any = replace(problem, workspace={}, shared={})  # what engines compiled stays in this process
     if workers > 1:
         # joblib's own way of pickling methods fails on some that PyTensor's random variables hold.
         lean = cloudpickle.dumps(lean)

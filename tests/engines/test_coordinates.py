@@ -79,7 +79,7 @@ def _natural(conditioned: Any, point: dict[str, Any]) -> tuple[Any, Any]:
     view = conditioned.view
     draws = conditioned.draws({name: np.asarray(value)[None, None] for name, value in point.items()})
     x = np.concatenate([draws[part.name][0, 0].ravel() for part in view.parts])
-    theta = [np.ravel(point[f"t_{j}"]) for j in range(len(view.theta_values))]
+    theta = [np.ravel(start + point[f"t_{j}"]) for j, start in enumerate(conditioned.start)]
     return x, np.concatenate(theta) if theta else np.zeros(0)
 
 
@@ -115,3 +115,25 @@ def test_gaussian_nested_coordinates_are_standard_normal_given_theta(data: pd.Da
     points = [{name: rng.normal(size=np.shape(value)) for name, value in start.items()} for _ in range(4)]
     remainders = [float(logp(p)) + 0.5 * sum(float(np.sum(np.square(v))) for v in p.values()) for p in points]
     np.testing.assert_allclose(remainders, remainders[0], atol=1e-8)
+
+
+@pytest.mark.parametrize("case", ["slopes", "crossed", "ordinal", "no columns"])
+def test_another_response_changes_only_data_of_the_model(case: str, data: pd.DataFrame) -> None:
+    """The density for a response is that of the model of another response with its data put in."""
+    formula, family, options = CASES[case]
+    model = bg.Model(formula, data, family=family, **options)
+    name = model.design.response.name
+    # Every category stays in use, as it must for the same number of cutpoints.
+    turned = data.assign(**{name: np.roll(data[name], 7) if name != "o" else data[name].iloc[::-1].to_numpy()})
+    if name == "o":
+        turned[name] = pd.Categorical(turned[name], categories=["lo", "mid", "hi"], ordered=True)
+    first, second = (prepare(each.problem).conditioned for each in (model, model.with_response(turned)))
+    assert first is not None
+    assert second is not None
+    point = {key: np.asarray(value) + 0.2 for key, value in second.model.initial_point().items()}
+    expected = float(second.model.compile_logp(mode=INTERPRETED)(point))
+    for key, values in second.data.items():
+        first.model[key].set_value(values)
+    observed = first.problem.model["y_observed"]
+    observed.set_value(np.asarray(second.problem.response.y, dtype=observed.get_value().dtype))
+    assert float(first.model.compile_logp(mode=INTERPRETED)(point)) == pytest.approx(expected, rel=1e-10)
