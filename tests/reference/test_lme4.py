@@ -98,7 +98,7 @@ LARGE: list[tuple[str, str, str, dict[str, Any], str, str]] = [
 
 # Conditional modes of fits whose block has none, from the block of the other program.
 MODES = {"VerbAgg": "glmer_nAGQ1", "InstEval": "lmer_ML", "InstEval_bernoulli": "glmer_nAGQ1"}
-# Where glmer's inner iterations end early; at the parameters of glmmTMB, and of glmer with 15 nodes, the values agree.
+# Where glmer's inner iterations end early; at the parameters of glmmTMB, and of glmer's 15 nodes, values agree.
 EARLY = {f"contraception_{m}-glmer_nAGQ1_tight" for m in ("cm1", "cm2", "cm3")}
 
 
