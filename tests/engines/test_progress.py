@@ -70,5 +70,7 @@ def test_an_interrupted_fit_says_how_far_it_was(objective: str, monkeypatch: pyt
         raise KeyboardInterrupt
 
     monkeypatch.setattr(laplace.Progress, "report", interrupt)
-    with pytest.raises(InterruptedFitError, match=r"Interrupted: Laplace, .*1 evaluations.*no partial result to keep"):
+    with pytest.raises(
+        InterruptedFitError, match=r"Interrupted: Laplace, .*1 evaluations.*no partial result to keep"
+    ):
         small().fit("laplace", objective=objective, draws=10, seed=1)

@@ -77,7 +77,8 @@ def likelihood_at(problem: Any, block: dict[str, Any], kind: str = "ml", nodes: 
         return LaplaceObjective(view, "reml").mode(theta).log_marginal
     beta = [
         # a gaussian dispersion formula of glmmTMB 1.1.5 is for log sigma^2
-        np.array(list(part_of(block["fixef"], p.names.parameter).values())) * (0.5 if p.names.parameter == "sigma" else 1)
+        np.array(list(part_of(block["fixef"], p.names.parameter).values()))
+        * (0.5 if p.names.parameter == "sigma" else 1)
         for p in problem.predictors
     ]
     if nodes > 1:
