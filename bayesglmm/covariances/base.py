@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from bayesglmm.arraymath import ArrayMath
-from bayesglmm.blocks import LatentForm, RandomBlock
+from bayesglmm.blocks import Ints, LatentForm, RandomBlock
 from bayesglmm.registry import Registry
 
 
@@ -73,6 +73,33 @@ class Covariance(ABC):
             Columns of the block.
         xp : ArrayMath
         """
+
+    def couplings(self, block: RandomBlock) -> tuple[Ints, Ints]:
+        """Return where the precision Q of a block in precision form has entries, for every value of its parameters.
+
+        Returns
+        -------
+        rows, columns : ndarray of int
+            Of the lower triangle with its whole diagonal, each place once; coefficient j of level l is number
+            ``l * k + j``.
+        """
+        raise NotImplementedError(f"The covariance structure {self.name} has no sparse precision.")
+
+    def precision(self, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> tuple[Any, Any]:
+        """Return the entries of Q at `couplings`, shape (nnz,), and log |Q|; for ``latent = "precision"`` only.
+
+        Such a structure declares ``latent = "precision"``: its coefficients are the latent variables themselves,
+        b ~ N(0, Q^-1), so that `factor` is the identity and `apply` returns what it gets. PyTensor
+        differentiates both results, which gives engines d Q / d theta and d log |Q| / d theta.
+
+        Parameters
+        ----------
+        values : mapping of str to array
+            As for `factor`, without leading axes.
+        block : RandomBlock
+        xp : ArrayMath
+        """
+        raise NotImplementedError(f"The covariance structure {self.name} has no sparse precision.")
 
     @abstractmethod
     def apply(self, u: Any, values: Mapping[str, Any], xp: ArrayMath) -> Any:

@@ -18,6 +18,7 @@ from bayesglmm.graph.declare import (
     Declared,
     declare_coefficients,
     declare_cutpoints,
+    declare_latent,
     declare_scalar,
     declare_scales,
     held_and_free,
@@ -185,8 +186,8 @@ class _Builder:
             else:
                 declared, value = self._scales(block, names, parameter, own)
                 scales[parameter.name], values[parameter.name] = declared, value
-        u = pm.Normal(names.u, 0.0, 1.0, dims=(names.level_dim, names.term_dim))
-        self.roles[names.u] = "spherical"
+        u = declare_latent(names.u, (names.level_dim, names.term_dim), covariance, block, values)
+        self.roles[names.u] = covariance.latent
         part = BlockParts(block, names, scales, cholesky)
         return part, covariance.apply(u, values, pytensor_math())
 

@@ -7,7 +7,7 @@ density is their product. Components held by ``Prior("Fixed", ...)`` are constan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,9 @@ import pytensor.tensor as pt
 from pymc.distributions import transforms
 from pymc.logprob.transforms import Transform
 
-from bayesglmm.blocks import Floats
+from bayesglmm.arraymath import pytensor_math
+from bayesglmm.blocks import Floats, RandomBlock
+from bayesglmm.covariances import Covariance
 from bayesglmm.graph.slots import Slot
 from bayesglmm.priors import Prior
 
@@ -163,6 +165,43 @@ def declare_scales(name: str, dim: str, slots: Sequence[Slot]) -> Any:
         class_name="StandardDeviations",
         dims=dim,
         default_transform=LogTransform(),
+    )
+
+
+def declare_latent(
+    name: str, dims: tuple[str, str], covariance: Covariance, block: RandomBlock, values: Mapping[str, Any]
+) -> Any:
+    """Declare the latent coefficients of a random block, shape (J, k): spherical, or N(0, Q^-1)."""
+    if covariance.latent == "spherical":
+        return pm.Normal(name, 0.0, 1.0, dims=dims)
+    rows, columns = covariance.couplings(block)
+    shape = len(block.levels), len(block.terms)
+    twice = np.where(rows == columns, 1.0, 2.0)
+
+    def logp(value: Any, entries: Any, log_det: Any) -> Any:
+        flat = pt.flatten(value)
+        square = pt.sum(entries * twice * flat[rows] * flat[columns])
+        return 0.5 * (log_det - square - shape[0] * shape[1] * np.log(2.0 * np.pi))
+
+    def random(entries: Any, log_det: Any, rng: Any = None, size: Any = None) -> Any:
+        generator = np.random.default_rng() if rng is None else rng
+        many = () if size is None else tuple(np.atleast_1d(size))
+        Q = np.zeros((shape[0] * shape[1],) * 2)
+        Q[rows, columns] = Q[columns, rows] = entries
+        z = generator.standard_normal((int(np.prod(many)), len(Q)))
+        return np.linalg.solve(np.linalg.cholesky(Q).T, z.T).T.reshape(*many, *shape)
+
+    entries, log_det = covariance.precision(values, block, pytensor_math())
+    return pm.CustomDist(
+        name,
+        entries,
+        log_det,
+        logp=logp,
+        random=random,
+        support_point=lambda *unused: pt.zeros(shape),
+        signature=f"(e),()->({shape[0]},{shape[1]})",
+        class_name="SparsePrecision",
+        dims=dims,
     )
 
 

@@ -18,7 +18,7 @@ from pytensor.graph.replace import vectorize_graph
 from bayesglmm.arraymath import NUMPY, pytensor_math
 from bayesglmm.blocks import Floats
 from bayesglmm.graph.compiler import SMALL, compiled_once
-from bayesglmm.graph.problem import Problem
+from bayesglmm.graph.problem import BlockParts, Problem
 
 
 class Hyperparameters:
@@ -125,6 +125,12 @@ class Hyperparameters:
             inputs.append(M)
             values = {name: pt.as_tensor(value) for name, value in part.values(natural).items()}
             total = total + pt.sum(part.covariance.factor(values, part.block.X.shape[1], xp) * M)
+        for part in self._coupled:
+            cotangent = pt.dvector()
+            inputs.append(cotangent)
+            values = {name: pt.as_tensor(value) for name, value in part.values(natural).items()}
+            entries, log_det = part.covariance.precision(values, part.block, xp)
+            total = total + pt.sum(entries * cotangent) + 0.5 * log_det
         others = [name for name, declared in self.problem.dispersions.items() if declared.is_free]
         for name in [*others, *self._theta_coefficients]:
             cotangent = natural[name].type()
@@ -139,8 +145,24 @@ class Hyperparameters:
         names = [part.names.beta for part in self.problem.predictors]
         return [name for name in names if self.problem.roles.get(name) == "theta"]
 
+    @property
+    def _coupled(self) -> list[BlockParts]:
+        """Blocks in precision form."""
+        return [part for part in self.problem.blocks if part.covariance.latent == "precision"]
+
+    def block_precision(self, part: BlockParts, natural: Mapping[str, Any]) -> tuple[Floats, float]:
+        """Return the entries of the precision of a block in precision form, and its log determinant."""
+        values = {name: np.asarray(value) for name, value in part.values(natural).items()}
+        entries, log_det = part.covariance.precision(values, part.block, NUMPY)
+        return np.asarray(entries, dtype=float), float(log_det)
+
     def pullback(
-        self, theta: Floats, factors: Sequence[Floats], dispersions: Mapping[str, Any], beta: Mapping[str, Floats]
+        self,
+        theta: Floats,
+        factors: Sequence[Floats],
+        dispersions: Mapping[str, Any],
+        beta: Mapping[str, Floats],
+        precisions: Sequence[Floats] = (),
     ) -> Floats:
         """Return the gradient in theta of a function whose derivatives in the natural quantities are given.
 
@@ -153,6 +175,8 @@ class Hyperparameters:
             Derivative in every dispersion on its natural scale; held ones are ignored.
         beta : mapping of str to ndarray
             Derivative in those population coefficients that are part of theta.
+        precisions : sequence of ndarray
+            Derivative in the entries of Q of every block in precision form, besides that of log |Q| / 2.
 
         Returns
         -------
@@ -161,6 +185,7 @@ class Hyperparameters:
         if not self.theta_values:
             return np.zeros(0)
         inputs: list[Any] = [np.asarray(M, dtype=float) for M in factors]
+        inputs += [np.asarray(entries, dtype=float) for entries in precisions]
         for name, declared in self.problem.dispersions.items():
             if declared.is_free:
                 inputs.append(np.asarray(dispersions[name], dtype=float))

@@ -98,12 +98,33 @@ class LatentView(Hyperparameters):
 
     def precision(self, theta: Floats) -> Any:
         """Return Q(theta), sparse, shape (size, size): the identity for spherical blocks."""
-        pieces = []
+        if not self._coupled:
+            return self.still_precision
+        natural, out = self.natural(theta), self.still_precision.tolil()
+        for part, block in self._coupled_parts():
+            rows, columns = block.covariance.couplings(block.block)
+            entries, _ = self.block_precision(block, natural)
+            out[part.slice, part.slice] = symmetric(entries, rows, columns, part.slice.stop - part.slice.start)
+        return sparse.csr_array(out)
+
+    @cached_property
+    def still_precision(self) -> Any:
+        """Q without the blocks in precision form: what does not depend on theta."""
+        pieces: list[Any] = []
         fixed = {part.name: prior for part, prior in self._fixed_priors()}
         for part in self.parts:
             length = part.slice.stop - part.slice.start
-            pieces.append(sparse.csr_array(fixed[part.name][1]) if part.role == "fixed" else sparse.eye_array(length))
+            if part.role == "fixed":
+                pieces.append(sparse.csr_array(fixed[part.name][1]))
+            else:
+                pieces.append(
+                    sparse.eye_array(length) if part.role == "spherical" else sparse.csr_array((length, length))
+                )
         return sparse.csr_array(sparse.block_diag(pieces, format="csr")) if pieces else sparse.csr_array((0, 0))
+
+    def _coupled_parts(self) -> list[tuple[LatentPart, BlockParts]]:
+        own = {block.names.u: block for block in self._coupled}
+        return [(part, own[part.name]) for part in self.parts if part.role == "precision"]
 
     def _fixed_priors(self) -> list[tuple[LatentPart, tuple[Floats, Floats]]]:
         """Return prior mean and precision of the population coefficients of each predictor."""
@@ -177,19 +198,26 @@ class LatentView(Hyperparameters):
 
     def log_prior_x(self, x: Floats, theta: Floats) -> float:
         """Return log N(x; m, Q^-1), over the directions in which Q is not zero."""
-        Q, deviation = self.precision(theta), x - self.mean
+        deviation = x - self.mean
+        total = self.fixed_constant - 0.5 * float(deviation @ (self.precision(theta) @ deviation))
+        for part in self.parts:
+            if part.role != "fixed":
+                total -= 0.5 * (part.slice.stop - part.slice.start) * np.log(2 * np.pi)
+        if self._coupled:
+            natural = self.natural(theta)
+            total += 0.5 * sum(self.block_precision(block, natural)[1] for block in self._coupled)
+        return float(total)
+
+    @cached_property
+    def fixed_constant(self) -> float:
+        """Log prior density of the population coefficients at its maximum, flat ones left out."""
         total = 0.0
         for part in self.parts:
-            rows = slice(part.slice.start, part.slice.stop)
-            block = Q[rows, :][:, rows]
-            total -= 0.5 * deviation[rows] @ (block @ deviation[rows])
             if part.role == "fixed":
                 slots = self.problem.priors.coefficients[self.problem.predictors[part.predictor].names.parameter]
                 sds = [slot.prior.parameters["sigma"] for slot in slots if slot.prior.distribution == "Normal"]
                 total -= float(np.sum(np.log(sds))) + 0.5 * len(sds) * np.log(2 * np.pi)
-            else:
-                total -= 0.5 * (rows.stop - rows.start) * np.log(2 * np.pi)
-        return float(total)
+        return total
 
     def point(self, x: Floats, theta: Floats) -> dict[str, Floats]:
         """Return the point of the graph's value variables that (x, theta) stands for."""
@@ -211,6 +239,14 @@ def _latent_variables(predictor: PredictorParts, problem: Problem) -> list[tuple
     for block in predictor.blocks:
         found.append((block.names.u, problem.roles[block.names.u], (len(block.block.levels), len(block.block.terms))))
     return found
+
+
+def symmetric(entries: Floats, rows: Any, columns: Any, size: int) -> Any:
+    """Return a sparse symmetric matrix from the entries of its lower triangle, each given once."""
+    off = rows != columns
+    values = np.concatenate([entries, entries[off]])
+    places = np.concatenate([rows, columns[off]]), np.concatenate([columns, rows[off]])
+    return sparse.csr_array((values, places), shape=(size, size))
 
 
 def _block_columns(part: BlockParts, natural: Mapping[str, Floats]) -> Any:

@@ -18,10 +18,11 @@ from bayesglmm.linalg.pattern import Pattern
 
 @dataclass(frozen=True, eq=False)
 class ArrowBlocks:
-    """The entries of a symmetric matrix on an arrow pattern: H itself, or its inverse there.
+    """The entries of a symmetric matrix on an arrow pattern: H itself, or its inverse there (a `SelectedInverse`).
 
     Attributes
     ----------
+    pattern : Pattern
     corner : list of ndarray, each (levels, k, k)
         Diagonal blocks.
     link : mapping of (int, int) to ndarray, shape (levels of the finer, k, k')
@@ -31,14 +32,60 @@ class ArrowBlocks:
     border : ndarray, shape (m, m)
     """
 
+    pattern: Pattern
     corner: list[Floats]
     link: dict[tuple[int, int], Floats]
     rim: list[Floats]
     border: Floats
 
+    @property
+    def dense(self) -> Floats:
+        """Between dense columns."""
+        return self.border[: self.pattern.dense_width, : self.pattern.dense_width]
 
-def dense_matrix(pattern: Pattern, blocks: ArrowBlocks) -> Floats:
+    def beside(self, g: int, a: int) -> Floats:
+        """Return the entries between entry a of every level of group g and the dense columns."""
+        c, at = self.pattern.places[g]
+        d = self.pattern.dense_width
+        if c >= 0:
+            return self.rim[c][:, at + a, :d]
+        group = self.pattern.groups[g]
+        return self.border[at + a : at + group.levels * group.width : group.width, :d]
+
+    def entries(self, g: int, a: int, h: int, b: int) -> Floats:
+        """Return for each row the entry between entry a of its level in g and entry b of its level in h."""
+        one, two = self.pattern.groups[g], self.pattern.groups[h]
+        (c, at), (d, to) = self.pattern.places[g], self.pattern.places[h]
+        if c < 0 and d < 0:
+            return np.asarray(self.border[at + one.index * one.width + a, to + two.index * two.width + b])
+        if c < 0 or d < 0:
+            if c < 0:
+                one, two, c, at, to, a, b = two, one, d, to, at, b, a
+            return np.asarray(self.rim[c][one.index, at + a, to + two.index * two.width + b])
+        if c == d:
+            return np.asarray(self.corner[c][:, at + a, to + b][one.index])
+        if c < d:
+            return np.asarray(self.link[c, d][:, at + a, to + b][one.index])
+        return np.asarray(self.link[d, c][:, to + b, at + a][two.index])
+
+    def levels(self, g: int) -> Floats:
+        """Return the blocks of every level of group g."""
+        (c, at), group = self.pattern.places[g], self.pattern.groups[g]
+        if c >= 0:
+            return self.corner[c][:, at : at + group.width, at : at + group.width]
+        own = at + np.arange(group.levels * group.width).reshape(group.levels, group.width)
+        return np.asarray(self.border[own[:, :, None], own[:, None, :]])
+
+    def coupled(self, g: int) -> Floats:
+        """Return the entries at the couplings of group g, which lies in the border."""
+        rows, columns = self.pattern.couplings[g]
+        at = self.pattern.places[g][1]
+        return np.asarray(self.border[at + rows, at + columns])
+
+
+def dense_matrix(blocks: ArrowBlocks) -> Floats:
     """Return the whole matrix in the order of x, zero off the pattern; for tests and small models."""
+    pattern = blocks.pattern
     full = np.zeros((pattern.size, pattern.size))
     full[np.ix_(pattern.border, pattern.border)] = blocks.border
     for c, corner in enumerate(pattern.corners):
@@ -58,7 +105,6 @@ class ArrowFactor:
 
     Parameters
     ----------
-    pattern : Pattern
     H : ArrowBlocks
 
     Raises
@@ -67,8 +113,8 @@ class ArrowFactor:
         If H is not positive definite.
     """
 
-    def __init__(self, pattern: Pattern, H: ArrowBlocks) -> None:
-        self.pattern = pattern
+    def __init__(self, H: ArrowBlocks) -> None:
+        pattern = self.pattern = H.pattern
         count = len(pattern.corners)
         corner, link, rim, border = list(H.corner), dict(H.link), list(H.rim), H.border
         self.inverse_L: list[Floats] = []
@@ -159,7 +205,7 @@ class ArrowFactor:
             for d, own in to_link.items():
                 block = block - multiply(own, link[c, d].swapaxes(1, 2))
             corner[c] = 0.5 * (block + block.swapaxes(1, 2))
-        return ArrowBlocks(corner, link, rim, border)
+        return ArrowBlocks(pattern, corner, link, rim, border)
 
     def inverse_diagonal(self) -> Floats:
         """Return the diagonal of H^-1."""

@@ -4,13 +4,15 @@ A row of A has a few dense columns (population coefficients, smooths) and, for e
 one level. Levels of the finest factor meet only in rows of their own, so their part of H is block diagonal; a factor
 in which it is nested stays block diagonal after the finer one was eliminated, and so on. These factors are the
 corners of the arrow; everything else (dense columns, crossed factors) is its border, which is factored densely. This
-is how MixedModels.jl orders its blocks (Bates et al.), with whole chains of nested factors kept sparse.
+is how MixedModels.jl orders its blocks (Bates et al.), with whole chains of nested factors kept sparse. Where crossed
+factors make that border large, all levels go to a sparse Cholesky factorisation instead, if it is estimated to be
+quicker or smaller.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +22,13 @@ import numpy as np
 from scipy import sparse
 
 from bayesglmm.linalg.base import Ints
+from bayesglmm.linalg.crossed import Layout
+from bayesglmm.linalg.sparse import Elimination, seconds
 
 # A corner costs Python overhead; below so many columns LAPACK on the whole is quicker.
 SMALLEST_CORNER = 40
+# Seconds of a factorisation as an arrow below which nothing else is considered: it needs no analysis.
+_QUICK = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +101,6 @@ class Corner:
     predictors: Ints
     columns: Ints
 
-    @cached_property
-    def indicator(self) -> Any:
-        """Sparse (levels, n) matrix of ones that sums rows by level."""
-        return _indicator(self.index, self.levels)
-
 
 class Pattern:
     """The structure of A and H.
@@ -112,6 +113,9 @@ class Pattern:
     groups : sequence of GroupColumns
     smallest : int
         A grouping factor with fewer columns goes to the border.
+    couplings : mapping of int to (ndarray of int, ndarray of int), optional
+        For groups that are not spherical: rows and columns of the entries of their prior precision, lower triangle
+        with the diagonal, each once; column ``level * width + j`` of the group.
 
     Attributes
     ----------
@@ -121,6 +125,8 @@ class Pattern:
         Which level of the coarser corner a level of the finer one lies in.
     border : ndarray of int
         Columns in x of the border: dense columns by predictor, then crossed groups.
+    index_sets : tuple of int
+        For each group the first one with the same index.
     crossed : tuple of (int, int)
         Groups in the border, with their first position in it.
     dense_span : tuple of slice
@@ -137,10 +143,15 @@ class Pattern:
         dense: Sequence[DenseColumns],
         groups: Sequence[GroupColumns],
         smallest: int = SMALLEST_CORNER,
+        couplings: Mapping[int, tuple[Ints, Ints]] | None = None,
     ) -> None:
         self.n, self.size, self.predictors = n, size, predictors
         self.dense, self.groups = tuple(dense), tuple(groups)
-        self.corners, self.parents = _chain(self.groups, smallest)
+        self.couplings = dict(couplings or {})
+        self.index_sets = _index_sets(self.groups)
+        self.corners, self.parents = _chain(self.groups, self.index_sets, self.couplings, smallest)
+        self._indicators: dict[int, Any] = {}
+        self._pairs: dict[tuple[int, int], tuple[Ints, Ints, Ints]] = {}
         columns: list[Ints] = []
         spans, start = [], 0
         for p in range(predictors):
@@ -165,68 +176,104 @@ class Pattern:
         """Sparse matrices that sum levels of a finer corner by their parent in a coarser one."""
         return {key: _indicator(parent, self.corners[key[1]].levels) for key, parent in self.parents.items()}
 
-    @cached_property
-    def crossed_indicators(self) -> tuple[Any, ...]:
-        """For each crossed group the sparse (levels, n) matrix of ones that sums rows by level."""
-        return tuple(_indicator(self.groups[g].index, self.groups[g].levels) for g, _ in self.crossed)
+    def indicator(self, g: int) -> Any:
+        """Return the sparse (levels, n) matrix of ones that sums rows by the level of group g."""
+        key = self.index_sets[g]
+        if key not in self._indicators:
+            self._indicators[key] = _indicator(self.groups[key].index, self.groups[key].levels)
+        return self._indicators[key]
 
-    def pair(self, left: Ints, right: Ints, levels: int) -> tuple[Ints, Ints, Ints]:
-        """Return the distinct pairs of levels, and which of them each row has.
-
-        Parameters
-        ----------
-        left, right : ndarray of int, shape (n,)
-        levels : int
-            Number of levels on the right.
+    def level_pairs(self, g: int, h: int) -> tuple[Ints, Ints, Ints]:
+        """Return the distinct pairs of levels of two groups, and which of them each row has.
 
         Returns
         -------
-        left_level, right_level : ndarray of int, shape (m,)
+        left, right : ndarray of int, shape (m,)
+            Levels of g and of h.
         position : ndarray of int, shape (n,)
         """
-        distinct, position = np.unique(left * levels + right, return_inverse=True)
-        return distinct // levels, distinct % levels, position
+        key = self.index_sets[g], self.index_sets[h]
+        if key not in self._pairs:
+            one, two = self.groups[key[0]], self.groups[key[1]]
+            if key[0] == key[1]:
+                levels = np.arange(one.levels)
+                self._pairs[key] = levels, levels, one.index
+            else:
+                distinct, position = np.unique(one.index * two.levels + two.index, return_inverse=True)
+                self._pairs[key] = distinct // two.levels, distinct % two.levels, position
+        return self._pairs[key]
 
     @cached_property
-    def corner_pairs(self) -> dict[tuple[int, int], tuple[Ints, Ints, Ints]]:
-        """Pairs of levels of corner c and crossed group number q, as of `pair`."""
-        found = {}
+    def places(self) -> dict[int, tuple[int, int]]:
+        """For each group: its corner and first entry there, or -1 and its first position in the border."""
+        found = {g: (-1, start) for g, start in self.crossed}
         for c, corner in enumerate(self.corners):
-            for q, (g, _) in enumerate(self.crossed):
-                group = self.groups[g]
-                found[c, q] = self.pair(corner.index, group.index, group.levels)
+            at = 0
+            for g in corner.groups:
+                found[g] = (c, at)
+                at += self.groups[g].width
         return found
 
     @cached_property
-    def crossed_pairs(self) -> dict[tuple[int, int], tuple[Ints, Ints, Ints]]:
-        """Pairs of levels of crossed groups number q <= r."""
-        found = {}
-        for q, (g, _) in enumerate(self.crossed):
-            for r, (h, _) in enumerate(self.crossed[q:], start=q):
-                found[q, r] = self.pair(self.groups[g].index, self.groups[h].index, self.groups[h].levels)
-        return found
+    def layout(self) -> Layout | None:
+        """The sparse Cholesky factorisation, where it was chosen; None for the arrow."""
+        if not self.crossed or (self._arrow_seconds < _QUICK and self._arrow_gigabytes < 1.0):
+            return None
+        found = Layout(self)
+        cheaper = found.elimination.seconds < 0.5 * self._arrow_seconds
+        smaller = self._arrow_gigabytes > 1.0 and found.elimination.gigabytes < 0.8 * self._arrow_gigabytes
+        return found if cheaper or smaller else None
 
     @property
-    def gigabytes(self) -> float:
-        """Estimate of the memory of one factorisation and its selected inverse, in GB."""
+    def _arrow_seconds(self) -> float:
+        """Rough estimate of the time of a factorisation and inverse as an arrow."""
+        m = len(self.border)
+        corners = sum(1.5 * c.levels * c.width * (c.width + m) ** 2 for c in self.corners)
+        return float(seconds(0.0, corners + 0.5 * m**3))
+
+    @property
+    def _arrow_gigabytes(self) -> float:
         m = len(self.border)
         numbers = 4.0 * m * m
         for c, corner in enumerate(self.corners):
             wide = corner.width + m + sum(other.width for other in self.corners[c + 1 :])
             numbers += 4.0 * corner.levels * corner.width * wide
-        return 8e-9 * (numbers + 6.0 * self.n * (1 + self.predictors**2))
+        return 8e-9 * numbers
+
+    @property
+    def gigabytes(self) -> float:
+        """Estimate of the memory of one factorisation and its selected inverse, in GB."""
+        own = self._arrow_gigabytes if self.layout is None else self.layout.elimination.gigabytes
+        return own + 8e-9 * 6.0 * self.n * (1 + self.predictors**2)
 
     @property
     def reason(self) -> str:
         """Which factorisation was chosen and why, in words."""
+        if self.layout is not None:
+            return self._sparse_reason(self.layout.elimination)
         m = len(self.border)
         if not self.corners:
             return f"dense: {self.size} coefficients, no grouping factor with {SMALLEST_CORNER} columns or more"
-        names = " in ".join(
-            f"{self.groups[corner.groups[0]].label or 'group'} ({corner.levels} x {corner.width})"
-            for corner in self.corners
+        names = " in ".join(self._name(corner.groups[0], corner.width) for corner in self.corners)
+        crossed = " and ".join(self._name(g, self.groups[g].width) for g, _ in self.crossed)
+        crossed = f" ({crossed} crosses)" if crossed else ""
+        return f"block arrow: {names} eliminated level by level, the other {m} coefficients{crossed} densely"
+
+    def _name(self, g: int, width: int) -> str:
+        group = self.groups[g]
+        return f"{group.label or 'group'} ({group.levels} x {width})"
+
+    def _sparse_reason(self, own: Elimination) -> str:
+        names = " and ".join(self._name(g, group.width) for g, group in enumerate(self.groups))
+        dense = f", the other {own.t} as one dense block" if own.t else ""
+        return (
+            f"sparse Cholesky: {names} in order of minimum degree, {own.s} coefficients one by one "
+            f"({own.entries} entries){dense}; a block arrow would have {len(self.border)} dense ones and take "
+            f"{self._arrow_seconds / own.seconds:.0f} times as long"
         )
-        return f"block arrow: {names} eliminated level by level, the other {m} coefficients densely"
+
+    def __repr__(self) -> str:
+        return f"Pattern({self.n} rows, {self.size} coefficients; {self.reason})"
 
     def check_memory(self, limit: float | None = None) -> None:
         """Raise before anything is allocated that does not fit.
@@ -266,18 +313,29 @@ def _indicator(index: Ints, levels: int) -> Any:
     return sparse.csr_array((np.ones(len(index)), order, pointer), shape=(levels, len(index)))
 
 
-def _chain(groups: Sequence[GroupColumns], smallest: int) -> tuple[tuple[Corner, ...], dict[tuple[int, int], Ints]]:
+def _index_sets(groups: Sequence[GroupColumns]) -> tuple[int, ...]:
+    """Return for each group the first one with the same index."""
+    found: list[int] = []
+    for group in groups:
+        same = (
+            h
+            for h in dict.fromkeys(found)
+            if groups[h].levels == group.levels and np.array_equal(groups[h].index, group.index)
+        )
+        found.append(next(same, len(found)))
+    return tuple(found)
+
+
+def _chain(
+    groups: Sequence[GroupColumns], index_sets: Sequence[int], coupled: Container[int], smallest: int
+) -> tuple[tuple[Corner, ...], dict[tuple[int, int], Ints]]:
     """Return the corners: the factor with most columns, then those it is nested in, finest first."""
-    sets: list[list[int]] = []
-    for g, group in enumerate(groups):
-        for members in sets:
-            first = groups[members[0]]
-            if first.levels == group.levels and np.array_equal(first.index, group.index):
-                members.append(g)
-                break
-        else:
-            sets.append([g])
-    sized = [(groups[m[0]].levels * sum(groups[g].width for g in m), m) for m in sets]
+    sets = {first: [g for g, own in enumerate(index_sets) if own == first] for first in index_sets}
+    sized = [
+        (groups[m[0]].levels * sum(groups[g].width for g in m), m)
+        for m in sets.values()
+        if not any(g in coupled for g in m)
+    ]
     # The largest set first, then by number of levels: a coarser factor has fewer.
     order = sorted(sized, key=lambda item: (-item[0], item[1]))
     order = order[:1] + sorted(order[1:], key=lambda item: (-groups[item[1][0]].levels, item[1]))

@@ -12,8 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
-from bayesglmm.linalg.arrow import ArrowBlocks
-from bayesglmm.linalg.base import Floats, Ints
+from bayesglmm.linalg.arrow import ArrowBlocks, ArrowFactor
+from bayesglmm.linalg.base import Factor, Floats, Ints, PriorPrecision, SelectedInverse
+from bayesglmm.linalg.crossed import CrossedFactor
 from bayesglmm.linalg.pattern import Pattern
 
 
@@ -92,16 +93,24 @@ class Rows:
                 out[group.columns[:, j]] = sums
         return out
 
-    def gram(self, W: Floats, Q: Floats) -> ArrowBlocks:
-        """Return A' W A + Q.
+    def factor(self, W: Floats, Q: PriorPrecision) -> Factor:
+        """Factorise A' W A + Q by what the pattern has chosen.
 
         Parameters
         ----------
         W : ndarray, shape (P, P, n)
             Symmetric in its first two axes.
-        Q : ndarray, shape (d, d)
-            Precision of the dense columns, in the order of the border; groups are spherical.
+        Q : PriorPrecision
+
+        Raises
+        ------
+        NotPositiveDefiniteError
         """
+        layout = self.pattern.layout
+        return ArrowFactor(self.gram(W, Q)) if layout is None else CrossedFactor(layout, self, W, Q)
+
+    def gram(self, W: Floats, Q: PriorPrecision) -> ArrowBlocks:
+        """Return A' W A + Q as an arrow; arguments as in `factor`."""
         pattern = self.pattern
         corner, link, rim = [], {}, []
         for c, own in enumerate(pattern.corners):
@@ -113,10 +122,10 @@ class Rows:
                 for q, span in enumerate(pattern.dense_span):
                     weighted = (W[own.predictors[a], q] * self._corners[c][a])[:, None] * self.dense[q]
                     if weighted.shape[1]:
-                        block[:, a, span] = own.indicator @ weighted
+                        block[:, a, span] = pattern.indicator(own.groups[0]) @ weighted
             self._add_crossed(c, block, W)
             rim.append(block)
-        return ArrowBlocks(corner, link, rim, self._border(W, Q))
+        return ArrowBlocks(pattern, corner, link, rim, self._border(W, Q))
 
     def _corner_block(self, c: int, W: Floats) -> Floats:
         own, values = self.pattern.corners[c], self._corners[c]
@@ -139,43 +148,55 @@ class Rows:
     def _add_crossed(self, c: int, block: Floats, W: Floats) -> None:
         """Fill the columns of crossed groups into the rim of corner c."""
         pattern, own = self.pattern, self.pattern.corners[c]
-        for q, (g, start) in enumerate(pattern.crossed):
+        for g, start in pattern.crossed:
             group = pattern.groups[g]
-            left, right, position = pattern.corner_pairs[c, q]
+            left, right, position = pattern.level_pairs(own.groups[0], g)
             for a in range(own.width):
                 for b in range(group.width):
                     weights = W[own.predictors[a], group.predictor] * self._corners[c][a] * self.groups[g][b]
                     block[left, a, start + right * group.width + b] = np.bincount(position, weights, len(left))
 
-    def _border(self, W: Floats, Q: Floats) -> Floats:
+    def _border(self, W: Floats, Q: PriorPrecision) -> Floats:
         pattern = self.pattern
         S = np.zeros((len(pattern.border), len(pattern.border)))
-        S[: len(Q), : len(Q)] = Q
-        for p, rows in enumerate(pattern.dense_span):
-            for q, columns in enumerate(pattern.dense_span):
-                if rows.stop > rows.start and columns.stop > columns.start:
-                    S[rows, columns] += self.dense[p].T @ (W[p, q][:, None] * self.dense[q])
+        S[: pattern.dense_width, : pattern.dense_width] = Q.dense
+        for g, entries in Q.groups.items():
+            rows, columns = pattern.couplings[g]
+            start = pattern.places[g][1]
+            S[start + rows, start + columns] = S[start + columns, start + rows] = entries
+        S[: pattern.dense_width, : pattern.dense_width] += self.dense_gram(W)
         for q, (g, start) in enumerate(pattern.crossed):
             group = pattern.groups[g]
             for b in range(group.width):
                 at = start + np.arange(group.levels) * group.width + b
-                S[at, at] += 1.0
+                if g not in Q.groups:
+                    S[at, at] += 1.0
                 for p, span in enumerate(pattern.dense_span):
                     if span.stop > span.start:
                         weighted = (W[p, group.predictor] * self.groups[g][b])[:, None] * self.dense[p]
-                        sums = pattern.crossed_indicators[q] @ weighted
+                        sums = pattern.indicator(g) @ weighted
                         S[at, span] = sums
                         S[span, at] = sums.T
             for r in range(q, len(pattern.crossed)):
                 self._cross(S, q, r, W)
         return S
 
+    def dense_gram(self, W: Floats) -> Floats:
+        """Return A' W A between dense columns, in the order of the border."""
+        pattern = self.pattern
+        out = np.zeros((pattern.dense_width, pattern.dense_width))
+        for p, rows in enumerate(pattern.dense_span):
+            for q, columns in enumerate(pattern.dense_span):
+                if rows.stop > rows.start and columns.stop > columns.start:
+                    out[rows, columns] = self.dense[p].T @ (W[p, q][:, None] * self.dense[q])
+        return out
+
     def _cross(self, S: Floats, q: int, r: int, W: Floats) -> None:
         """Add the products of crossed groups number q <= r to the border."""
         pattern = self.pattern
         (g, first), (h, second) = pattern.crossed[q], pattern.crossed[r]
         one, two = pattern.groups[g], pattern.groups[h]
-        left, right, position = pattern.crossed_pairs[q, r]
+        left, right, position = pattern.level_pairs(g, h)
         for a in range(one.width):
             for b in range(two.width):
                 weights = W[one.predictor, two.predictor] * self.groups[g][a] * self.groups[h][b]
@@ -187,13 +208,12 @@ class Rows:
 
     # the inverse's entries ------------------------------------------------------------------------------------------
 
-    def leverage(self, Z: ArrowBlocks, W: Floats) -> Leverage:
+    def leverage(self, Z: SelectedInverse, W: Floats) -> Leverage:
         """Return what the derivative of the log determinant needs.
 
         Parameters
         ----------
-        Z : ArrowBlocks
-            The inverse on the pattern.
+        Z : SelectedInverse
         W : ndarray, shape (P, P, n)
         """
         pattern, P = self.pattern, self.pattern.predictors
@@ -211,7 +231,7 @@ class Rows:
                 groups[g] += W[p, q] * own_groups[g]
         return Leverage(h, tuple(groups), tuple(dense))
 
-    def _times_inverse(self, Z: ArrowBlocks, q: int) -> tuple[list[Floats], list[Floats]]:
+    def _times_inverse(self, Z: SelectedInverse, q: int) -> tuple[list[Floats], list[Floats]]:
         """Return H^-1 a_iq at the columns of every group (width, n) and of the dense columns (n, width)."""
         pattern = self.pattern
         span = pattern.dense_span[q]
@@ -222,55 +242,20 @@ class Rows:
             for a in range(group.width):
                 if span.stop > span.start:
                     # Gathered whole rows times the dense values of the row.
-                    total[a] += np.einsum("ij,ij->i", self._rim(Z, g, a)[:, span][group.index], self.dense[q])
+                    total[a] += np.einsum("ij,ij->i", Z.beside(g, a)[:, span][group.index], self.dense[q])
                 for other in own:
                     for b in range(pattern.groups[other].width):
-                        total[a] += self._entries(Z, g, a, other, b) * self.groups[other][b]
+                        total[a] += Z.entries(g, a, other, b) * self.groups[other][b]
             groups.append(total)
         dense = []
         for p_span in pattern.dense_span:
-            found = self.dense[q] @ Z.border[span, p_span]
+            found = self.dense[q] @ Z.dense[span, p_span]
             for other in own if p_span.stop > p_span.start else ():
                 index = pattern.groups[other].index
                 for b in range(pattern.groups[other].width):
-                    found += self._rim(Z, other, b)[:, p_span][index] * self.groups[other][b][:, None]
+                    found += Z.beside(other, b)[:, p_span][index] * self.groups[other][b][:, None]
             dense.append(found)
         return groups, dense
-
-    @cached_property
-    def _places(self) -> dict[int, tuple[int, int]]:
-        """For each group: its corner and first entry there, or -1 and its first position in the border."""
-        found = {g: (-1, start) for g, start in self.pattern.crossed}
-        for c, corner in enumerate(self.pattern.corners):
-            at = 0
-            for g in corner.groups:
-                found[g] = (c, at)
-                at += self.pattern.groups[g].width
-        return found
-
-    def _rim(self, Z: ArrowBlocks, g: int, a: int) -> Floats:
-        """Return the inverse's rows of entry a of every level of group g, at the border; shape (levels, m)."""
-        c, at = self._places[g]
-        if c >= 0:
-            return Z.rim[c][:, at + a]
-        group = self.pattern.groups[g]
-        return Z.border[at + a : at + group.levels * group.width : group.width]
-
-    def _entries(self, Z: ArrowBlocks, g: int, a: int, h: int, b: int) -> Floats:
-        """Return for each row the inverse's entry between entry a of its level in g and entry b of that in h."""
-        one, two = self.pattern.groups[g], self.pattern.groups[h]
-        (c, at), (d, to) = self._places[g], self._places[h]
-        if c < 0 and d < 0:
-            return np.asarray(Z.border[at + one.index * one.width + a, to + two.index * two.width + b])
-        if c < 0 or d < 0:
-            if c < 0:
-                one, two, c, at, to, a, b = two, one, d, to, at, b, a
-            return np.asarray(Z.rim[c][one.index, at + a, to + two.index * two.width + b])
-        if c == d:
-            return np.asarray(Z.corner[c][:, at + a, to + b][one.index])
-        if c < d:
-            return np.asarray(Z.link[c, d][:, at + a, to + b][one.index])
-        return np.asarray(Z.link[d, c][:, to + b, at + a][two.index])
 
 
 def unknown_to_zero(index: Ints, values: Floats) -> tuple[Ints, Floats]:

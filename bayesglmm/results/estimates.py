@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesglmm.blocks import Floats, Ints
+from bayesglmm.linalg import conditional_blocks
 from bayesglmm.results.schema import variables
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _conditional_sds(found: Likelihood) -> list[Floats]:
     place = np.full(view.size, -1)
     place[inner] = np.arange(len(inner))
     fixed = place[_coefficients(found)]
-    blocks = _Covariances(found.mode.factor, fixed[fixed >= 0])
+    pattern, inverse, given = found.objective.structure.pattern, found.mode.factor.inverse(), fixed[fixed >= 0]
     factors = dict(
         zip(
             [block.names.u for block in view.problem.blocks],
@@ -112,48 +113,9 @@ def _conditional_sds(found: Likelihood) -> list[Floats]:
     for part in view.parts:
         if part.role != "fixed":
             Lambda = factors[part.name]
-            C = blocks(place[part.slice].reshape(part.shape))
+            C = conditional_blocks(pattern, inverse, int(place[part.slice.start]), given)
             sds.append(np.sqrt(np.maximum(np.einsum("ij,ljk,ik->li", Lambda, C, Lambda), 0.0)))
     return sds
-
-
-class _Covariances:
-    """Blocks of the inverse precision for effects of the same level, given the population coefficients.
-
-    Parameters
-    ----------
-    factor : ArrowFactor
-    given : ndarray of int
-        What to condition on; it lies in the border of the arrow.
-    """
-
-    def __init__(self, factor: Any, given: Ints) -> None:
-        pattern, inverse = factor.pattern, factor.inverse()
-        self.in_border = np.full(pattern.size, -1)
-        self.in_border[pattern.border] = np.arange(len(pattern.border))
-        self.corner, self.level, self.entry = (np.full(pattern.size, -1) for _ in range(3))
-        at = self.in_border[given]
-        known = inverse.border[np.ix_(at, at)]
-        gain = np.linalg.solve(known, inverse.border[at]) if len(at) else np.zeros((0, len(pattern.border)))
-        self.border = inverse.border - inverse.border[:, at] @ gain
-        self.blocks = []
-        for c, corner in enumerate(pattern.corners):
-            levels, width = corner.columns.shape
-            self.corner[corner.columns] = c
-            self.level[corner.columns] = np.arange(levels)[:, None]
-            self.entry[corner.columns] = np.arange(width)
-            rim = inverse.rim[c][:, :, at]
-            move = np.linalg.solve(known, rim.swapaxes(1, 2)) if len(at) else np.zeros((levels, 0, width))
-            self.blocks.append(inverse.corner[c] - rim @ move)
-
-    def __call__(self, positions: Ints) -> Floats:
-        """Return covariances for positions of shape (levels, terms), shape (levels, terms, terms)."""
-        first = positions[0, 0]
-        if self.corner[first] < 0:
-            at = self.in_border[positions]
-            return np.asarray(self.border[at[:, :, None], at[:, None, :]])
-        entry, level = self.entry[positions], self.level[positions[:, 0]]
-        return np.asarray(self.blocks[self.corner[first]][level[:, None, None], entry[:, :, None], entry[:, None, :]])
 
 
 def _set_to_zero(problem: Problem, found: Likelihood, dataset: Any) -> None:

@@ -7,17 +7,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bayesglmm.linalg import (
     ArrowFactor,
+    CrossedFactor,
     DenseColumns,
     DenseFactor,
     GroupColumns,
     NotPositiveDefiniteError,
     Pattern,
+    PriorPrecision,
     Rows,
+    conditional_blocks,
     dense_matrix,
+    sparse,
 )
+from bayesglmm.linalg.crossed import Layout
 from bayesglmm.linalg.rows import unknown_to_zero
 
 N, SIZE = 300, 202
@@ -32,12 +39,28 @@ class Example:
     rows: Rows
     A: Any
     W: Any
-    Q: Any
+    Q: PriorPrecision
     H: Any
 
+    def factor(self, W: Any) -> Any:
+        """As `Rows.factor`, by the factorisation that the example is for."""
+        return ArrowFactor(self.rows.gram(W, self.Q))
 
-def example(smallest: int) -> Example:
-    """Two predictors; a chain of three nested factors, two blocks on the middle one, two crossed factors."""
+
+class Crossed(Example):
+    """Factorised sparsely, whatever the pattern would choose."""
+
+    layout: Layout
+
+    def factor(self, W: Any) -> Any:
+        return CrossedFactor(self.layout, self.rows, W, self.Q)
+
+
+def example(smallest: int, coupled: bool = False, kind: type[Example] = Example) -> Any:
+    """Two predictors; a chain of three nested factors, two blocks on the middle one, two crossed factors.
+
+    With `coupled`, one of the crossed factors has correlated levels, with a tridiagonal precision.
+    """
     rng = np.random.default_rng(1)
     fine = np.concatenate([np.arange(50), rng.integers(0, 50, N - 50)])
     middle = rng.permutation(np.arange(50) % 20)[fine]
@@ -53,7 +76,12 @@ def example(smallest: int) -> Example:
         GroupColumns(155, 20, 2, middle, 1, "middle"),
         GroupColumns(195, 5, 1, other, 0, "other"),
     ]
-    pattern = Pattern(N, SIZE, 2, dense, groups, smallest)
+    size = groups[4].levels * groups[4].width
+    low, high = np.tril_indices(size)
+    near = low - high <= 2
+    low, high = low[near], high[near]
+    couplings = {4: (low, high)} if coupled else {}
+    pattern = Pattern(N, SIZE, 2, dense, groups, smallest, couplings)
     dense_values = [rng.normal(size=(N, part.width)) for part in dense]
     values = [rng.normal(size=(group.width, N)) for group in groups]
     A = np.zeros((2, N, SIZE))
@@ -67,14 +95,42 @@ def example(smallest: int) -> Example:
     Q = np.diag(rng.uniform(1.0, 2.0, 5))
     whole, at = np.eye(SIZE), pattern.border[:5]
     whole[np.ix_(at, at)] = Q
+    entries = {}
+    if coupled:
+        entries[4] = np.where(low == high, 2.0, -0.4)
+        own, Q_group = groups[4].columns.ravel(), np.zeros((size, size))
+        Q_group[low, high] = Q_group[high, low] = entries[4]
+        whole[np.ix_(own, own)] = Q_group
     H = whole + np.einsum("pia,pqi,qib->ab", A, W, A)
-    return Example(pattern, Rows(pattern, dense_values, values), A, W, Q, H)
+    return kind(pattern, Rows(pattern, dense_values, values), A, W, PriorPrecision(Q, entries), H)
 
 
-# Where every factor with more than `smallest` columns may be a corner: chains of three, one and no corners.
-@pytest.fixture(scope="module", params=[5, 90, 1000], ids=["chain", "one corner", "dense"])
-def case(request: pytest.FixtureRequest) -> Example:
-    return example(request.param)
+# Where every factor with more than `smallest` columns may be a corner: chains of three, one and no corners. The
+# sparse factorisation with its own split between sparse columns and dense block, with no dense block, and with no
+# sparse columns.
+CASES = {
+    "chain": (5, None),
+    "one corner": (90, None),
+    "dense": (1000, None),
+    "sparse": (90, sparse.RATES[0]),
+    "sparse throughout": (90, 1e18),
+    "sparse with no sparse columns": (90, 1e-3),
+}
+
+
+@pytest.fixture(scope="module", params=[(name, coupled) for name in CASES for coupled in (False, True)], ids=str)
+def case(request: pytest.FixtureRequest) -> Any:
+    name, coupled = request.param
+    smallest, rate = CASES[name]
+    if rate is None:
+        return example(smallest, coupled)
+    found = example(smallest, coupled, Crossed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sparse, "RATES", (rate, sparse.RATES[1]))
+        object.__setattr__(found, "layout", Layout(found.pattern))
+    own = found.layout.elimination
+    assert {"sparse": 0 < own.s < own.m, "sparse throughout": own.s == own.m}.get(name, own.s == 0)
+    return found
 
 
 def test_the_chain_of_nested_factors_is_found() -> None:
@@ -88,11 +144,12 @@ def test_rows_multiply_as_their_matrix(case: Example) -> None:
     x, r = rng.normal(size=SIZE), rng.normal(size=(2, N))
     np.testing.assert_allclose(case.rows.eta(x), case.A @ x, **EXACT)
     np.testing.assert_allclose(case.rows.transpose(r), np.einsum("pia,pi->a", case.A, r), **EXACT)
-    np.testing.assert_allclose(dense_matrix(case.pattern, case.rows.gram(case.W, case.Q)), case.H, **EXACT)
+    if not isinstance(case, Crossed):
+        np.testing.assert_allclose(dense_matrix(case.rows.gram(case.W, case.Q)), case.H, **EXACT)
 
 
 def test_factor_agrees_with_numpy(case: Example) -> None:
-    factor = ArrowFactor(case.pattern, case.rows.gram(case.W, case.Q))
+    factor = case.factor(case.W)
     right = np.random.default_rng(3).normal(size=(SIZE, 3))
     np.testing.assert_allclose(factor.logdet(), np.linalg.slogdet(case.H)[1], rtol=1e-12)
     np.testing.assert_allclose(factor.solve(right), np.linalg.solve(case.H, right), **EXACT)
@@ -102,19 +159,46 @@ def test_factor_agrees_with_numpy(case: Example) -> None:
     np.testing.assert_allclose(factor.inverse_diagonal(), np.diag(np.linalg.inv(case.H)), **EXACT)
 
 
+def test_a_draw_has_the_inverse_as_covariance(case: Example) -> None:
+    """4,000 draws leave 1 / sqrt(2000) = 0.022 of every variance: five of these for the largest of 202."""
+    z = np.random.default_rng(5).normal(size=(SIZE, 4000))
+    drawn = case.factor(case.W).half_solve(z)
+    np.testing.assert_allclose(drawn.var(axis=1) / np.diag(np.linalg.inv(case.H)), 1.0, atol=0.11)
+
+
 def test_selected_inverse_and_leverages(case: Example) -> None:
-    inverse = ArrowFactor(case.pattern, case.rows.gram(case.W, case.Q)).inverse()
-    Z, found = np.linalg.inv(case.H), dense_matrix(case.pattern, inverse)
-    np.testing.assert_allclose(found[found != 0], Z[found != 0], **EXACT)
+    inverse = case.factor(case.W).inverse()
+    Z = np.linalg.inv(case.H)
     leverage = case.rows.leverage(inverse, case.W)
     np.testing.assert_allclose(leverage.h, np.einsum("pia,ab,qib->pqi", case.A, Z, case.A), **EXACT)
     K = np.einsum("pqi,ab,qib->pia", case.W, Z, case.A)
-    for group, own in zip(case.pattern.groups, leverage.groups, strict=True):
+    for g, (group, own) in enumerate(zip(case.pattern.groups, leverage.groups, strict=True)):
         for j in range(group.width):
             expected = K[group.predictor, np.arange(N), group.columns[group.index, j]]
             np.testing.assert_allclose(own[j], expected, **EXACT)
+        levels = Z[group.columns[:, :, None], group.columns[:, None, :]]
+        np.testing.assert_allclose(inverse.levels(g), levels, **EXACT)
     np.testing.assert_allclose(leverage.dense[0], K[0][:, :3], **EXACT)
     np.testing.assert_allclose(leverage.dense[1], K[1][:, 200:], **EXACT)
+    for g, (rows, columns) in case.pattern.couplings.items():
+        own_columns = case.pattern.groups[g].columns.ravel()
+        np.testing.assert_allclose(inverse.coupled(g), Z[own_columns[rows], own_columns[columns]], **EXACT)
+
+
+def test_blocks_of_the_inverse_given_dense_columns(case: Example) -> None:
+    inverse, given = case.factor(case.W).inverse(), case.pattern.border[[0, 3]]
+    for group in case.pattern.groups:
+        found = conditional_blocks(case.pattern, inverse, group.start, given)
+        left = np.setdiff1d(np.arange(SIZE), given)
+        Z = np.zeros((SIZE, SIZE))
+        Z[np.ix_(left, left)] = np.linalg.inv(case.H[np.ix_(left, left)])
+        np.testing.assert_allclose(found, Z[group.columns[:, :, None], group.columns[:, None, :]], **EXACT)
+
+
+def test_the_arrow_inverse_is_right_wherever_it_has_entries() -> None:
+    found = example(5)
+    Z, entries = np.linalg.inv(found.H), dense_matrix(found.factor(found.W).inverse())
+    np.testing.assert_allclose(entries[entries != 0], Z[entries != 0], **EXACT)
 
 
 def test_dense_factor_agrees_with_numpy_whatever_the_scale_of_the_columns() -> None:
@@ -130,7 +214,7 @@ def test_dense_factor_agrees_with_numpy_whatever_the_scale_of_the_columns() -> N
 
 def test_indefinite_matrices_are_refused(case: Example) -> None:
     with pytest.raises(NotPositiveDefiniteError):
-        ArrowFactor(case.pattern, case.rows.gram(-case.W, case.Q))
+        case.factor(-case.W)
     with pytest.raises(NotPositiveDefiniteError):
         DenseFactor(np.array([[1.0, 2.0], [2.0, 1.0]]))
 
@@ -141,10 +225,57 @@ def test_memory_is_estimated_before_it_is_taken() -> None:
         100_000, 200_000, 1, [], [GroupColumns(0, 100_000, 1, index), GroupColumns(100_000, 100_000, 1, index[::-1])]
     )
     assert pattern.gigabytes < 1.0, "one level per row: nested both ways, so nothing is dense"
-    crossed = np.random.default_rng(0).integers(0, 50_000, 100_000)
-    groups = [GroupColumns(0, 50_000, 1, index // 2), GroupColumns(50_000, 50_000, 1, crossed)]
-    with pytest.raises(MemoryError, match="100,000 coefficients needs about"):
-        Pattern(100_000, 100_000, 1, [], groups).check_memory(limit=1.0)
+    names = r"small \(10000 x 1\) .*big \(10000 x 1\)"
+    with pytest.raises(MemoryError, match=f"20,001 coefficients needs about .* GB; .* {names}"):
+        crossed(100_000, 10_000).check_memory(limit=0.1)
+
+
+def crossed(rows: int, levels: int, home: float = 0.0) -> Pattern:
+    """Two factors with as many levels; a share `home` of the rows of a level is with one level of the other."""
+    rng = np.random.default_rng(0)
+    big = rng.integers(0, levels, rows)
+    small = np.where(rng.random(rows) < home, big // 2, rng.integers(0, levels, rows))
+    groups = [GroupColumns(1, levels, 1, small, 0, "small"), GroupColumns(1 + levels, levels, 1, big, 0, "big")]
+    return Pattern(rows, 2 * levels + 1, 1, [DenseColumns(0, 1)], groups)
+
+
+def test_the_choice_and_its_reason() -> None:
+    """Few columns: an arrow. Many, mostly nested: hardly anything is dense. Many at random: the Schur complement."""
+    few, nested, random = crossed(2_000, 50), crossed(40_000, 4_000, 0.99), crossed(40_000, 1_200)
+    assert few.layout is None
+    assert few.reason.startswith("block arrow: small (50 x 1) eliminated level by level, the other 51 coefficients")
+    assert "big (50 x 1) crosses" in few.reason
+    assert nested.layout is not None
+    assert nested.layout.elimination.t < 400
+    assert nested.gigabytes < 0.05
+    assert "sparse Cholesky: small (4000 x 1) and big (4000 x 1) in order of minimum degree" in repr(nested)
+    assert "4001 dense ones" in nested.reason
+    assert random.layout is not None
+    assert 600 < random.layout.elimination.t <= 1_201
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_an_elimination_order_is_one_and_its_pattern_holds_the_factor(seed: int) -> None:
+    """For random sparse matrices: every column once, and L of the permuted matrix lies in the pattern."""
+    rng = np.random.default_rng(seed)
+    m = int(rng.integers(2, 60))
+    pairs = rng.integers(0, m, size=(int(rng.integers(1, 3 * m)), 2))
+    H = np.zeros((m, m))
+    H[pairs[:, 0], pairs[:, 1]] = rng.normal(size=len(pairs))
+    H = H @ H.T + m * np.eye(m)
+    rows, columns = np.nonzero(np.tril(H, -1))
+    first = [0, m - 1] if H[0, m - 1] == 0 else [0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sparse, "RATES", (1e18, 1.0))
+        found = sparse.analyse(np.arange(m), rows, columns, 0, first)
+    assert sorted(found.place) == list(range(m))
+    order = np.argsort(found.place)
+    L = np.linalg.cholesky(H[np.ix_(order, order)])
+    inside = np.zeros((m, m), dtype=bool)
+    inside[found.rows, np.repeat(np.arange(found.s), np.diff(found.start))] = True
+    inside[found.s :, found.s :] = True
+    assert np.all(inside | (np.abs(L) < 1e-12))
 
 
 def test_rows_of_unknown_levels_have_no_columns() -> None:

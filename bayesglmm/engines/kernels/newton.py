@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from bayesglmm.blocks import Floats
-from bayesglmm.engines.kernels.structure import Structure
+from bayesglmm.engines.kernels.structure import LatentPrior, Structure
 from bayesglmm.graph.elementwise import RowDerivatives
 from bayesglmm.graph.latent import LatentView
-from bayesglmm.linalg import ArrowFactor, Factor, NotPositiveDefiniteError, Rows
+from bayesglmm.linalg import Factor, NotPositiveDefiniteError, Rows
 
 _ITERATIONS = 100
 # Stop once a Newton step would gain less, in units of log density; that step is still taken, so that the error left
@@ -64,6 +64,7 @@ class Work:
     phi : mapping
         Dispersions.
     d2 : ndarray, shape (P, P, n)
+    prior : LatentPrior
     """
 
     inner: Floats
@@ -71,6 +72,7 @@ class Work:
     etas: Floats
     phi: Mapping[str, Any]
     d2: Floats
+    prior: LatentPrior
 
 
 def structure_of(view: LatentView, outer: bool = False, flat: bool = False) -> Structure:
@@ -125,12 +127,12 @@ def find_mode(
     factor = newton.factor(-newton.observed(derivatives))
     log_marginal = (
         newton.value(x, derivatives)
-        + structure.constant
+        + newton.prior.constant
         + 0.5 * structure.pattern.size * np.log(2 * np.pi)
         - 0.5 * factor.logdet()
         + log_prior
     )
-    work = Work(x, newton.rows, newton.etas(x), newton.phi, newton.observed(derivatives))
+    work = Work(x, newton.rows, newton.etas(x), newton.phi, newton.observed(derivatives), newton.prior)
     full = structure.full(x, coefficients)
     return ConditionalMode(theta, full, factor, float(log_marginal), steps, converged, work)
 
@@ -145,7 +147,8 @@ class _Newton:
         self.rows = structure.rows(factors)
         self.offset = offset
         self.phi = structure.view.dispersions(natural)
-        self._last: tuple[Floats, ArrowFactor] | None = None
+        self.prior = structure.prior(natural)
+        self._last: tuple[Floats, Factor] | None = None
 
     def etas(self, x: Floats) -> Floats:
         return self.offset + self.rows.eta(x)
@@ -158,8 +161,7 @@ class _Newton:
 
     def value(self, x: Floats, derivatives: RowDerivatives) -> float:
         """Return log p(y | x) - (x - m)' Q (x - m) / 2."""
-        structure = self.structure
-        return float(derivatives.value.sum() - 0.5 * (x - structure.mean) @ structure.times_precision(x))
+        return float(derivatives.value.sum() - 0.5 * (x - self.prior.mean) @ self.prior.times(x))
 
     @staticmethod
     def observed(derivatives: RowDerivatives) -> Floats:
@@ -168,11 +170,10 @@ class _Newton:
             raise TypeError("The elementwise likelihood came without second derivatives.")
         return derivatives.d2
 
-    def factor(self, W: Floats) -> ArrowFactor:
+    def factor(self, W: Floats) -> Factor:
         """Factorise A' W A + Q; the same W (a gaussian likelihood) is not factorised twice."""
         if self._last is None or not np.array_equal(self._last[0], W):
-            H = self.rows.gram(W, self.structure.Q)
-            self._last = W, ArrowFactor(self.structure.pattern, H)
+            self._last = W, self.rows.factor(W, self.prior.Q)
         return self._last[1]
 
     def run(self, x: Floats) -> tuple[Floats, RowDerivatives, int, bool]:
@@ -182,7 +183,7 @@ class _Newton:
             x = self.structure.start.copy()
             value, derivatives = self.evaluate(x)
         for step in range(1, _ITERATIONS + 1):
-            gradient = self.rows.transpose(self._first(derivatives)) - self.structure.times_precision(x)
+            gradient = self.rows.transpose(self._first(derivatives)) - self.prior.times(x)
             direction = self._direction(derivatives, gradient)
             gain = 0.5 * float(gradient @ direction)
             if not np.isfinite(gain):

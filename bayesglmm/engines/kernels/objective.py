@@ -20,8 +20,10 @@ import numpy as np
 
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode, find_mode, structure_of
+from bayesglmm.engines.kernels.structure import Block
 from bayesglmm.graph.elementwise import RowDerivatives
 from bayesglmm.graph.latent import LatentView
+from bayesglmm.linalg import SelectedInverse
 
 _DIFFERENCE = 1e-5
 
@@ -35,6 +37,7 @@ class _Pull:
     factors: list[Floats]
     flat_phi: Floats
     eta: Floats
+    precisions: list[Floats]
 
 
 class LaplaceObjective:
@@ -102,7 +105,7 @@ class LaplaceObjective:
                 beta[predictor.names.beta] = own
             elif p in fixed:
                 outer[fixed[p].slice] = own
-        gradient = view.pullback(mode.theta, pull.factors, phi, beta)
+        gradient = view.pullback(mode.theta, pull.factors, phi, beta, pull.precisions)
         if self.kind == "posterior":
             gradient = gradient + view.log_prior_gradient(mode.theta)[1]
         return np.concatenate([gradient, outer[self.structure.coefficients]])
@@ -111,7 +114,8 @@ class LaplaceObjective:
         """Return the derivatives of L in Lambda, phi and eta."""
         structure, work = self.structure, mode.work
         found = _third_order(self.view.elementwise(list(work.etas), work.phi, 2))
-        leverage = work.rows.leverage(mode.factor.inverse(), -work.d2)  # type: ignore[attr-defined]
+        inverse = mode.factor.inverse()
+        leverage = work.rows.leverage(inverse, -work.d2)
         s = 0.5 * np.einsum("pqrn,pqn->rn", found.d3, leverage.h)
         v = mode.factor.solve(work.rows.transpose(s))
         w = work.rows.eta(v)
@@ -131,7 +135,22 @@ class LaplaceObjective:
                 own = leverage.dense[p].T[self._dense_rows(b)]
             M = structure.contract(b, t[p], work.inner) + structure.contract(b, found.d1[p], v) - block.Z @ own.T
             factors[order[id(block.part)]] = M
-        return _Pull(factors, flat_phi, t)
+        precisions = [self._precision_pull(block, inverse, work.inner, v) for block in structure.coupled]
+        return _Pull(factors, flat_phi, t, precisions)
+
+    def _precision_pull(self, block: Block, inverse: SelectedInverse, x: Floats, v: Floats) -> Floats:
+        """Return the derivatives of L - log |Q| / 2 in the entries of the precision of a block.
+
+        Of -x' Q x / 2 and -log |H| / 2 at fixed x, and of log |H| through dx = -H^-1 dQ x; v = H^-1 A' s.
+        """
+        assert block.group is not None
+        rows, columns = self.structure.pattern.couplings[block.group]
+        own = slice(block.start, block.start + int(np.prod(block.latent.shape)))
+        x, v = x[own], v[own]
+        half = -0.25 * (x[rows] * x[columns] + inverse.coupled(block.group)) - 0.5 * v[rows] * x[columns]
+        other = -0.25 * (x[rows] * x[columns] + inverse.coupled(block.group)) - 0.5 * v[columns] * x[rows]
+        # An entry off the diagonal stands for two.
+        return np.asarray(np.where(rows == columns, 1.0, 2.0) * (half + other))
 
     def _dense_rows(self, b: int) -> slice:
         """Return where block b lies among the dense columns of its predictor."""
@@ -161,6 +180,10 @@ class LaplaceObjective:
                     p = block.latent.predictor
                     deta[p] += structure.effect(b, work.inner, Lambda)
                     column += structure.scatter(b, found.d1[p], Lambda)
+            for block, Q in zip(structure.coupled, natural.precisions[j], strict=True):
+                matrix = structure.coupled_matrix(block, Q)
+                own = slice(block.start, block.start + matrix.shape[0])
+                column[own] -= matrix @ work.inner[own]
             change = np.einsum("pqn,qn->pn", found.d2, deta) + np.einsum("fpn,f->pn", found.d1phi, natural.phi[j])
             right[:, j] = column + work.rows.transpose(change)
         out = np.zeros((view.size, self.size))
@@ -177,9 +200,9 @@ class LaplaceObjective:
         moves = _DIFFERENCE * np.eye(t)
         many = view.natural_draws(np.concatenate([mode.theta + moves, mode.theta - moves])) if t else {}
         natural = view.natural(mode.theta)
-        _, coefficients = self.split(np.zeros(self.size))
+        coupled, (_, coefficients) = self.structure.coupled, self.split(np.zeros(self.size))
         factors = [np.zeros((self.size, *M.shape)) for M in view.factors(natural)]
-        phi, eta = [], []
+        phi, eta, precisions = [], [], []
         for j in range(self.size):
             up = {name: value[j] for name, value in many.items()} if j < t else natural
             down = {name: value[t + j] for name, value in many.items()} if j < t else natural
@@ -189,11 +212,13 @@ class LaplaceObjective:
                     own[j] = (high - low) / (2 * _DIFFERENCE)
             else:
                 beta[j - t] = _DIFFERENCE
+            pairs = [(view.block_precision(c.part, up)[0], view.block_precision(c.part, down)[0]) for c in coupled]
+            precisions.append([(high - low) / (2 * _DIFFERENCE) for high, low in pairs])
             flat = [self._flat(view.dispersions(each)) for each in (up, down)]
             phi.append((flat[0] - flat[1]) / (2 * _DIFFERENCE))
             offsets = self.structure.offset(up, beta) - self.structure.offset(down, -beta)
             eta.append(offsets / (2 * _DIFFERENCE))
-        return _NaturalJacobian(factors, np.array(phi), np.array(eta))
+        return _NaturalJacobian(factors, np.array(phi), np.array(eta), precisions)
 
     @staticmethod
     def _flat(phi: Mapping[str, Any]) -> Floats:
@@ -202,11 +227,12 @@ class LaplaceObjective:
 
 @dataclass(frozen=True, eq=False)
 class _NaturalJacobian:
-    """Derivatives in psi_j, by j: of Lambda (list by block), of the flat dispersions, of eta at fixed x."""
+    """Derivatives in psi_j, by j: of Lambda (by block first), of the flat dispersions, of eta at fixed x, of Q."""
 
     factors: list[Floats]
     phi: Floats
     eta: Floats
+    precisions: list[list[Floats]]
 
 
 @dataclass(frozen=True, eq=False)

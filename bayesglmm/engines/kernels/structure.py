@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bayesglmm.blocks import Floats
-from bayesglmm.graph.latent import LatentPart, LatentView
+from bayesglmm.graph.latent import LatentPart, LatentView, symmetric
 from bayesglmm.graph.problem import BlockParts
-from bayesglmm.linalg import DenseColumns, GroupColumns, Pattern, Rows
+from bayesglmm.linalg import DenseColumns, GroupColumns, Pattern, PriorPrecision, Rows
 from bayesglmm.linalg.pattern import SMALLEST_CORNER
 from bayesglmm.linalg.rows import unknown_to_zero
 
@@ -19,15 +19,50 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True, eq=False)
-class _Block:
+class Block:
     """One random block in x: where it is, and the columns that Lambda mixes."""
 
     part: BlockParts
     latent: LatentPart
     start: int
     Z: Floats  # (k, n)
-    group: int | None  # position among the pattern's groups; None where one level makes it dense
+    group: int | None  # position among the pattern's groups; None where one level makes it dense, unless coupled
     dense: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class LatentPrior:
+    """log N(x; m, Q^-1) at one theta.
+
+    Attributes
+    ----------
+    Q : PriorPrecision
+    constant : float
+        Its value at m, over the directions in which Q is not zero.
+    mean : ndarray, shape (size,)
+    at : ndarray of int
+        Where the dense columns lie in x.
+    coupled : tuple of (int, sparse array)
+        For every block in precision form: where it starts in x, and its precision.
+    """
+
+    Q: PriorPrecision
+    constant: float
+    mean: Floats
+    at: Any
+    coupled: tuple[tuple[int, Any], ...] = ()
+
+    def times(self, x: Floats) -> Floats:
+        """Return Q (x - m)."""
+        deviation = x - self.mean
+        if not len(self.at) and not self.coupled:
+            return deviation
+        out = deviation.copy()
+        out[self.at] = self.Q.dense @ deviation[self.at]
+        for start, Q in self.coupled:
+            own = slice(start, start + Q.shape[0])
+            out[own] = Q @ deviation[own]
+        return out
 
 
 class Structure:
@@ -66,21 +101,26 @@ class Structure:
         self.inner, self.coefficients = np.flatnonzero(~left_out), np.flatnonzero(left_out)
         self.X = tuple(view.columns(part) for part in problem.predictors)
         self.blocks, dense, self._dense_X, groups = self._lay_out(left_out)
-        self.pattern = Pattern(self.n, len(self.inner), self.predictors, dense, groups, smallest)
+        self.coupled = tuple(block for block in self.blocks if block.latent.role == "precision")
+        couplings = {
+            block.group: block.part.covariance.couplings(block.part.block)
+            for block in self.coupled
+            if block.group is not None
+        }
+        self.pattern = Pattern(self.n, len(self.inner), self.predictors, dense, groups, smallest, couplings)
         self.pattern.check_memory()
-        mean, Q = (np.zeros(view.size), None) if flat else (view.mean, view.precision(np.zeros(view.theta_size)))
+        mean = np.zeros(view.size) if flat else view.mean
         self.mean, self.start = mean[self.inner], view.mean[self.inner]
-        self.Q = self._dense_precision(Q)
-        self.constant = self._prior_constant()
+        self._still = self._still_prior()
 
     def _lay_out(
         self, left_out: Any
-    ) -> tuple[tuple[_Block, ...], list[DenseColumns], list[Floats | None], list[GroupColumns]]:
+    ) -> tuple[tuple[Block, ...], list[DenseColumns], list[Floats | None], list[GroupColumns]]:
         """Sort the parts of x into dense columns and groups; dense blocks have None where X would be."""
         view, problem = self.view, self.view.problem
         shift = np.cumsum(left_out) - left_out
         own = {block.names.u: block for block in problem.blocks}
-        blocks: list[_Block] = []
+        blocks: list[Block] = []
         dense: list[DenseColumns] = []
         dense_X: list[Floats | None] = []
         groups: list[GroupColumns] = []
@@ -95,32 +135,59 @@ class Structure:
                 continue
             block = own[part.name].block
             index, Z = unknown_to_zero(np.asarray(block.index), np.ascontiguousarray(block.X.T, dtype=float))
-            if len(block.levels) == 1:
-                blocks.append(_Block(own[part.name], part, start, Z, None, len(dense)))
+            if len(block.levels) == 1 and part.role == "spherical":
+                blocks.append(Block(own[part.name], part, start, Z, None, len(dense)))
                 dense.append(DenseColumns(start, width, part.predictor))
                 dense_X.append(None)
             else:
-                blocks.append(_Block(own[part.name], part, start, Z, len(groups), None))
+                blocks.append(Block(own[part.name], part, start, Z, len(groups), None))
                 columns = GroupColumns(start, len(block.levels), len(Z), index, part.predictor, block.group)
                 groups.append(columns)
         return tuple(blocks), dense, dense_X, groups
 
-    def _dense_precision(self, Q: Any) -> Floats:
-        """Return the prior precision of the dense columns, in the order of the border."""
+    def _still_prior(self) -> LatentPrior:
+        """Return what of the prior does not depend on theta: all of it if every block is spherical."""
         pattern, at = self.pattern, self.pattern.border[: self.pattern.dense_width]
-        if Q is not None:
-            rows = self.inner[at]
-            return np.asarray(Q[rows, :][:, rows].toarray(), dtype=float)
-        smooth = np.zeros(pattern.size)
-        for block in self.blocks:
-            smooth[block.start : block.start + block.latent.slice.stop - block.latent.slice.start] = 1.0
-        return np.diag(smooth[at])
+        if self.flat:
+            smooth = np.zeros(pattern.size)
+            for block in self.blocks:
+                smooth[block.start : block.start + block.latent.slice.stop - block.latent.slice.start] = 1.0
+            Q = np.diag(smooth[at])
+        else:
+            Q = self.view.still_precision[self.inner[at]][:, self.inner[at]].toarray()
+        constant = 0.0 if self.flat or self.outer else self.view.fixed_constant
+        constant -= 0.5 * _LOG_2PI * sum(int(np.prod(block.latent.shape)) for block in self.blocks)
+        return LatentPrior(PriorPrecision(np.asarray(Q, dtype=float)), constant, self.mean, at)
 
-    def _prior_constant(self) -> float:
-        """Return log N(m; m, Q^-1) over the directions in which Q is not zero."""
-        if not self.flat and not self.outer:
-            return self.view.log_prior_x(self.view.mean, np.zeros(self.view.theta_size))
-        return -0.5 * _LOG_2PI * sum(int(np.prod(block.latent.shape)) for block in self.blocks)
+    @property
+    def constant(self) -> float:
+        """Constant of the prior of x, of models whose blocks are all spherical; see `prior`."""
+        return self._still.constant
+
+    def times_precision(self, x: Floats) -> Floats:
+        """Return Q (x - m), of models whose blocks are all spherical; see `prior`."""
+        return self._still.times(x)
+
+    def prior(self, natural: Mapping[str, Any]) -> LatentPrior:
+        """Return the prior of x for theta's natural values."""
+        if not self.coupled:
+            return self._still
+        still, constant = self._still, self._still.constant
+        entries: dict[int, Floats] = {}
+        matrices = []
+        for block in self.coupled:
+            assert block.group is not None
+            found, log_det = self.view.block_precision(block.part, natural)
+            entries[block.group] = found
+            constant += 0.5 * log_det
+            matrices.append((block.start, self.coupled_matrix(block, found)))
+        Q = PriorPrecision(still.Q.dense, entries)
+        return LatentPrior(Q, constant, still.mean, still.at, tuple(matrices))
+
+    def coupled_matrix(self, block: Block, entries: Floats) -> Any:
+        """Return the sparse symmetric matrix with such entries at the couplings of a block in precision form."""
+        assert block.group is not None
+        return symmetric(entries, *self.pattern.couplings[block.group], int(np.prod(block.latent.shape)))
 
     # with theta -----------------------------------------------------------------------------------------------------
 
@@ -169,17 +236,6 @@ class Structure:
             if np.any(beta):
                 out[p] += self.X[p] @ beta
         return out
-
-    # the prior of x ------------------------------------------------------------------------------------------------
-
-    def times_precision(self, x: Floats) -> Floats:
-        """Return Q (x - m)."""
-        deviation = x - self.mean
-        at = self.pattern.border[: self.pattern.dense_width]
-        if len(at):
-            deviation = deviation.copy()
-            deviation[at] = self.Q @ deviation[at]
-        return deviation
 
     def full(self, x: Floats, coefficients: Floats) -> Floats:
         """Return the view's x from what is integrated out and what is not."""
