@@ -34,10 +34,13 @@ class BasisOptions:
     m : tuple of float
         Order of penalty and splines, kernel and range of Gaussian processes: as in mgcv, by basis. Empty for the
         default.
+    knots : tuple of float
+        The two ends between which knots are placed, for bases that take them; empty for the range of the data.
     """
 
     k: int | None = None
     m: tuple[float, ...] = ()
+    knots: tuple[float, ...] = ()
 
 
 class FittedBasis(ABC):
@@ -50,19 +53,17 @@ class FittedBasis(ABC):
     null : tuple of Monomial
         The functions that no penalty sees, as polynomials of the covariates; the constant first. Empty where every
         function is penalised.
+    has_constant : bool
+        Whether the constant is among the functions, so that a constraint has to take it out.
     """
 
     penalties: tuple[Floats, ...]
     null: tuple[Monomial, ...]
+    has_constant: bool = True
 
     @abstractmethod
     def columns(self, x: Floats) -> Floats:
         """Return the basis functions at covariate values x (n, d), shape (n, k)."""
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """What to call each penalty where there are several."""
-        return tuple(str(number) for number in range(1, len(self.penalties) + 1))
 
     def axes(self) -> tuple[Floats, Floats]:
         """Return V (k, k) and D (M, k) with V' S_m V = diag(D_m): coordinates in which every penalty is diagonal.
@@ -85,12 +86,18 @@ class Basis(ABC):
         Fewest and most covariates.
     title : str
         What it is, in words.
+    takes_knots : bool
+        Whether ``knots=c(low, high)`` means something.
+    in_values : bool
+        Whether the coefficients are values of the function, as tensor products want them.
     """
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     dimensions: ClassVar[tuple[int, int]] = (1, 1)
     title: ClassVar[str]
+    takes_knots: ClassVar[bool] = False
+    in_values: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, x: Floats, options: BasisOptions) -> FittedBasis:
@@ -160,6 +167,22 @@ def require_distinct(x: Floats, k: int) -> Floats:
             f"Give k={len(distinct)} or less, or use the covariate as a factor."
         )
     return distinct
+
+
+def ends_of(x: Floats, options: BasisOptions) -> tuple[float, float]:
+    """Return between which values knots are placed: those of the user, or the ends of the data.
+
+    Raises
+    ------
+    DataError
+        If they do not enclose the data.
+    """
+    low, high = float(x.min()), float(x.max())
+    if not options.knots:
+        return low, high
+    if len(options.knots) != 2 or not options.knots[0] <= low <= high <= options.knots[1]:
+        raise DataError(f"knots= are the two ends between which all values lie ({low:g} to {high:g}), as c(0, 24).")
+    return options.knots[0], options.knots[1]
 
 
 def order(options: BasisOptions, defaults: tuple[int, ...], least: tuple[int, ...]) -> tuple[int, ...]:

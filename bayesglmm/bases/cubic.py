@@ -68,6 +68,7 @@ class CubicRegression(Basis):
 
     name = "cr"
     title = "cubic regression spline"
+    in_values = True
     shrink: float | None = None
 
     def fit(self, x: Floats, options: BasisOptions) -> FittedCubic:

@@ -72,6 +72,7 @@ def mixed_form(basis: FittedBasis, x: Floats, constrain: bool, by: Floats | None
     B = basis.columns(x)
     # With a constant among the unpenalised functions the constraint only leaves it out. Else the coordinates are
     # restricted to those that sum to zero, or with several penalties, which have to stay diagonal, means taken off.
+    constrain = constrain and basis.has_constant
     absorb = constrain and not basis.null and len(basis.penalties) == 1
     coordinates, precisions = _absorbed(basis, B) if absorb else basis.axes()
     total = precisions.sum(axis=0)

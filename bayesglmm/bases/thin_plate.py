@@ -90,17 +90,13 @@ class ThinPlate(Basis):
             raise DataError(f"m={m} is too small: a thin plate spline of {d} covariates needs 2m > {d}.")
         M = polynomial_count(d, m - 1)
         k = basis_size(options, M + (8, 27, 100)[min(d, 3) - 1], M + 1, f"a {self.title} of {d} covariates")
-        distinct = require_distinct(x, k)
-        if len(distinct) > MOST_POINTS:
-            chosen = np.random.default_rng(1).choice(len(distinct), MOST_POINTS, replace=False)
-            distinct = distinct[np.sort(chosen)]
         centre = x.mean(axis=0)
-        points = distinct - centre
-        values, vectors = _largest(radial_function(cdist(points, points), m, d), k)
-        exponents = monomials(d, m - 1)
+        points = centres(require_distinct(x, k)) - centre
+        values, vectors = largest(radial_function(cdist(points, points), m, d), k)
+        exponents = tuple(sorted(monomials(d, m - 1), key=lambda powers: powers[::-1]))
         T = evaluate_monomials(points, exponents)
         # delta = Z d with T' U delta = 0: what is left of the radial functions is orthogonal to polynomials
-        Z = np.linalg.qr(vectors.T @ T, mode="complete")[0][:, M:]
+        Z = _null_space((vectors.T @ T).T)
         radial = np.hstack([vectors @ Z, np.zeros((len(points), M))])
         polynomial = np.hstack([np.zeros((M, k - M)), np.eye(M)])
         penalty = np.zeros((k, k))
@@ -152,16 +148,43 @@ def _default_order(d: int) -> int:
     return m
 
 
-def _largest(E: Floats, k: int) -> tuple[Floats, Floats]:
-    """Return the k eigenvalues of largest size, and their vectors (n, k)."""
+def _null_space(A: Floats) -> Floats:
+    """Return an orthonormal basis of the null space of A (M, k), shape (k, k - M).
+
+    The columns are scaled one by one later, so which basis it is matters to shrinkage and tensor products: Householder
+    reflections from the last column on, as in mgcv.
+    """
+    A, (rows, k) = A.copy(), A.shape
+    Q = np.eye(k)
+    for i in range(rows):
+        width = k - i
+        u = A[i, :width].copy()
+        length = float(np.copysign(np.linalg.norm(u), u[-1]))
+        u[-1] += length
+        u *= np.sqrt(1.0 / (length * u[-1]))
+        for matrix in (A, Q):
+            matrix[:, :width] -= np.outer(matrix[:, :width] @ u, u)
+    return Q[:, : k - rows]
+
+
+def centres(distinct: Floats) -> Floats:
+    """Return the points at which radial functions sit: all, or a random choice that is always the same."""
+    if len(distinct) <= MOST_POINTS:
+        return distinct
+    chosen = np.random.default_rng(1).choice(len(distinct), MOST_POINTS, replace=False)
+    return distinct[np.sort(chosen)]
+
+
+def largest(E: Floats, k: int) -> tuple[Floats, Floats]:
+    """Return the k eigenvalues of largest size, in decreasing order, and their vectors (n, k)."""
     n = len(E)
     if n <= 400 or 3 * k > n:
         values, vectors = np.linalg.eigh(E)
-        chosen = np.argsort(-np.abs(values), kind="stable")[:k]
+        chosen = np.sort(np.argsort(-np.abs(values), kind="stable")[:k])[::-1]
         return values[chosen], signed(vectors[:, chosen])
     start = np.random.default_rng(1).standard_normal(n)
     values, vectors = eigsh(E, k=k, which="LM", v0=start, tol=0)
-    chosen = np.argsort(-np.abs(values), kind="stable")
+    chosen = np.argsort(-values, kind="stable")
     return values[chosen], signed(vectors[:, chosen])
 
 

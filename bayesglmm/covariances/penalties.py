@@ -35,7 +35,7 @@ class Penalties(Covariance):
     def _scales(self, values: Mapping[str, Any]) -> Any:
         if "weights" not in values:  # one penalty for each column
             return values["sd"]
-        return ((values["sd"] + _TINY) ** -2.0 @ np.asarray(values["weights"])) ** -0.5
+        return ((values["sd"] + _TINY) ** -2.0 @ values["weights"]) ** -0.5
 
 
 COVARIANCES.register(Penalties())

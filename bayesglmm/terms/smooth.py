@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bayesglmm.bases import BASES, Basis, BasisOptions, FittedBasis, MixedForm, mixed_form
-from bayesglmm.bases.base import Monomial
+from bayesglmm.bases import BasisOptions, FittedBasis, MixedForm, mixed_form
 from bayesglmm.blocks import Block, FixedBlock, Floats, Ints, RandomBlock
-from bayesglmm.errors import BayesglmmError, DataError, FormulaError, UnknownNameError, did_you_mean
-from bayesglmm.formula.syntax import Call, Node
-from bayesglmm.terms.atoms import Atom, bind_atom
+from bayesglmm.errors import FormulaError
+from bayesglmm.formula.syntax import Call
+from bayesglmm.terms.atoms import Atom
 from bayesglmm.terms.base import TERMS, BoundTerm, Context, Smooth, Term
 from bayesglmm.terms.columns import Columns
-from bayesglmm.terms.names import caret, column_names
+from bayesglmm.terms.names import column_names
 from bayesglmm.terms.smooth_by import By, Copy, bind_by
 from bayesglmm.terms.smooth_call import SmoothCall, read_smooth
+from bayesglmm.terms.smooth_levels import LEVEL_BASES
+from bayesglmm.terms.smooth_support import (
+    ALL,
+    basis_called,
+    beyond,
+    bind_covariate,
+    extrapolated,
+    fit_basis,
+    monomial_name,
+    values,
+)
 
-ALL = ("all",)
-"""The only level of the random columns of a smooth: they are those of every row."""
 _DEPENDENT = 1e-7  # a fixed column is a combination of others when less than this share of it is its own
 
 
@@ -96,7 +104,7 @@ class BoundSmooth(BoundTerm):
 
     def _fixed_names(self, copy: Copy) -> tuple[str, ...]:
         head = self.label + copy.suffix
-        words = [_monomial(powers, self.covariates) for powers in self.form.monomials]
+        words = [monomial_name(powers, self.covariates) for powers in self.form.monomials]
         if self.unpenalised:
             words += [f"f{j + 1}" for j in range(self.form.random.shape[1])]
         return tuple(f"{head}.{word}" for word in words)
@@ -163,40 +171,6 @@ class BoundSmooth(BoundTerm):
         return (extrapolated(self.label, tuple(atom.label for atom in self.covariates), outside, self.points),)
 
 
-def beyond(x: Floats, points: Floats) -> np.ndarray:
-    """Return which rows of x (n, d) lie outside of the range of the points (m, d), or in a plane of their hull."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    slack = 1e-9 * (high - low)
-    outside: np.ndarray = ((x < low - slack) | (x > high + slack)).any(axis=1)
-    if x.shape[1] == 2 and not outside.all():
-        outside |= ~_in_hull(x, points)
-    return outside
-
-
-def _in_hull(x: Floats, points: Floats) -> np.ndarray:
-    from scipy.spatial import ConvexHull, QhullError
-
-    spread = np.where(np.ptp(points, axis=0) > 0.0, np.ptp(points, axis=0), 1.0)
-    centre = points.mean(axis=0)
-    try:
-        faces = ConvexHull((points - centre) / spread).equations
-    except QhullError:  # all on one line: the box is all that can be said
-        return np.ones(len(x), dtype=bool)
-    return np.asarray(((x - centre) / spread @ faces[:, :-1].T + faces[:, -1] <= 1e-9).all(axis=1))
-
-
-def extrapolated(label: str, covariates: Sequence[str], outside: np.ndarray, points: Floats) -> str:
-    """Return the sentence about rows where a smooth met no data."""
-    count = int(outside.sum())
-    rows = "row lies" if count == 1 else "rows lie"
-    where = " and ".join(
-        f"{name} from {low:.6g} to {high:.6g}"
-        for name, low, high in zip(covariates, points.min(axis=0), points.max(axis=0), strict=True)
-    )
-    hull = " (or of the hull of its points)" if points.shape[1] == 2 else ""
-    return f"{count:,} {rows} outside of the data of `{label}`, {where}{hull}: extrapolated."
-
-
 def _explained(X: Floats, column: Floats) -> tuple[Floats, float]:
     """Return the weights of X in a column, and the length of what they leave."""
     if not X.shape[1]:
@@ -206,69 +180,6 @@ def _explained(X: Floats, column: Floats) -> tuple[Floats, float]:
     weights = np.linalg.lstsq(X / scale, column, rcond=None)[0]
     rest = float(np.linalg.norm(column - X / scale @ weights))
     return weights / max(float(np.linalg.norm(column)), 1e-300), rest
-
-
-def _monomial(powers: Monomial, covariates: Sequence[Atom]) -> str:
-    words = [
-        atom.label if power == 1 else f"{atom.label}^{power}"
-        for atom, power in zip(covariates, powers, strict=True)
-        if power
-    ]
-    return ":".join(words) or "1"
-
-
-def values(covariates: Sequence[Atom], columns: Columns) -> Floats:
-    """Return covariate values, shape (n, d)."""
-    return np.hstack([atom.numbers(columns) for atom in covariates])
-
-
-def bind_covariate(node: Node, context: Context) -> Atom:
-    """Let one covariate meet the data.
-
-    Raises
-    ------
-    DataError
-        For categories, with a caret.
-    """
-    atom = bind_atom(node, context.columns, context.formula, context.notes)
-    if atom.is_factor or len(atom.parts) != 1:
-        what = f"holds categories ({', '.join(atom.levels[:5])})" if atom.is_factor else "has several columns"
-        message = (
-            f"`{node}` {what}, but a smooth is a function of numbers. A curve for each level is s(x, by={node}) or "
-            f's(x, {node}, bs="fs"); effects of levels are (1 | {node}).'
-        )
-        raise DataError(caret(message, context.formula, node.position))
-    return atom
-
-
-def basis_called(name: str, d: int, read: SmoothCall, context: Context) -> Basis:
-    """Return a basis for d covariates by its name.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is none, with the nearest name and a caret.
-    FormulaError
-        If it does not take so many covariates.
-    """
-    if name not in BASES:
-        message = f"Unknown basis bs={name!r}. {did_you_mean(name, BASES.names())}"
-        raise UnknownNameError(caret(message, context.formula, read.place("bs")))
-    basis = BASES.get(name)
-    least, most = basis.dimensions
-    if not least <= d <= most:
-        number = f"{least}" if least == most else f"{least} to {most}"
-        message = f"bs={name!r} ({basis.title}) is for {number} covariate{'s' if most > 1 else ''}, not {d}: "
-        raise FormulaError(message + "use te() or bs='tp'.", context.formula, read.place("bs"))
-    return basis
-
-
-def fit_basis(basis: Basis, x: Floats, options: BasisOptions, read: SmoothCall, context: Context) -> FittedBasis:
-    """Let a basis meet data; its errors get the name of the smooth and a caret."""
-    try:
-        return basis.fit(x, options)
-    except BayesglmmError as error:
-        raise type(error)(caret(f"`{read.call}`: {error}", context.formula, read.call.position)) from None
 
 
 def bind_smooth(
@@ -297,14 +208,16 @@ class SmoothTerm(Term):
     name = "s"
 
     def bind(self, call: Call, context: Context) -> BoundTerm:
-        read = read_smooth(call, context, ("k", "bs", "m", "by", "fx"))
-        covariates = tuple(bind_covariate(node, context) for node in read.covariates)
+        read = read_smooth(call, context, ("k", "bs", "m", "by", "fx", "knots"))
         for word, given in (("bs", read.bs), ("k", read.k)):
             if len(given) > 1:
                 message = f"`{word}=` has {len(given)} values, but s() has one basis; te() takes one for each margin."
                 raise FormulaError(message, context.formula, read.place(word))
+        if read.bs and read.bs[0] in LEVEL_BASES:
+            return LEVEL_BASES[read.bs[0]](read, context)
+        covariates = tuple(bind_covariate(node, context) for node in read.covariates)
         basis = basis_called(read.bs[0] if read.bs else "tp", len(covariates), read, context)
-        options = BasisOptions(read.k[0] if read.k else None, tuple(read.m))
+        options = BasisOptions(read.k[0] if read.k else None, tuple(read.m), read.knots)
         fitted = fit_basis(basis, values(covariates, context.columns), options, read, context)
         return bind_smooth(read, context, covariates, fitted, basis.title)
 

@@ -41,6 +41,7 @@ class SmoothCall:
         Covariates of each margin.
     fx : bool
         Unpenalised.
+    knots : tuple of float
     places : mapping of str to Node
         Where each argument stands, for carets.
     """
@@ -53,6 +54,7 @@ class SmoothCall:
     m: tuple[Any, ...]
     d: tuple[int, ...]
     fx: bool
+    knots: tuple[float, ...]
     places: dict[str, Node]
 
     @property
@@ -106,6 +108,7 @@ def read_smooth(call: Call, context: Context, allowed: tuple[str, ...]) -> Smoot
         read.orders(places.get("m")),
         tuple(read.whole(value, "d") for value in read.numbers(places.get("d"), "d")),
         read.flag(places.get("fx")),
+        tuple(number for number, _ in read.numbers(places.get("knots"), "knots")),
         places,
     )
 
