@@ -13,18 +13,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bayesglmm.plots.comparison import compare_engines
     from bayesglmm.plots.effects import caterpillar
+    from bayesglmm.plots.integrands import laplace_quality
     from bayesglmm.plots.intervals import forest
+    from bayesglmm.plots.maps import effect_map
     from bayesglmm.plots.pooling import shrinkage
     from bayesglmm.plots.predictive import posterior_predictive, prior_predictive
+    from bayesglmm.plots.smooths import smooth
+    from bayesglmm.plots.surfaces import surface
     from bayesglmm.plots.traces import trace_panel
 
 __all__ = [
     "caterpillar",
     "compare_engines",
+    "effect_map",
     "forest",
+    "laplace_quality",
     "posterior_predictive",
     "prior_predictive",
     "shrinkage",
+    "smooth",
+    "surface",
     "trace_panel",
 ]
 
@@ -32,10 +40,14 @@ __all__ = [
 _FILES = {
     "caterpillar": "effects",
     "compare_engines": "comparison",
+    "effect_map": "maps",
     "forest": "intervals",
+    "laplace_quality": "integrands",
     "posterior_predictive": "predictive",
     "prior_predictive": "predictive",
     "shrinkage": "pooling",
+    "smooth": "smooths",
+    "surface": "surfaces",
     "trace_panel": "traces",
 }
 
