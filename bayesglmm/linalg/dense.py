@@ -35,7 +35,9 @@ class DenseFactor:
             self.L = np.zeros((0, 0))
             return
         try:
-            self.L = linalg.cholesky(dense * self.scale[:, None] * self.scale, lower=True, check_finite=False)
+            scaled = dense * self.scale[:, None]
+            scaled *= self.scale
+            self.L = linalg.cholesky(scaled, lower=True, overwrite_a=True, check_finite=False)
         except linalg.LinAlgError as error:
             raise NotPositiveDefiniteError(str(error)) from None
 
@@ -60,10 +62,13 @@ class DenseFactor:
         """Return H^-1, shape (d, d)."""
         if not len(self.L):
             return np.zeros((0, 0))
-        # Half the work of solving for the unit vectors.
+        # Half the work of solving for the unit vectors; above its diagonal the result is zero, as L is.
         lower, _ = linalg.lapack.dpotri(self.L, lower=1)
-        whole = np.tril(lower) + np.tril(lower, -1).T
-        return np.asarray(whole * self.scale[:, None] * self.scale)
+        whole = lower + lower.T
+        whole[np.diag_indices_from(whole)] *= 0.5
+        whole *= self.scale[:, None]
+        whole *= self.scale
+        return np.asarray(whole)
 
     def inverse_diagonal(self) -> Floats:
         """Return the diagonal of H^-1."""

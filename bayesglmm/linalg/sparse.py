@@ -260,12 +260,9 @@ class SparseFactor:
     def selected(self) -> SparseBlocks:
         """Return the entries of H^-1 on the pattern of L."""
         own = self.elimination
-        flat = np.empty(own.entries + own.t**2)
-        trailing = flat[own.entries :].reshape(own.t, own.t)
-        trailing[:] = self.schur.inverse()
+        trailing = np.ascontiguousarray(self.schur.inverse())
         leading, rim = self.kernels.selected_inverse(own.start, own.rows, self.leading, self.rim, trailing, own.m)
-        flat[: own.entries] = leading
-        return SparseBlocks(own, flat, rim)
+        return SparseBlocks(own, np.concatenate([leading, trailing.ravel()]), rim)
 
     def inverse_diagonal(self) -> Floats:
         """Return the diagonal of H^-1."""
