@@ -70,6 +70,7 @@ def compare(name: str, fits: Mapping[str, Any]) -> None:
     for engine, fit in fits.items():
         print(f"\nVerdict on {engine}: {fit.verdict}", flush=True)
     save(name, "engines", bg.plots.compare_engines(comparison))
+    save(name, "laplace quality", bg.plots.laplace_quality(fits["laplace"]))
 
 
 def save(label: str, kind: str, figure: Any) -> None:

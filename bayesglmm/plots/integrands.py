@@ -106,8 +106,8 @@ def laplace_quality(
     if len(panels) > most:
         worst = sorted(range(len(panels)), key=lambda k: -panels[k].departure)[:most]
         shown = [panels[k] for k in sorted(worst)]
-    columns = min(_COLUMNS, len(shown))
-    rows = -(-len(shown) // columns)
+    rows = -(-len(shown) // _COLUMNS)
+    columns = -(-len(shown) // rows)
     width, height = figsize or (max(1.9 * columns, 5.5), 2.25 * rows + 1.15)
     figure = new_figure((width, height), constrained=False)
     alone = len(fit.problem.blocks) == 1
@@ -236,5 +236,6 @@ def _draw(upper: Axes, lower: Axes, panel: _Panel, highest: float, alone: bool) 
     name = shortened(panel.name, 24)
     upper.set_title(name, fontsize=NORMAL, color=INK, loc="left", pad=2, parse_math=False)
     if alone and curves.log_t.shape[1] == 1:
-        text = f"{curves.log_error[panel.level, 0]:+.3f}".replace("-", "−")
+        error = round(float(curves.log_error[panel.level, 0]), 3)
+        text = f"{error:+.3f}".replace("-", "−") if error else "0.000"
         upper.set_title(text, fontsize=SMALL, color=MUTED, loc="right", pad=2)
