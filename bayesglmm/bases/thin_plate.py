@@ -151,8 +151,8 @@ def _default_order(d: int) -> int:
 def _null_space(A: Floats) -> Floats:
     """Return an orthonormal basis of the null space of A (M, k), shape (k, k - M).
 
-    The columns are scaled one by one later, so which basis it is matters to shrinkage and tensor products: Householder
-    reflections from the last column on, as in mgcv.
+    The columns are scaled one by one later, so which basis it is matters to shrinkage and tensor products:
+    Householder reflections from the last column on, as in mgcv.
     """
     A, (rows, k) = A.copy(), A.shape
     Q = np.eye(k)

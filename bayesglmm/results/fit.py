@@ -14,6 +14,7 @@ from bayesglmm.results.checks import CHAINS_AGREE, Check, Verdict, table, verdic
 from bayesglmm.results.draws import check_choice
 from bayesglmm.results.protocols import EngineRun, EngineSettings, FittedModel, Rebindable
 from bayesglmm.results.schema import ESTIMATES, POSTERIOR, Meta, assemble
+from bayesglmm.results.smooth_answers import SmoothAnswers
 from bayesglmm.results.text import fit_html, fit_text
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from bayesglmm.graph.problem import Problem
 
 
-class Fit:
+class Fit(SmoothAnswers):
     """A fitted model.
 
     Made by ``model.fit()``; all numbers are in `data`, and every method answers one question from them.

@@ -141,6 +141,8 @@ class LikelihoodFit(Fit):
             found["estimate"] = at["mean"].to_numpy()
         return found
 
+    flat = True
+
     @property
     def point(self) -> xr.Dataset:
         """The estimates as if they were the only draw."""

@@ -108,7 +108,9 @@ def sections(fit: Fit, prob: float = 0.95) -> list[Section]:
     found: list[Section] = []
     for title, kind in (("Population effects", "fixed"), ("", "groups"), ("Other parameters", "dispersion")):
         if kind == "groups":
-            found += _group_section(summary, [p for p in parameters if p.kind in ("sd", "cor")], header)
+            of_groups = [p for p in parameters if p.kind in ("sd", "cor") and not p.smooth]
+            found += _group_section(summary, of_groups, header)
+            found += _smooth_section(summary, [p for p in parameters if p.smooth], header)
             continue
         chosen = summary.loc[[label for label, parameter in kinds.items() if parameter.kind == kind]]
         if len(chosen):
@@ -144,6 +146,13 @@ def _group_section(summary: pd.DataFrame, found: Sequence[tables.Parameter], hea
     return [
         Section("Group effects: standard deviations and correlations", ["group", "", "term", *header[1:]], rows, 3)
     ]
+
+
+def _smooth_section(summary: pd.DataFrame, found: Sequence[tables.Parameter], header: Sequence[str]) -> list[Section]:
+    if not found:
+        return []
+    rows = [[p.label, *_row(summary.loc[p.label])[: len(header) - 1]] for p in found]
+    return [Section("Smooths: standard deviations, the typical size of the curve", ["", *header[1:]], rows, 1)]
 
 
 def _row(row: Any) -> list[str]:
