@@ -14,13 +14,15 @@ from bayesglmm.engines.kernels.likelihood import Likelihood, likelihood_draws, m
 from bayesglmm.engines.kernels.nested import Draws, Exploration
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.optimum import maximise
-from bayesglmm.engines.kernels.verdict import Quality, assess
+from bayesglmm.engines.kernels.resample import resample
+from bayesglmm.engines.kernels.verdict import Quality, after_resampling, assess
 from bayesglmm.engines.progress import Progress
 from bayesglmm.errors import SettingsError
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.problem import Problem
 
 _KEY = "laplace"  # in the problem's workspace
+_SMALL, _CANDIDATES = 600, 1000  # rows up to which draws are resampled unasked, and from how many candidates
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class LaplaceSettings(Settings):
         Independent draws, laid out as chains so that every table reads them as it reads those of other engines.
     points : int or None
         Hyperparameter points where the conditional approximation is made anew; chosen by dimension if None.
+    resample : bool or "auto"
+        Whether draws are reweighted to the exact posterior and resampled where Pareto k says that weights can be
+        trusted. ``"auto"``: where the verdict would be "check" and the data are small; ``True``: always, with as
+        many candidates as draws. For the posterior only.
     progressbar : bool
         Show in a terminal or notebook what a fit of more than two seconds is doing.
     """
@@ -48,6 +54,7 @@ class LaplaceSettings(Settings):
     draws: int = 1000
     chains: int = 4
     points: int | None = None
+    resample: bool | Literal["auto"] = "auto"
     progressbar: bool = True
 
     def check(self) -> None:
@@ -58,6 +65,8 @@ class LaplaceSettings(Settings):
             require_integer(name, getattr(self, name), 1)
         if self.points is not None:
             require_integer("points", self.points, 8)
+        if not isinstance(self.resample, bool) and self.resample != "auto":
+            raise SettingsError(f'resample must be True, False or "auto", not {self.resample!r}.')
         if self.quadrature > 1 and self.objective == "reml":
             raise SettingsError('quadrature above 1 needs objective "ml" or "posterior".')
 
@@ -120,6 +129,10 @@ def _posterior(view: LatentView, settings: LaplaceSettings, seed: int, progress:
     drawn = exploration.draw(settings.chains * settings.draws)
     progress.now("checking the approximation")
     quality = assess(exploration)
+    candidates = _candidates(exploration, quality, settings)
+    if candidates:
+        mended = resample(exploration, len(drawn.psi), candidates)
+        drawn, quality = drawn if mended is None else mended.draws, after_resampling(quality, mended)
     proper = not any(slot.prior.distribution == "Flat" for slot in view.problem.priors)
     numbers = {"khat": quality.khat} | ({"log_evidence": exploration.log_evidence} if proper else {})
     seconds = {"optimise": middle - start, "sample": time.perf_counter() - middle}
@@ -132,6 +145,14 @@ def _posterior(view: LatentView, settings: LaplaceSettings, seed: int, progress:
         numbers=numbers,
         quality=quality,
     )
+
+
+def _candidates(exploration: Exploration, quality: Quality, settings: LaplaceSettings) -> int:
+    """Return from how many candidates draws are resampled; zero where they are left as they are."""
+    if settings.resample == "auto":
+        small = exploration.objective.structure.n <= _SMALL
+        return _CANDIDATES if small and quality.details["by_shift"] == "check" else 0
+    return settings.chains * settings.draws if settings.resample else 0
 
 
 def _points(objective: LaplaceObjective, settings: LaplaceSettings) -> int:

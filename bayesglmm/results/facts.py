@@ -49,6 +49,8 @@ def attributes(run: EngineRun) -> dict[str, str | float | int]:
                 "noise": float(quality.noise),
                 "method": quality.method,
                 "sentences": list(quality.sentences),
+                "advice": quality.advice,
+                "details": dict(quality.details),
             }
         )
     if likelihood is not None:
@@ -67,6 +69,12 @@ def own_sentences(run: EngineRun) -> tuple[str, ...]:
     """Return the sentences that the verdict says, so that the notes need not repeat them."""
     quality = quality_of(run)
     return () if quality is None else tuple(quality.sentences)
+
+
+def effective_draws(attrs: Mapping[Any, Any]) -> float | None:
+    """Return what resampled draws are worth; None where draws are independent, or no approximation was made."""
+    found = (read(attrs, "quality") or {}).get("details", {}).get("effective")
+    return None if found is None else float(found)
 
 
 def read(attrs: Mapping[Any, Any], name: str) -> dict[str, Any] | None:

@@ -127,7 +127,8 @@ class Fit(SmoothAnswers):
             ``sigma``. Columns: mean, sd, lower, upper (equal-tailed), ess_bulk, ess_tail, r_hat, mcse_mean. Draws
             that are independent by construction count fully and have no R-hat.
         """
-        return tables.summary(self.parameters, prob, "quality" in self.data.attrs)
+        attrs = self.data.attrs
+        return tables.summary(self.parameters, prob, "quality" in attrs and facts.effective_draws(attrs) is None)
 
     def fixed(self, prob: float = 0.95) -> pd.DataFrame:
         """Return the population coefficients, on the scale of the linear predictor.

@@ -40,6 +40,14 @@ class Quality(Protocol):
     def sentences(self) -> tuple[str, ...]:
         """For the user; the first is the verdict in words."""
 
+    @property
+    def advice(self) -> str:
+        """What to do; empty where all is well."""
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What else was found, as plain values that JSON can hold."""
+
 
 class EngineRun(Protocol):
     """What an engine hands back; `bayesglmm.engines.base.Run` is one.

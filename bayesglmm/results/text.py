@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesglmm.results import tables
+from bayesglmm.results.facts import effective_draws
 from bayesglmm.results.schema import family_text
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def _work(fit: Fit) -> str:
     attrs, sizes = fit.data.attrs, fit.draws.sizes
     seed = f", seed {attrs['seed']}" if "seed" in attrs else ""
     if "quality" in attrs:
-        return f"{sizes['chain'] * sizes['draw']:,} independent draws{seed}"
+        worth, total = effective_draws(attrs), f"{sizes['chain'] * sizes['draw']:,}"
+        return f"{total} {'independent' if worth is None else 'resampled'} draws{seed}"
     if "convergence" not in attrs:
         return f"{sizes['chain']} chains of {sizes['draw']} draws{seed}"
     settings = json.loads(attrs["settings"])

@@ -57,7 +57,8 @@ def test_its_verdict_is_the_engines(posterior: Any) -> None:
     kept = json.loads(posterior.data.attrs["quality"])
     assert posterior.verdict == kept["verdict"] == "good"
     assert str(posterior.verdict) == f"good: {kept['sentences'][0]}"
-    assert posterior.diagnose()["check"].tolist() == ["finite draws", "draws", "shift under correction", "Pareto k"]
+    reported = ["shift under correction", "Pareto k", "hardest level", "skewness"]
+    assert posterior.diagnose()["check"].tolist() == ["finite draws", "draws", *reported]
     assert posterior.khat == kept["khat"]
     assert np.isfinite(posterior.log_evidence)
     assert not set(kept["sentences"]) & set(posterior.notes)
@@ -66,7 +67,14 @@ def test_its_verdict_is_the_engines(posterior: Any) -> None:
 def test_a_stored_verdict_can_be_bad(posterior: Any) -> None:
     kept = json.loads(posterior.data.attrs["quality"])
     sentences = ["Laplace's approximation is poor here.", "Correcting it would move x by 0.90 standard deviations."]
-    kept |= {"verdict": "bad", "sentences": sentences, "shifts": {"x": -0.9}, "khat": 1.2}
+    kept |= {
+        "verdict": "bad",
+        "sentences": sentences,
+        "shifts": {"x": -0.9},
+        "khat": 1.2,
+        "advice": "",
+        "details": {},
+    }
     data = posterior.data.copy()
     data.attrs = {**posterior.data.attrs, "quality": json.dumps(kept)}
     fit = bg.results.Fit.from_tree(data, posterior.problem)

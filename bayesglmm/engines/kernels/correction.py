@@ -12,6 +12,8 @@ m = x-hat + H^-1 A' (l''' h) / 2; for a gaussian likelihood it is the mode.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -40,8 +42,8 @@ def conditional_mean(objective: LaplaceObjective, mode: ConditionalMode) -> Floa
         The mode itself where the correction does not converge.
     """
     view, structure, work = objective.view, objective.structure, mode.work
-    leverage = work.rows.leverage(mode.factor.inverse(), -work.d2)  # type: ignore[attr-defined]
-    spread, weights = _nodes(leverage.h)
+    leverage = work.rows.leverage(mode.factor.inverse(), -work.d2)
+    spread, weights = row_nodes(leverage.h, _NODES)
     centre, last = work.inner, np.inf
     for _ in range(_STEPS):
         etas = work.etas + work.rows.eta(centre - work.inner)
@@ -51,7 +53,7 @@ def conditional_mean(objective: LaplaceObjective, mode: ConditionalMode) -> Floa
                 first = view.elementwise(list(etas + shift), work.phi, 1).d1
                 assert first is not None
                 slope += weight * first
-        gradient = work.rows.transpose(slope) - structure.times_precision(centre)
+        gradient = work.rows.transpose(slope) - work.prior.times(centre)
         step = mode.factor.solve(gradient)
         length = float(step @ gradient)
         if not np.isfinite(length) or length > last:
@@ -62,14 +64,34 @@ def conditional_mean(objective: LaplaceObjective, mode: ConditionalMode) -> Floa
     return structure.full(centre, mode.x[structure.coefficients])
 
 
-def _nodes(h: Floats) -> tuple[list[Floats], Floats]:
-    """Return Gauss-Hermite nodes of N(0, h_i) for every row, each (P, n), and their weights."""
+@cache
+def _hermite(count: int) -> tuple[Floats, Floats]:
+    points, weights = hermegauss(count)
+    return points, weights / weights.sum()
+
+
+def row_nodes(h: Floats, counts: Mapping[int, int]) -> tuple[list[Floats], Floats]:
+    """Return Gauss-Hermite nodes of N(0, h_i) for every row, and their weights.
+
+    Parameters
+    ----------
+    h : ndarray, shape (P, P, n)
+        Covariance of the predictors of each row.
+    counts : mapping of int to int
+        Nodes per predictor by P; a cubature of degree three for more predictors than it knows.
+
+    Returns
+    -------
+    nodes : list of ndarray, each (P, n)
+    weights : ndarray
+    """
     P = len(h)
-    points, weights = hermegauss(_NODES.get(P, 3))
-    weights = weights / weights.sum()
+    points, weights = _hermite(counts.get(P, 3))
+    if P == 1:
+        return [np.sqrt(np.maximum(h[0], 0.0)) * z for z in points], weights
     values, vectors = np.linalg.eigh(np.moveaxis(h, -1, 0))
     root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
-    if len(_NODES) < P:
+    if len(counts) < P:
         # Too many dimensions for a product of nodes: a cubature of degree three.
         directions = np.sqrt(P) * np.vstack([np.eye(P), -np.eye(P)])
         return [(root @ z).T for z in directions], np.full(2 * P, 0.5 / P)

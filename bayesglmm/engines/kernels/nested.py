@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import interpolate, spatial
@@ -214,32 +216,37 @@ class Exploration:
 
     def draw(self, draws: int) -> Draws:
         """Draw hyperparameters from q~ and everything else given them."""
+        psi, log_theta = self.hyperparameters(draws, self.random)
+        cell = self.nearest(psi)
+        z = self.random.standard_normal((draws, len(self.objective.structure.inner)))
+        x, log_x = latent_draws(self.objective, self.support, psi, cell, z)
+        return Draws(psi, x, log_theta + log_x, log_theta, cell)
+
+    def hyperparameters(self, draws: int, random: np.random.Generator) -> tuple[Floats, Floats]:
+        """Draw from q~; return psi, shape (draws, size), and its log density."""
         size = self.objective.size
         if size == 0:
-            return self._latent(np.zeros((draws, 0)), np.zeros(draws))
-        candidates = self.density.quantile(self.random.random((_CANDIDATES * draws, size)))
+            return np.zeros((draws, 0)), np.zeros(draws)
+        candidates = self.density.quantile(random.random((_CANDIDATES * draws, size)))
         correction = self.correction(candidates)
         weight = np.exp(correction - correction.max())
         # Systematic resampling: as even as the weights allow.
-        position = (np.arange(draws) + self.random.random()) / draws * weight.sum()
+        position = (np.arange(draws) + random.random()) / draws * weight.sum()
         chosen = np.minimum(np.searchsorted(np.cumsum(weight), position), len(weight) - 1)
-        chosen = self.random.permutation(chosen)
+        chosen = random.permutation(chosen)
         constant = float(correction.max() + np.log(weight.mean()))
         psi = candidates[chosen]
-        return self._latent(psi, self.density.logpdf(psi) + correction[chosen] - constant)
+        return psi, self.density.logpdf(psi) + correction[chosen] - constant
 
-    # latent part
+    def nearest(self, psi: Floats) -> Ints:
+        """Return for each draw the support point from which x starts, shape (draws,)."""
+        if not self.objective.size:
+            return np.zeros(len(psi), dtype=np.intp)
+        return np.asarray(self._places.query(self.density.standardise(psi))[1], dtype=np.intp)
 
-    def _latent(self, psi: Floats, log_theta: Floats) -> Draws:
-        """Draw x from the normal approximation at the nearest support point, moved along with psi."""
-        if self.objective.size:
-            places = spatial.cKDTree(self.density.standardise(self.points))
-            cell = np.asarray(places.query(self.density.standardise(psi))[1], dtype=np.intp)
-        else:
-            cell = np.zeros(len(psi), dtype=np.intp)
-        z = self.random.standard_normal((len(psi), len(self.objective.structure.inner)))
-        x, log_x = latent_draws(self.objective, self.support, psi, cell, z)
-        return Draws(psi, x, log_theta + log_x, log_theta, cell)
+    @cached_property
+    def _places(self) -> Any:
+        return spatial.cKDTree(self.density.standardise(self.points))
 
 
 def latent_draws(

@@ -1,29 +1,39 @@
 """How good is a nested Laplace fit? How far what users read would move if the approximation were corrected.
 
-Draws are made at the support points, where nothing but Laplace's approximation of x given theta stands between them
-and the posterior. Where the posterior factorises by group, the correction is computed: group effects are integrated
-out by quadrature, which gives importance ratios of (theta, beta) in a few dimensions. Else the joint log ratio r of
-exact and approximate density is taken; reweighting by exp(r) moves the mean of a parameter p by its cumulants
-Cov(p, r) + k(p, r, r) / 2 + ..., which are stable however many effects there are, unlike weights. Draws come in
-antithetic pairs, mean + d and mean - d, so that terms of r that are even in d do not disturb the shifts of effects.
+Two errors are measured. At the support points nothing but the normal approximation of x given theta stands between
+draws and posterior: there importance ratios of theta and the shared coefficients, the levels integrated out
+(`BlockRatio`), say how far each mean would move. And at fresh values of theta the approximation is made anew, which
+shows what the interpolation between the support points costs. Pareto k, the skewness of conditional distributions,
+failed searches and other modes are reported beside the shifts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from bayesglmm.blocks import Floats
-from bayesglmm.engines.kernels.grouped import GroupedRatio
-from bayesglmm.engines.kernels.nested import Draws, Exploration, latent_draws
+from bayesglmm.engines.kernels.blockwise import BlockRatio, Ratios
+from bayesglmm.engines.kernels.correction import conditional_mean
+from bayesglmm.engines.kernels.nested import Draws, Exploration
 from bayesglmm.engines.kernels.pareto import smoothed
-from bayesglmm.engines.kernels.quadrature import factorises
+from bayesglmm.engines.kernels.resample import TRUSTED, Resampled
+from bayesglmm.engines.kernels.skewness import conditional_skewness
+from bayesglmm.engines.kernels.starts import OtherMode, other_modes
+from bayesglmm.linalg import NotPositiveDefiniteError
 
 GOOD, CHECK = 0.1, 0.3  # shifts, in posterior standard deviations
-_FEW = 400  # draws at which the exact density is evaluated at least
-_ROWS = 2e6  # rows of the data times draws, at most, beyond these
-_PRECISE = 0.05  # Monte Carlo error of a shift that is small enough
+_PAIRS = 100  # of draws
+_MORE = 200  # where the verdict is a close one
+_FEWEST = 24
+_WORK = 1.2e7  # rows of the data times evaluations of the likelihood, at most, beyond the fewest
+_FRESH = 24  # values of theta at which the interpolation is tested
+_LEVELS = 5  # that are named
+_ENOUGH = 400.0  # effective draws after resampling
+_WORDS = ("good", "check", "bad")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,23 +44,38 @@ class Quality:
     ----------
     verdict : {"good", "check", "bad"}
     khat : float
-        Pareto k of the joint importance ratios.
+        Pareto k of the importance ratios of everything at once.
     shifts : mapping of str to float
         For every fixed effect, standard deviation and dispersion: how far its mean moves under the correction, in
         posterior standard deviations.
-    noise : float
-        Monte Carlo error of a shift.
-    method : {"quadrature", "cumulants"}
+    errors : mapping of str to float
+        Monte Carlo errors of the shifts.
+    method : {"quadrature", "draws"}
+        How the levels' coefficients were integrated out.
     sentences : tuple of str
         For the user.
+    advice : str
+        What to do; empty where all is well.
+    details : mapping
+        What is reported beside the shifts: ``shared_khat`` (of the ratios with the levels integrated out), ``levels``
+        (name, standard deviation of the log ratio and Pareto k, worst first), ``skewness`` (name and value of the
+        most skew coefficient), ``failures``, ``other_modes``, ``effective`` (draws after resampling, None without).
     """
 
     verdict: str
     khat: float
     shifts: dict[str, float]
-    noise: float
+    errors: dict[str, float]
     method: str
     sentences: tuple[str, ...]
+    advice: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def noise(self) -> float:
+        """Monte Carlo error of the largest shift."""
+        worst = max(self.shifts, key=lambda name: abs(self.shifts[name]), default=None)
+        return 0.0 if worst is None else self.errors[worst]
 
 
 def assess(exploration: Exploration) -> Quality:
@@ -60,160 +85,255 @@ def assess(exploration: Exploration) -> Quality:
     ----------
     exploration : Exploration
     """
-    objective = exploration.objective
-    view, rows = objective.view, objective.structure.n
     random = np.random.default_rng(len(exploration.support))
-    pairs = _antithetic(exploration, _FEW // 2, random)
-    ratio = _joint_ratios(exploration, pairs)
-    labels, values = read_parameters(exploration, pairs)
-    if factorises(view) and len(view.theta_values):
-        # These ratios are of few dimensions: half of the draws are enough.
-        half = Draws(*(part[: len(values) // 4 * 2] for part in vars(pairs).values()))
-        method, (shifts, noise) = "quadrature", _by_quadrature(exploration, half, values[: len(half.psi)])
-    else:
-        method, (shifts, noise) = "cumulants", _by_cumulants(values, ratio)
-        # The noise falls with the root of the number of draws: take as many as it needs, if they are cheap.
-        wanted = len(ratio) * min((noise / _PRECISE) ** 2, 20.0) if np.isfinite(noise) else 0.0
-        more = int(min(wanted, _ROWS / rows) - len(ratio)) // 2
-        if more > 0:
-            extra = _antithetic(exploration, more, random)
-            ratio = np.concatenate([ratio, _joint_ratios(exploration, extra)])
-            values = np.concatenate([values, read_parameters(exploration, extra)[1]])
-            shifts, noise = _by_cumulants(values, ratio)
-    named = dict(zip(labels, shifts.tolist(), strict=True))
-    return _conclude(named, noise, smoothed(ratio)[1], method, exploration)
-
-
-def _conclude(shifts: dict[str, float], noise: float, khat: float, method: str, exploration: Exploration) -> Quality:
-    finite = {name: shift for name, shift in shifts.items() if np.isfinite(shift)}
-    sentences = []
-    if not shifts:
-        verdict = "good" if khat < 0.5 else "check" if khat < 0.7 else "bad"
-    elif len(finite) < len(shifts):
-        verdict = "bad"
-        sentences.append(
-            "The exact posterior could not be compared with the approximation: some ratios are infinite."
-        )
-    else:
-        name, worst = max(finite.items(), key=lambda item: abs(item[1]))
-        # A shift that is within its Monte Carlo error does not count against the fit.
-        certain = max(0.0, abs(worst) - 2.0 * noise)
-        verdict = "good" if certain < GOOD else "check" if certain < CHECK else "bad"
-        sentences.append(
-            f"Correcting Laplace's approximation would move {name} by {abs(worst):.2f} posterior standard deviations "
-            f"(the largest shift; Monte Carlo error {noise:.2f})."
-        )
-        if noise > 2 * GOOD and verdict == "good":
-            verdict = "check"
-            sentences.append("That error is too large to call the approximation good.")
-    if exploration.failures and verdict == "good":
-        verdict = "check"
-        sentences.append(f"No conditional mode was found at {exploration.failures} hyperparameter points.")
-    if not exploration.optimum.converged and verdict == "good":
-        verdict = "check"
-    what = {
-        "good": "Laplace's approximation is good here.",
-        "check": "Laplace's approximation is rough here: compare with NUTS before you rely on the last digit.",
-        "bad": 'Laplace\'s approximation is poor here: use model.fit("nuts").',
+    ratio = BlockRatio(exploration, exploration.quadrature)
+    rows = exploration.objective.structure.n
+    most = max(_FEWEST, int(_WORK / (2.0 * rows * ratio.evaluations)))
+    drawn, ratios = _at_support(exploration, ratio, min(_PAIRS, most), random)
+    labels, values = read_parameters(exploration, drawn)
+    between = _between(exploration, values.std(axis=0), random)
+    shifts, errors = _moved(values, ratios.shared, between)
+    if _close(shifts, errors) and most > _PAIRS:
+        extra, more = _at_support(exploration, ratio, min(_MORE, most) - _PAIRS, random)
+        values = np.concatenate([values, read_parameters(exploration, extra)[1]])
+        pieces = zip(vars(ratios).values(), vars(more).values(), strict=True)
+        ratios = Ratios(*(np.concatenate(both) for both in pieces))
+        shifts, errors = _moved(values, ratios.shared, between)
+    details = {
+        "shared_khat": smoothed(ratios.shared)[1],
+        "levels": _hardest(exploration, ratio, ratios.local),
+        "skewness": _most_skew(exploration),
+        "failures": exploration.failures,
+        "other_modes": [vars(mode) for mode in other_modes(exploration, random)],
+        "effective": None,
     }
-    if verdict != "good" and method == "quadrature" and exploration.quadrature is None:
-        # What the correction needs is known to work for this model.
-        what = {name: text.removesuffix(".") + ", or quadrature=9." for name, text in what.items()}
-    return Quality(verdict, khat, shifts, noise, method, (what[verdict], *sentences))
+    found = Quality(
+        "good",
+        smoothed(ratios.joint)[1],
+        dict(zip(labels, shifts.tolist(), strict=True)),
+        dict(zip(labels, errors.tolist(), strict=True)),
+        "quadrature" if len(ratio.grid) else "draws",
+        (),
+        details=details,
+    )
+    return _concluded(found, exploration, bool(len(ratio.grid)) and not len(ratio.structure.pattern.crossed))
 
 
-def _antithetic(exploration: Exploration, count: int, random: np.random.Generator) -> Draws:
-    """Return pairs of draws, mean + d and mean - d at the same support point, one after the other.
+# shifts -------------------------------------------------------------------------------------------------------------
 
-    Support points are taken in proportion to the approximate posterior there, so every draw counts alike;
-    `log_theta` is its log density up to a constant.
-    """
-    objective = exploration.objective
+
+def _at_support(
+    exploration: Exploration, ratio: BlockRatio, pairs: int, random: np.random.Generator
+) -> tuple[Draws, Ratios]:
+    """Draw pairs at support points, taken in proportion to the approximate posterior there."""
     weight = np.exp(exploration.log_ratio - exploration.log_ratio.max())
     if len(weight) > 1:
         weight[0] = 0.0  # the mode is no member of the net
-    position = (np.arange(count) + random.random()) / count * weight.sum()
-    cell = random.permutation(np.minimum(np.searchsorted(np.cumsum(weight), position), len(weight) - 1))
-    psi = exploration.points[cell]
-    z = random.standard_normal((count, len(objective.structure.inner)))
-    both = [latent_draws(objective, exploration.support, psi, cell, sign * z) for sign in (1.0, -1.0)]
-    x = np.stack([both[0][0], both[1][0]], axis=1).reshape(2 * count, -1)
+    position = (np.arange(pairs) + random.random()) / pairs * weight.sum()
+    cell = np.minimum(np.searchsorted(np.cumsum(weight), position), len(weight) - 1)
     height = np.array([exploration.support[k].height for k in cell])
-    log_theta = np.repeat(height - exploration.optimum.value, 2)
-    return Draws(np.repeat(psi, 2, axis=0), x, log_theta + np.repeat(both[0][1], 2), log_theta, np.repeat(cell, 2))
+    return ratio.draw(exploration.points[cell], height - exploration.optimum.value, cell, random)
 
 
-def _joint_ratios(exploration: Exploration, drawn: Draws) -> Floats:
-    """Return log p(y, x, theta) minus the log density of the draws."""
-    objective = exploration.objective
-    view, structure = objective.view, objective.structure
-    out, rows, phi = np.empty(len(drawn.psi)), None, None
-    prior = view.log_prior_draws(drawn.psi)
-    for i, (psi, x) in enumerate(zip(drawn.psi, drawn.x, strict=True)):
-        if i % 2 == 0:
-            natural = view.natural(psi)
-            rows, phi = structure.rows(view.factors(natural)), view.dispersions(natural)
-            offset = structure.offset(natural, np.zeros(0))
-        assert rows is not None
-        assert phi is not None
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            value = view.elementwise(list(offset + rows.eta(x)), phi, 0).value.sum()
-        deviation = x - structure.mean
-        out[i] = value + structure.constant - 0.5 * deviation @ structure.times_precision(x) + prior[i]
-    return out - drawn.log_density
+def _moved(values: Floats, log_ratio: Floats, between: Floats) -> tuple[Floats, Floats]:
+    """Return shifts of means under the weights, and their Monte Carlo errors, in posterior standard deviations."""
+    if not np.all(np.isfinite(log_ratio)):
+        return np.full(values.shape[1], np.nan), np.full(values.shape[1], np.inf)
+    weights = smoothed(log_ratio)[0]
+    centred = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-300)
+    shifts = weights @ centred
+    # Of the difference of weighted and plain mean only what the weights change is noisy.
+    change = (weights * len(weights) - 1.0)[:, None] * (centred - shifts)
+    by_pair = change.reshape(-1, 2, values.shape[1]).mean(axis=1)
+    errors = by_pair.std(axis=0) / np.sqrt(len(by_pair))
+    return shifts + between, errors
+
+
+def _between(exploration: Exploration, spread: Floats, random: np.random.Generator) -> Floats:
+    """Return the shifts that the interpolation between support points causes, as far as they are certain."""
+    none = np.zeros(len(spread))
+    if not exploration.objective.size or exploration.quadrature is not None:
+        return none
+    psi, log_theta = exploration.hyperparameters(min(_FRESH, max(8, len(exploration.support) // 4)), random)
+    moved, fresh, error, kept = [], [], [], []
+    prior = exploration.objective.view.log_prior_draws(psi)
+    for i, k in enumerate(exploration.nearest(psi)):
+        here = exploration.support[k]
+        try:
+            mode = exploration.objective.mode(psi[i], here.mode, float(prior[i]))
+        except NotPositiveDefiniteError:
+            continue
+        moved.append(here.centre + here.jacobian @ (psi[i] - here.psi))
+        fresh.append(conditional_mean(exploration.objective, mode))
+        error.append(mode.log_marginal - log_theta[i])
+        kept.append(i)
+    if len(kept) < 8 or not np.all(np.isfinite(error)):
+        return none
+    weight = np.exp(np.array(error) - max(error))
+    weight = weight / weight.sum()
+    own = np.array([_parameters(exploration, psi[kept], np.array(x)) for x in (moved, fresh)])
+    scale = np.maximum(spread, 1e-300)
+    shifts = weight @ (own[1] - own[0].mean(axis=0)) / scale
+    change = (weight * len(weight))[:, None] * (own[1] - own[0].mean(axis=0) - shifts * scale) - own[0]
+    errors = (change + own[0].mean(axis=0)).std(axis=0) / scale / np.sqrt(len(weight))
+    # What could be chance is left out: interpolation is as often too high as too low.
+    return np.asarray(np.sign(shifts) * np.maximum(np.abs(shifts) - 2.0 * errors, 0.0))
+
+
+def _close(shifts: Floats, errors: Floats) -> bool:
+    """Return whether more draws could change the verdict."""
+    low, high = np.abs(shifts) - 2.0 * errors, np.abs(shifts) + 2.0 * errors
+    return any(bool(np.any((low < limit) & (limit < high))) for limit in (GOOD, CHECK))
 
 
 def read_parameters(exploration: Exploration, drawn: Draws) -> tuple[list[str], Floats]:
     """Return labels and values, shape (draws, q), of fixed effects, standard deviations and dispersions."""
     view = exploration.objective.view
     known, labels = view.problem.labels(), list[str]()
-    values = [np.zeros((len(drawn.psi), 0))]
     for part in view.parts:
         if part.role == "fixed":
             labels += known[part.name]
-            values.append(drawn.x[:, part.slice])
     correlations = {block.cholesky for block in view.problem.blocks}
-    for name, draws in view.natural_draws(drawn.psi).items():
+    labels += [
+        label for name in view.natural_draws(drawn.psi[:1]) if name not in correlations for label in known[name]
+    ]
+    return labels, _parameters(exploration, drawn.psi, drawn.x)
+
+
+def _parameters(exploration: Exploration, psi: Floats, x: Floats) -> Floats:
+    view = exploration.objective.view
+    values = [np.zeros((len(psi), 0)), *(x[:, part.slice] for part in view.parts if part.role == "fixed")]
+    correlations = {block.cholesky for block in view.problem.blocks}
+    for name, draws in view.natural_draws(psi).items():
         if name not in correlations:
-            flat = np.asarray(draws).reshape(len(drawn.psi), -1)
-            labels += known[name]
-            values.append(flat)
-    return labels, np.concatenate(values, axis=1)
+            values.append(np.asarray(draws).reshape(len(psi), -1))
+    return np.concatenate(values, axis=1)
 
 
-def _by_cumulants(values: Floats, ratio: Floats) -> tuple[Floats, float]:
-    """Return shifts in standard deviations to second order in the log ratio, and their Monte Carlo error."""
-    if not np.all(np.isfinite(ratio)):
-        return np.full(values.shape[1], np.nan), np.inf
-    r = ratio - ratio.mean()
-    tilt = r + 0.5 * (r * r - np.mean(r * r))
-    centred = values - values.mean(axis=0)
-    product = (centred * tilt[:, None]).reshape(-1, 2, values.shape[1]).mean(axis=1)
-    spread = np.maximum(values.std(axis=0), 1e-300)
-    errors = product.std(axis=0) / np.sqrt(len(product)) / spread
-    return product.mean(axis=0) / spread, float(np.median(errors)) if len(errors) else 0.0
+# what is reported beside them ---------------------------------------------------------------------------------------
 
 
-def _by_quadrature(exploration: Exploration, pairs: Draws, values: Floats) -> tuple[Floats, float]:
-    """Return shifts under importance weights of (theta, beta), group effects integrated out by quadrature."""
-    ratio_of = GroupedRatio(exploration.objective, exploration.quadrature)
-    support = exploration.support
-    marginals = {int(k): ratio_of.marginal(support[k].mode, support[k].centre) for k in np.unique(pairs.cell)}
-    prior = exploration.objective.view.log_prior_draws(pairs.psi)
-    ratio = np.array(
-        [
-            ratio_of(marginals[int(k)], x[ratio_of.at], log_prior, x[ratio_of.inner])
-            for k, x, log_prior in zip(pairs.cell, pairs.x, prior, strict=True)
-        ]
+def _hardest(exploration: Exploration, ratio: BlockRatio, local: Floats) -> list[tuple[str, float, float]]:
+    """Return the levels with the most variable log ratios of their own: name, standard deviation, Pareto k."""
+    if not ratio.levels or not np.all(np.isfinite(local)):
+        return []
+    spread = local.std(axis=0)
+    corner = ratio.structure.pattern.corners[-1]
+    block = next(block for block in ratio.structure.blocks if block.group == corner.groups[0]).part.block
+    return [
+        (f"{block.group} {block.levels[level]}", float(spread[level]), smoothed(local[:, level])[1])
+        for level in np.argsort(-spread, kind="stable")[:_LEVELS]
+    ]
+
+
+def _most_skew(exploration: Exploration) -> tuple[str, float] | None:
+    """Return the coefficient whose conditional distribution is the most skew at the mode, and its skewness."""
+    values = conditional_skewness(exploration.objective, exploration.optimum.mode)
+    if not len(values) or not np.any(np.isfinite(values)):
+        return None
+    worst = int(np.nanargmax(np.abs(values)))
+    return _name(exploration, worst), float(values[worst])
+
+
+def _name(exploration: Exploration, position: int) -> str:
+    """Return what users call the coefficient at a position of x."""
+    view = exploration.objective.view
+    own = {block.names.u: block.block for block in view.problem.blocks}
+    part = next(part for part in view.parts if part.slice.start <= position < part.slice.stop)
+    at = position - part.slice.start
+    if part.role == "fixed":
+        return str(view.problem.labels()[part.name][at])
+    block = own[part.name]
+    level, term = divmod(at, len(block.terms))
+    return f"{block.terms[term]} of {block.group} {block.levels[level]}"
+
+
+# words --------------------------------------------------------------------------------------------------------------
+
+_WHAT = {
+    "good": "Laplace's approximation is good here.",
+    "check": "Laplace's approximation is rough here: do not rely on the last digit.",
+    "bad": "Laplace's approximation is poor here.",
+}
+
+
+def _concluded(quality: Quality, exploration: Exploration, factorises: bool) -> Quality:
+    """Return a quality with its verdict, sentences and advice."""
+    word, sentence = _by_shift(quality)
+    others = list(_by_rest(quality, exploration))
+    verdict = max([word, *("check" for _ in others)], key=_WORDS.index)
+    sentences = [_WHAT[verdict], *([sentence] if sentence else []), *others]
+    ways = ['model.fit("nuts")']
+    if quality.shifts and float(quality.details["shared_khat"]) < TRUSTED:
+        ways.insert(0, 'model.fit("laplace", resample=True)')
+    if factorises and exploration.quadrature is None:
+        ways.insert(0, 'model.fit("laplace", quadrature=15)')
+    advice = "" if verdict == "good" else f"{'Use' if verdict == 'bad' else 'Compare with'} {', or '.join(ways)}."
+    details = {**quality.details, "by_shift": word, "others": others}
+    return replace(quality, verdict=verdict, sentences=tuple(sentences), advice=advice, details=details)
+
+
+def _by_shift(quality: Quality) -> tuple[str, str]:
+    shifts = quality.shifts
+    if not shifts:
+        return ("good" if quality.khat < 0.5 else "check" if quality.khat < TRUSTED else "bad"), ""
+    if not all(np.isfinite(shift) for shift in shifts.values()):
+        return "bad", "The exact posterior could not be compared with the approximation: some ratios are infinite."
+    # A shift within its Monte Carlo error does not count against the fit.
+    certain = {name: abs(shift) - quality.errors[name] for name, shift in shifts.items()}
+    name = max(certain, key=lambda key: certain[key])
+    word = "good" if certain[name] < GOOD else "check" if certain[name] < CHECK else "bad"
+    if word == "good":
+        name = max(shifts, key=lambda key: abs(shifts[key]))
+    sentence = (
+        f"Correcting Laplace's approximation would move {name} by {abs(shifts[name]):.2f} posterior standard "
+        f"deviations (the largest shift; Monte Carlo error {quality.errors[name]:.2f})."
     )
-    ratio = ratio - pairs.log_theta
-    if not np.all(np.isfinite(ratio)):
-        return np.full(values.shape[1], np.nan), np.inf
-    weights = smoothed(ratio)[0]
-    spread = np.maximum(values.std(axis=0), 1e-300)
-    centred = (values - values.mean(axis=0)) / spread
-    shifts = weights @ centred
-    # Error of a difference of weighted and plain mean: only what the weights change is noisy.
-    change = (weights * len(weights) - 1.0)[:, None] * (centred - shifts)
-    errors = change.std(axis=0) / np.sqrt(len(weights))
-    return shifts, float(np.median(errors)) if len(errors) else 0.0
+    if word == "good" and quality.errors[name] > 2 * GOOD:
+        return "check", f"{sentence} That error is too large to call the approximation good."
+    return word, sentence
+
+
+def _by_rest(quality: Quality, exploration: Exploration) -> list[str]:
+    """Return sentences, each of which lets a verdict be "check" at best."""
+    found = []
+    failures = quality.details["failures"]
+    if failures:
+        found.append(
+            f"No conditional mode was found at {failures} hyperparameter point{'s' if failures > 1 else ''}."
+        )
+    if not exploration.optimum.converged:
+        found.append("The search for the best hyperparameters did not converge.")
+    modes = [OtherMode(**mode) for mode in quality.details["other_modes"]]
+    if modes:
+        best = max(modes, key=lambda mode: mode.height)
+        share = 1.0 / (1.0 + np.exp(-best.height))
+        found.append(
+            f"The posterior has a second mode (another start for the {best.where} found it), with about "
+            f"{100.0 * share:.0f} percent of the mass of both; one normal approximation describes one of them only."
+        )
+    return found
+
+
+def after_resampling(quality: Quality, mended: Resampled | None) -> Quality:
+    """Return the quality of resampled draws, or of draws that were left as they are since weights cannot work."""
+    if mended is None:
+        failed = "Importance weights would be too uneven to mend it." if quality.verdict != "good" else ""
+        advice = quality.advice.replace('model.fit("laplace", resample=True), or ', "")
+        return replace(quality, sentences=tuple(filter(None, (*quality.sentences, failed))), advice=advice)
+    word = "good" if mended.effective >= _ENOUGH else "check"
+    others = list(quality.details["others"])
+    verdict = max([word, *("check" for _ in others)], key=_WORDS.index)
+    sentences = [
+        f"The draws were reweighted to the exact posterior (Pareto k {mended.khat:.2f}); they are worth "
+        f"{mended.effective:.0f} independent ones.",
+        *quality.sentences[1:],
+        *others,
+    ]
+    if word == "check":
+        sentences.insert(1, f"That is fewer than {_ENOUGH:.0f}: another seed would move the numbers visibly.")
+    advice = "" if verdict == "good" else 'Compare with model.fit("nuts").'
+    details = {**quality.details, "effective": mended.effective}
+    return replace(
+        quality, verdict=verdict, sentences=tuple(dict.fromkeys(sentences)), advice=advice, details=details
+    )
