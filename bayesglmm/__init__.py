@@ -7,6 +7,7 @@ from bayesglmm import errors, plots
 from bayesglmm.datasets import list_datasets, load_dataset
 from bayesglmm.families import FAMILIES, Family, FamilyParameter
 from bayesglmm.links import LINKS, Link
+from bayesglmm.maps import odds_ratio_map
 from bayesglmm.model import Model
 from bayesglmm.priors import Prior
 from bayesglmm.results.compare import compare_engines
@@ -27,5 +28,6 @@ __all__ = [
     "likelihood_ratio",
     "list_datasets",
     "load_dataset",
+    "odds_ratio_map",
     "plots",
 ]

@@ -31,6 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("engines",),
     ("results",),
     ("plots", "describe"),
+    ("maps",),
     ("model",),
     ("cli", "steps", "__init__"),
 )

@@ -14,7 +14,17 @@ from scipy import special
 from bayesglmm.blocks import FixedBlock, Floats, OffsetBlock, Predictor, RandomBlock, Response
 from bayesglmm.errors import DataError, ModelWarning
 from bayesglmm.results.draws import STATISTICS, check_choice, interval, pieces, seeded, stacked, summarise
-from bayesglmm.results.levels import AVERAGE, KNOWN_OR_NEW, NEW, THESE, Effects, choices, place, require_known
+from bayesglmm.results.levels import (
+    AVERAGE,
+    KNOWN_OR_NEW,
+    NEW,
+    THESE,
+    TYPICAL,
+    Effects,
+    choices,
+    place,
+    require_known,
+)
 from bayesglmm.results.protocols import Rebindable
 from bayesglmm.results.schema import row_labels
 
@@ -110,6 +120,30 @@ def predict(
     for remark in rows.remarks:
         warnings.warn(remark, ModelWarning, stacklevel=3)
     return frame
+
+
+def predicted_draws(
+    evaluator: Evaluator,
+    posterior: xr.Dataset,
+    design: Rebindable | None,
+    new: Any,
+    scale: str,
+    groups: str | Mapping[str, str] = TYPICAL,
+) -> Floats:
+    """Return what `predict` summarises, draw by draw, for a few new rows: shape (S, m), or (S, m, K).
+
+    Parameters
+    ----------
+    evaluator, posterior, design, new, groups
+        As of `predict`.
+    scale : {"response", "link"}
+    """
+    check_choice("scale", scale, SCALES[:2])
+    chosen = choices(evaluator.problem, groups)
+    rows = _new_rows(evaluator, design, new, chosen, scale)
+    rng = seeded(0)  # of nothing: neither new groups nor outcomes are drawn
+    effects = place(evaluator.problem, stacked(posterior, None), rows.predictors, chosen, rng)
+    return np.asarray(_values(evaluator, effects, rows.response, slice(0, len(rows.labels)), scale, rng))
 
 
 def _mixed(chosen: Mapping[str, str]) -> str:
