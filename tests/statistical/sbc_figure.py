@@ -1,0 +1,117 @@
+"""The figure of docs/developer/calibration.md, from the ranks that the slow tests judge.
+
+Run: python tests/statistical/sbc_figure.py [--ranks FILE]
+
+It takes ten minutes on one core. With `--ranks` the ranks are kept in FILE, and read from there if it exists.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sbc_studies import STUDIES, Ranks, run
+
+from bayesglmm.plots._style import INK, NORMAL, PALE, clean, colour, new_figure
+
+TARGET = Path(__file__).resolve().parents[2] / "docs" / "figures" / "calibration.png"
+ENGINES = {"nuts": "NUTS", "laplace": "Laplace"}
+PROB = 0.95
+
+
+def draw(results: Sequence[Ranks]) -> Figure:
+    """Return panels of ECDF differences: a row per study, a column per parameter, a colour per engine."""
+    studies = list(dict.fromkeys(ranks.study.name for ranks in results))
+    wide = max(ranks.table.shape[1] for ranks in results)
+    figure = new_figure((2.15 * wide, 2.5 * len(studies)))
+    axes = figure.subplots(len(studies), wide, sharex=True, sharey=True, squeeze=False)
+    for row, name in zip(axes, studies, strict=True):
+        own = [ranks for ranks in results if ranks.study.name == name]
+        labels = list(own[0].table)
+        for ax, label in zip(row, labels, strict=False):
+            for ranks in own:
+                _panel(ax, ranks, label)
+            ax.set_title(label, fontsize=NORMAL, color=INK)
+        for ax in row[len(labels) :]:
+            ax.set_visible(False)
+        row[0].set_ylabel(f"{own[0].study.title}\nECDF − uniform", fontsize=NORMAL, color=INK)
+        _words(figure, row, len(labels), own)
+    for ax in axes[-1]:
+        ax.set_xlabel("rank / draws", fontsize=NORMAL, color=INK)
+    for above, below in zip(axes[:-1].ravel(), axes[1:].ravel(), strict=True):
+        if not below.get_visible():  # the lowest panel of a column carries its scale
+            above.tick_params(labelbottom=True)
+            above.set_xlabel("rank / draws", fontsize=NORMAL, color=INK)
+    return figure
+
+
+def _panel(ax: Any, ranks: Ranks, label: str) -> None:
+    n, position = len(ranks.table), list(ENGINES).index(ranks.engine)
+    band = ranks.band(PROB)
+    x = np.concatenate([[0.0], band.expected, [1.0]])
+    limits = [np.concatenate([[0.0], end / n - band.expected, [0.0]]) for end in (band.lower, band.upper)]
+    counts = np.concatenate([[0.0], band.counts(ranks.table[label].to_numpy()) / n - band.expected, [0.0]])
+    ax.axhline(0.0, color=PALE, linewidth=0.8, zorder=0)
+    ax.fill_between(x, *limits, step="mid", color=colour(position), alpha=0.13, linewidth=0)
+    line = "-" if band.contains(ranks.table[label].to_numpy()) else (0, (3, 1))
+    ax.plot(x, counts, drawstyle="steps-mid", color=colour(position), linewidth=1.3, linestyle=line)
+    ax.set_xlim(0, 1)
+    ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+    clean(ax, ("left", "bottom"))
+
+
+def _words(figure: Figure, row: Any, used: int, own: Sequence[Ranks]) -> None:
+    """Say beside the panels (above the first where the row is full) what the colours are and what verdicts said."""
+    for number, ranks in enumerate(own):
+        shares = ", ".join(f"{word} {share:.0%}" for word, share in ranks.shares.items() if share)
+        text = f"{ENGINES[ranks.engine]}, {len(ranks.table)} data sets\nverdicts: {shares}"
+        place = list(ENGINES).index(ranks.engine)
+        if used < len(row):
+            row[used - 1].text(
+                1.12, 0.95 - 0.3 * number, text, transform=row[used - 1].transAxes, fontsize=NORMAL,
+                color=colour(place), va="top",
+            )  # fmt: skip
+        else:
+            row[3 * number].annotate(
+                text.replace("\n", "; "), (0, 1.22), xycoords="axes fraction", fontsize=NORMAL, color=colour(place)
+            )
+
+
+def collect(path: Path | None) -> list[Ranks]:
+    """Return the ranks of all studies and engines, from a file if there is one."""
+    if path is not None and path.is_file():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return [
+            Ranks(STUDIES[own["study"]], own["engine"], pd.DataFrame(own["ranks"]), own["verdicts"]) for own in kept
+        ]
+    results = [run(study, engine) for study in STUDIES.values() for engine in ENGINES]
+    if path is not None:
+        kept = [
+            {
+                "study": ranks.study.name,
+                "engine": ranks.engine,
+                "ranks": ranks.table.to_dict("list"),
+                "verdicts": ranks.verdicts,
+            }
+            for ranks in results
+        ]
+        path.write_text(json.dumps(kept), encoding="utf-8")
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ranks", type=Path, help="file where the ranks are kept")
+    figure = draw(collect(parser.parse_args().ranks))
+    TARGET.parent.mkdir(exist_ok=True)
+    figure.savefig(TARGET, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
