@@ -29,8 +29,8 @@ def draw(results: Sequence[Ranks]) -> Figure:
     """Return panels of ECDF differences: a row per study, a column per parameter, a colour per engine."""
     studies = list(dict.fromkeys(ranks.study.name for ranks in results))
     wide = max(ranks.table.shape[1] for ranks in results)
-    figure = new_figure((2.15 * wide, 2.5 * len(studies)))
-    axes = figure.subplots(len(studies), wide, sharex=True, sharey=True, squeeze=False)
+    figure = new_figure((2.1 * wide + 2.4, 2.5 * len(studies)))
+    axes = figure.subplots(len(studies), wide + 1, sharex=True, sharey=True, squeeze=False)
     for row, name in zip(axes, studies, strict=True):
         own = [ranks for ranks in results if ranks.study.name == name]
         labels = list(own[0].table)
@@ -38,16 +38,12 @@ def draw(results: Sequence[Ranks]) -> Figure:
             for ranks in own:
                 _panel(ax, ranks, label)
             ax.set_title(label, fontsize=NORMAL, color=INK)
+            ax.tick_params(labelbottom=True)
+            ax.set_xlabel("rank / draws", fontsize=NORMAL, color=INK)
         for ax in row[len(labels) :]:
-            ax.set_visible(False)
+            ax.set_axis_off()
         row[0].set_ylabel(f"{own[0].study.title}\nECDF − uniform", fontsize=NORMAL, color=INK)
-        _words(figure, row, len(labels), own)
-    for ax in axes[-1]:
-        ax.set_xlabel("rank / draws", fontsize=NORMAL, color=INK)
-    for above, below in zip(axes[:-1].ravel(), axes[1:].ravel(), strict=True):
-        if not below.get_visible():  # the lowest panel of a column carries its scale
-            above.tick_params(labelbottom=True)
-            above.set_xlabel("rank / draws", fontsize=NORMAL, color=INK)
+        _words(row[len(labels)], own)
     return figure
 
 
@@ -66,21 +62,15 @@ def _panel(ax: Any, ranks: Ranks, label: str) -> None:
     clean(ax, ("left", "bottom"))
 
 
-def _words(figure: Figure, row: Any, used: int, own: Sequence[Ranks]) -> None:
-    """Say beside the panels (above the first where the row is full) what the colours are and what verdicts said."""
+def _words(ax: Any, own: Sequence[Ranks]) -> None:
+    """Say in an empty cell what the colours are, and what the verdicts said."""
     for number, ranks in enumerate(own):
         shares = ", ".join(f"{word} {share:.0%}" for word, share in ranks.shares.items() if share)
-        text = f"{ENGINES[ranks.engine]}, {len(ranks.table)} data sets\nverdicts: {shares}"
-        place = list(ENGINES).index(ranks.engine)
-        if used < len(row):
-            row[used - 1].text(
-                1.12, 0.95 - 0.3 * number, text, transform=row[used - 1].transAxes, fontsize=NORMAL,
-                color=colour(place), va="top",
-            )  # fmt: skip
-        else:
-            row[3 * number].annotate(
-                text.replace("\n", "; "), (0, 1.22), xycoords="axes fraction", fontsize=NORMAL, color=colour(place)
-            )
+        text = f"{ENGINES[ranks.engine]}: {len(ranks.table)} data sets\nverdicts: {shares}"
+        shade = colour(list(ENGINES).index(ranks.engine))
+        place = (0.0, 0.85 - 0.3 * number)
+        words = ax.text(*place, text, transform=ax.transAxes, fontsize=NORMAL, color=shade, va="top")
+        words.set_in_layout(False)  # or the cell would grow with it
 
 
 def collect(path: Path | None) -> list[Ranks]:
