@@ -196,7 +196,11 @@ class Hyperparameters:
         model = self.problem.model
         variables = [model[name] for name in self.problem.names("theta")]
         terms = model.logp(vars=variables, sum=False, jacobian=jacobian)
-        return sum((pt.sum(term) for term in terms), pt.constant(0.0))
+        if not terms:
+            return pt.constant(0.0)
+        # A product with ones: a sum of more than 32 scalars would become one operation of as many operands, which
+        # interpreted mode refuses.
+        return pt.dot(pt.stack([pt.sum(term) for term in terms]), np.ones(len(terms)))
 
     @compiled_once
     def _log_prior(self) -> Any:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayesglmm as bg
 from bayesglmm.covariances import COVARIANCES
+from bayesglmm.graph.latent import LatentView
 
 
 def agree(points: Any, model: bg.Model) -> None:
@@ -111,3 +113,13 @@ def test_every_change_of_the_likelihood(
     formula: str, family: str, arguments: Any, make: Any, points: Any, bounded: Any
 ) -> None:
     agree(points, make(formula, family, bounded(family, "y2" if "cens(c, " in formula else ""), **arguments))
+
+
+def test_more_hyperparameters_than_interpreted_mode_adds_at_once() -> None:
+    """Forty exponential priors of scale one and the log transform: log p(theta) at zero is -1 each."""
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({f"g{i}": rng.integers(0, 4, 50).astype(str) for i in range(40)})
+    frame["y"] = rng.poisson(2.0, 50)
+    model = bg.Model("y ~ " + " + ".join(f"(1 | {g})" for g in list(frame)[:-1]), frame, family="poisson")
+    view = LatentView(model.problem)
+    assert view.log_prior(np.zeros(40)) == pytest.approx(-40.0)
