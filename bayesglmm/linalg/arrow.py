@@ -140,9 +140,13 @@ class ArrowFactor:
 
     def _sum(self, c: int, d: int, blocks: Floats) -> Floats:
         """Sum blocks of the levels of corner c by the level of corner d that they lie in."""
-        matrix = self.pattern.links[c, d]
-        total = matrix @ np.ascontiguousarray(blocks).reshape(len(blocks), blocks.shape[1] * blocks.shape[2])
-        return np.asarray(total).reshape(matrix.shape[0], *blocks.shape[1:])
+        levels, columns = self.pattern.corners[d].levels, blocks.shape[1] * blocks.shape[2]
+        if columns == 0:
+            return np.zeros((levels, *blocks.shape[1:]))
+        if columns == 1:
+            return np.bincount(self.pattern.parents[c, d], blocks.ravel(), levels).reshape(levels, 1, 1)
+        total = self.pattern.links[c, d] @ np.ascontiguousarray(blocks).reshape(len(blocks), columns)
+        return np.asarray(total).reshape(levels, *blocks.shape[1:])
 
     def logdet(self) -> float:
         """Return log |H|."""
@@ -238,8 +242,8 @@ def multiply(left: Floats, right: Floats) -> Floats:
 def _invert_factor(blocks: Floats) -> tuple[Floats, float]:
     """Return the inverse lower Cholesky factors of small blocks, shape (levels, k, k), and their log determinant."""
     k = blocks.shape[1]
-    diagonal = np.einsum("lkk->lk", blocks)
-    if not np.all(diagonal > 0) or not np.isfinite(blocks.sum()):
+    diagonal = blocks if k == 1 else np.einsum("lkk->lk", blocks)
+    if not diagonal.min(initial=1.0) > 0 or not np.isfinite(blocks.sum()):
         raise NotPositiveDefiniteError("A level's block of the precision has a non-positive diagonal.")
     if k == 1:
         return 1.0 / np.sqrt(blocks), float(np.log(blocks).sum())

@@ -11,12 +11,6 @@ from __future__ import annotations
 
 # numba infers types from what it is called with.
 # mypy: disable-error-code="no-untyped-def"
-
-# numba infers types from what it is called with.
-# mypy: disable-error-code="no-untyped-def"
-
-# numba infers types from what it is called with.
-# mypy: disable-error-code="no-untyped-def"
 import numpy as np
 from numba import njit
 

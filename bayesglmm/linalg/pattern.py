@@ -55,7 +55,7 @@ class GroupColumns:
     predictor: int = 0
     label: str = ""
 
-    @property
+    @cached_property
     def columns(self) -> Ints:
         """Columns in x, shape (levels, width)."""
         return self.start + np.arange(self.levels * self.width).reshape(self.levels, self.width)

@@ -1,8 +1,8 @@
-# Times of reference fits: Rscript laplace.R data.csv formula family repeats
+# Times of reference fits: Rscript laplace.R data.csv formula family repeats factors
 # Prints one line per program: name, seconds of the quickest fit, log-likelihood.
 arguments <- commandArgs(trailingOnly = TRUE)
-data <- read.csv(arguments[1], stringsAsFactors = TRUE)
-for (column in c("s", "d")) if (column %in% names(data)) data[[column]] <- factor(data[[column]])
+data <- read.csv(arguments[1], check.names = FALSE)
+for (column in strsplit(arguments[5], ",")[[1]]) data[[column]] <- factor(data[[column]])
 formula <- as.formula(arguments[2])
 family <- arguments[3]
 repeats <- as.integer(arguments[4])

@@ -18,6 +18,7 @@ _ITERATIONS = 100
 # Stop once a Newton step would gain less, in units of log density; that step is still taken, so that the error left
 # is of the order of its square.
 _GAIN = 1e-7
+_QUADRATIC = 1e-3
 _HALVINGS = 40
 
 
@@ -182,6 +183,7 @@ class _Newton:
         if not np.isfinite(value):
             x = self.structure.start.copy()
             value, derivatives = self.evaluate(x)
+        before = 0.0
         for step in range(1, _ITERATIONS + 1):
             gradient = self.rows.transpose(self._first(derivatives)) - self.prior.times(x)
             direction = self._direction(derivatives, gradient)
@@ -192,8 +194,10 @@ class _Newton:
             if found is None:
                 return x, derivatives, step, gain < 1e-5 * (1.0 + abs(value))
             x, value, derivatives = found
-            if gain < _GAIN:
+            # Gains g1, g2 of steps that converge quadratically let g2^3 / g1^2 follow.
+            if gain < _GAIN or (gain < _QUADRATIC * before and gain**3 < _GAIN**2 * before**2):
                 return x, derivatives, step, True
+            before = gain
         return x, derivatives, _ITERATIONS, False
 
     def _halve(

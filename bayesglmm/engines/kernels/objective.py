@@ -68,9 +68,17 @@ class LaplaceObjective:
         return psi[: self.theta_size], psi[self.theta_size :]
 
     def mode(
-        self, psi: Floats, start: ConditionalMode | None = None, log_prior: float | None = None
+        self, psi: Floats, start: ConditionalMode | Floats | None = None, log_prior: float | None = None
     ) -> ConditionalMode:
-        """Return the conditional mode at psi; `start` is a mode nearby, `log_prior` that of theta where known.
+        """Return the conditional mode at psi.
+
+        Parameters
+        ----------
+        psi : ndarray, shape (size,)
+        start : ConditionalMode or ndarray, optional
+            A mode nearby, or a guess of what is integrated out.
+        log_prior : float, optional
+            That of theta, where known.
 
         Raises
         ------
@@ -81,7 +89,7 @@ class LaplaceObjective:
         theta, coefficients = self.split(psi)
         if log_prior is None:
             log_prior = self.view.log_prior(theta) if self.kind == "posterior" else 0.0
-        inner = None if start is None else start.work.inner
+        inner = start.work.inner if isinstance(start, ConditionalMode) else start
         return find_mode(self.structure, theta, coefficients, inner, log_prior)
 
     def gradient(self, mode: ConditionalMode) -> Floats:
