@@ -29,8 +29,9 @@ def draw(results: Sequence[Ranks]) -> Figure:
     """Return panels of ECDF differences: a row per study, a column per parameter, a colour per engine."""
     studies = list(dict.fromkeys(ranks.study.name for ranks in results))
     wide = max(ranks.table.shape[1] for ranks in results)
-    figure = new_figure((2.1 * wide + 2.4, 2.5 * len(studies)))
-    axes = figure.subplots(len(studies), wide + 1, sharex=True, sharey=True, squeeze=False)
+    figure = new_figure((2.1 * wide + 3.0, 2.5 * len(studies)))
+    grid = {"width_ratios": [1.0] * wide + [1.4]}
+    axes = figure.subplots(len(studies), wide + 1, sharex=True, sharey=True, squeeze=False, gridspec_kw=grid)
     for row, name in zip(axes, studies, strict=True):
         own = [ranks for ranks in results if ranks.study.name == name]
         labels = list(own[0].table)
