@@ -1,0 +1,161 @@
+"""Smooth curves and surfaces: the numbers drawn are those of the draws, and captions say what is held fixed."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+import bayesglmm as bg
+from bayesglmm.engines.base import Run
+from bayesglmm.errors import SettingsError, UnknownNameError
+from bayesglmm.plots import smooth, surface
+from bayesglmm.results import Fit
+from bayesglmm.results.curves import band
+from bayesglmm.results.schema import Meta, assemble
+from bayesglmm.results.smooths import smooth_values
+
+FRAME = pd.DataFrame(
+    {
+        "x": np.linspace(0, 1, 60) ** 2,
+        "z": np.random.default_rng(1).uniform(0, 5, 60),
+        "w": np.random.default_rng(2).normal(3.0, 1.0, 60),
+        "f": pd.Categorical(np.array(["a", "b", "c"])[np.arange(60) % 3]),
+        "g": pd.Categorical(np.array(["u", "v"])[np.arange(60) // 30]),
+        "y": np.random.default_rng(3).normal(size=60),
+        "yes": np.random.default_rng(4).integers(0, 2, 60),
+    }
+)
+
+
+@cache
+def made(formula: str, family: str = "gaussian") -> Fit:
+    """Return a fit with draws from a random number generator."""
+    model = bg.Model(formula, FRAME, family=family)
+    problem, rng = model.problem, np.random.default_rng(7)
+    draws = {}
+    for variable in problem.model.free_RVs:
+        z = rng.normal(size=(2, 100, *(int(n) for n in variable.shape.eval())))
+        draws[variable.name] = 0.4 * z if problem.roles[variable.name] in ("fixed", "spherical") else np.exp(0.1 * z)
+    return Fit(assemble(problem, Run(draws, {}, {"sample": 1.0}), Meta((formula,), "nuts")), problem, model.design)
+
+
+CURVE, GROUPS = "y ~ w + s(x, k=5) + (1 | g)", "yes ~ w + f + s(x, by=f, k=5) + (1 | g)"
+
+
+def test_the_band_of_the_whole_curve_holds_so_many_curves() -> None:
+    """By construction: the share of draws that lie in the band everywhere is the probability asked for."""
+    rng = np.random.default_rng(5)
+    curves = rng.normal(size=(4000, 8)) @ rng.normal(size=(8, 50))
+    found = band(curves, 0.9)
+    inside = ((curves >= found.low) & (curves <= found.high)).all(axis=1).mean()
+    assert inside == pytest.approx(0.9, abs=1e-3)
+    assert (found.low < found.lower).all()
+    assert (found.high > found.upper).all()
+    pointwise = ((curves >= found.lower) & (curves <= found.upper)).mean(axis=0)
+    assert pointwise == pytest.approx(np.full(50, 0.9), abs=1e-3)
+
+
+def test_a_curve_that_does_not_vary_has_an_empty_band() -> None:
+    found = band(np.zeros((50, 4)), 0.95)
+    assert (found.low == 0).all()
+    assert (found.high == 0).all()
+
+
+@pytest.mark.parametrize("term", ["s(x)", " s( x )", "x"])
+def test_a_term_alone(term: str, drawn: Any) -> None:
+    fit = made(CURVE)
+    figure = drawn(smooth(fit, term, points=20))
+    (ax,) = figure.axes
+    grid = np.linspace(FRAME["x"].min(), FRAME["x"].max(), 20)
+    line = next(line for line in ax.lines if len(line.get_xdata()) == 20)
+    assert line.get_ydata() == pytest.approx(smooth_values(fit, "s(x)", {"x": grid}).mean(axis=0))
+    assert (ax.get_title(loc="left"), ax.get_xlabel(), ax.get_ylabel()) == ("s(x)", "x", "units of y")
+    assert "zero is the average over the data" in " ".join(figure.get_suptitle().split())
+
+
+def test_the_response_is_the_prediction_for_a_typical_group(drawn: Any) -> None:
+    fit = made(GROUPS, "bernoulli")
+    figure = drawn(smooth(fit, "x", scale="response", points=9))
+    (ax,) = figure.axes
+    grid = np.linspace(FRAME["x"].min(), FRAME["x"].max(), 9)
+    w = FRAME["w"].median()
+    for level, line in zip("abc", [own for own in ax.lines if len(own.get_xdata()) == 9], strict=True):
+        rows = pd.DataFrame({"x": grid, "w": w, "f": level, "g": "u"})
+        assert line.get_ydata() == pytest.approx(fit.predict(rows, groups="typical")["mean"].to_numpy())
+    assert ax.get_ylabel() == "probability of yes"
+    assert f"Held fixed: w = {w:.4g}. Typical group" in " ".join(figure.get_suptitle().split())
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts == ["f = a", "f = b", "f = c"]
+
+
+def test_the_band_on_the_response_scale_stays_within_its_bounds(drawn: Any) -> None:
+    fit = made("yes ~ s(x, k=5)", "bernoulli")
+    (ax,) = drawn(smooth(fit, "x", scale="response")).axes
+    heights = np.concatenate([path.vertices[:, 1] for c in ax.collections for path in c.get_paths()])
+    assert heights.min() >= 0
+    assert heights.max() <= 1
+
+
+def test_differences_of_levels(drawn: Any) -> None:
+    fit = made(GROUPS, "bernoulli")
+    figure = drawn(smooth(fit, "s(x)", difference=True, points=5))
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["f: b − a", "f: c − a"]
+    grid = np.linspace(FRAME["x"].min(), FRAME["x"].max(), 5)
+    rows = [pd.DataFrame({"x": grid, "w": FRAME["w"].median(), "f": level, "g": "u"}) for level in "ab"]
+    etas = [fit.predict(own, groups="typical", scale="link")["mean"].to_numpy() for own in rows]
+    line = next(own for own in figure.axes[0].lines if len(own.get_xdata()) == 5)
+    assert line.get_ydata() == pytest.approx(etas[1] - etas[0])
+
+
+def test_partial_residuals_of_a_gaussian_model_are_curve_plus_residual(drawn: Any) -> None:
+    fit = made(CURVE)
+    (ax,) = drawn(smooth(fit, "x", partial_residuals=True)).axes
+    shown = np.concatenate([np.asarray(own.get_offsets()) for own in ax.collections if len(own.get_offsets()) > 3])
+    curve = smooth_values(fit, "x", FRAME[["x"]]).mean(axis=0)
+    expected = curve + FRAME["y"] - fit.predict()["mean"].to_numpy()
+    inside = {(round(a, 6), round(b, 6)) for a, b in zip(FRAME["x"], expected, strict=True)}
+    assert {(round(a, 6), round(b, 6)) for a, b in shown.tolist()} <= inside
+    assert len(shown) >= 55
+
+
+def test_every_term_has_a_panel(drawn: Any) -> None:
+    figure = drawn(smooth(made("y ~ s(x, k=4) + s(z, k=4) + s(w, k=4)")))
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["s(x)", "s(z)", "s(w)"]
+
+
+def test_a_surface_is_masked_by_the_hull(drawn: Any) -> None:
+    fit = made("y ~ s(x, z, k=8)")
+    figure = drawn(surface(fit, "x,z", grid=15))
+    titles = [ax.get_title(loc="left") for ax in figure.axes[:2]]
+    assert titles == ["s(x, z): posterior mean", "s(x, z): posterior sd"]
+    (only,) = [ax for ax in drawn(surface(fit, "s(x,z)", "lower", grid=15)).axes if ax.get_title(loc="left")]
+    assert only.get_title(loc="left") == "s(x, z): 95% interval, lower end"
+
+
+def test_refusals(fitted: Any) -> None:
+    fit = made(CURVE)
+    with pytest.raises(UnknownNameError, match=r"no smooth 's\(xx\)'.*Did you mean 's\(x\)'"):
+        smooth(fit, "s(xx)")
+    with pytest.raises(SettingsError, match="name it with by="):
+        smooth(fit, "x", difference=True)
+    with pytest.raises(UnknownNameError, match="by: the model has no column 'ff'"):
+        smooth(fit, "x", by="ff")
+    with pytest.raises(UnknownNameError, match="at: the model has no column 'v'"):
+        smooth(fit, "x", scale="response", at={"v": 1})
+    with pytest.raises(SettingsError, match="cannot be held fixed"):
+        smooth(fit, "x", scale="response", at={"x": 1})
+    with pytest.raises(SettingsError, match="for a term alone"):
+        smooth(fit, "x", scale="response", partial_residuals=True)
+    with pytest.raises(SettingsError, match="60 different values"):
+        smooth(fit, "x", by="w")
+    with pytest.raises(SettingsError, match=r"plots\.surface"):
+        smooth(made("y ~ s(x, z, k=8)"), "s(x, z)")
+    with pytest.raises(SettingsError, match=r"plots\.smooth draws one"):
+        surface(fit, "x")
+    with pytest.raises(SettingsError, match="ax= holds one panel"):
+        surface(made("y ~ s(x, z, k=8)"), "x, z", ax=Figure().subplots())
