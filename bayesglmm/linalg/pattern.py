@@ -28,7 +28,7 @@ from bayesglmm.linalg.sparse import Elimination, seconds
 # A corner costs Python overhead; below so many columns LAPACK on the whole is quicker.
 SMALLEST_CORNER = 40
 # Seconds of a factorisation as an arrow below which nothing else is considered: it needs no analysis.
-_QUICK = 0.02
+QUICK = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +217,7 @@ class Pattern:
     @cached_property
     def layout(self) -> Layout | None:
         """The sparse Cholesky factorisation, where it was chosen; None for the arrow."""
-        if not self.crossed or (self._arrow_seconds < _QUICK and self._arrow_gigabytes < 1.0):
+        if not self.crossed or (self._arrow_seconds < QUICK and self._arrow_gigabytes < 1.0):
             return None
         found = Layout(self)
         cheaper = found.elimination.seconds < 0.5 * self._arrow_seconds
@@ -288,7 +288,7 @@ class Pattern:
         MemoryError
             With the estimate.
         """
-        most = _available() if limit is None else limit
+        most = available() if limit is None else limit
         if self.gigabytes > most:
             raise MemoryError(
                 f"Factorising the precision of {self.size:,} coefficients needs about {self.gigabytes:,.1f} GB; "
@@ -296,7 +296,7 @@ class Pattern:
             )
 
 
-def _available() -> float:
+def available() -> float:
     """Return the memory that is free now, in GB; infinity where the system does not tell."""
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
