@@ -11,6 +11,7 @@ the verdict and the truth agree. Distances are in posterior standard deviations 
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from verdict_cases import CASES, Case
+
+import bayesglmm as bg
 
 ROOT = Path(__file__).resolve().parents[1] / "reference" / "verdict"
 TRUTH, TABLE = ROOT / "truth.csv", ROOT / "table.csv"
@@ -70,5 +73,66 @@ def truth(names: list[str]) -> None:
         print(f"{case.name}: {worst['seconds']:.0f} s, R-hat {worst['r_hat']:.3f}, {worst['verdict']}", flush=True)
 
 
+def row_of(case: Case, known: pd.DataFrame) -> dict[str, object]:
+    """Fit a case by Laplace, without and with resampling; return verdict, prediction and truth."""
+    model = case.model()
+    start = time.perf_counter()
+    fit = model.fit("laplace", seed=1, resample=False)
+    seconds = time.perf_counter() - start
+    quality = json.loads(fit.data.attrs["quality"])
+    name, distance = distance_of(fit, known)
+    row: dict[str, object] = {
+        "case": case.name,
+        "family": case.family,
+        "rows": len(fit.data["observed_data"].to_dataset().to_dataframe()),
+        "verdict": fit.verdict.word,
+        "predicted": max((abs(shift) for shift in quality["shifts"].values()), default=np.nan),
+        "error": quality["noise"],
+        "truth": distance,
+        "parameter": name,
+        "khat": quality["khat"],
+        "shared_khat": quality["details"]["shared_khat"],
+        "skewness": quality["details"]["skewness"][1],
+        "seconds": seconds,
+    }
+    mended = model.fit("laplace", seed=1) if row["verdict"] != "good" else fit
+    if json.loads(mended.data.attrs["quality"])["details"]["effective"] is not None:
+        row |= {"resampled": mended.verdict.word, "resampled_truth": distance_of(mended, known)[1]}
+    return row
+
+
+def distance_of(fit: bg.results.Fit, known: pd.DataFrame) -> tuple[str, float]:
+    """Return the parameter that is farthest from the truth, and how far in posterior standard deviations."""
+    found = {
+        parameter.label: abs(np.mean(parameter.values) - known.loc[parameter.label, "mean"])
+        / known.loc[parameter.label, "sd"]
+        for parameter in fit.parameters
+        if parameter.kind != "cor"
+    }
+    worst = max(found, key=lambda label: found[label])
+    return worst, float(found[worst])
+
+
+def word_of(distance: float) -> str:
+    """Return the word that a true distance deserves."""
+    return WORDS[int(np.searchsorted(LIMITS, distance))]
+
+
+def table(names: list[str]) -> None:
+    """Fit every case that has a truth, write the table, print it and how often verdict and truth agree."""
+    known = pd.read_csv(TRUTH)
+    rows = []
+    for case in CASES:
+        own = known[known["case"] == case.name].set_index("parameter")
+        if len(own) and (not names or case.name in names):
+            rows.append(row_of(case, own))
+            print(" ".join(f"{value:.2f}" if isinstance(value, float) else str(value) for value in rows[-1].values()))
+    found = pd.DataFrame(rows)
+    if not names:
+        found.to_csv(TABLE, index=False, float_format="%.3g")
+    deserved = found["truth"].map(word_of)
+    print(pd.crosstab(deserved.rename("truth"), found["verdict"]).reindex(WORDS, axis=0, fill_value=0))
+
+
 if __name__ == "__main__":
-    {"truth": truth}[sys.argv[1]](sys.argv[2:])
+    {"truth": truth, "table": table}[sys.argv[1]](sys.argv[2:])

@@ -16,7 +16,7 @@ from bayesglmm.linalg import NotPositiveDefiniteError
 _CONVEX = 1e-9  # second derivatives above this say that the likelihood is not log-concave there
 _SHIFTS = (-1.5, 1.5)  # of the hyperparameters: standard deviations a fifth and five times as large
 _JUMPS = 4  # random starts of the coefficients
-_FAR = 3.0  # how far out they start, in posterior standard deviations
+_FAR = 1.5  # how far out the group effects start, in their own standard deviations
 _APART = 0.5  # modes closer than so many posterior standard deviations in every direction are the same
 _DEEP = 5.0  # a mode lower by more than this holds less than one percent of the mass
 
@@ -62,12 +62,14 @@ def _convex(mode: ConditionalMode) -> bool:
 
 
 def _of_coefficients(exploration: Exploration, random: np.random.Generator) -> Iterator[OtherMode]:
-    """Start the search for x at the prior mean and far from the mode, at the best theta."""
+    """Start the search for x at the prior mean, and with group effects drawn from their prior, at the best theta."""
     objective, here = exploration.objective, exploration.optimum.mode
     structure = objective.structure
-    jumps = _FAR * here.factor.half_solve(random.standard_normal((len(structure.inner), _JUMPS))).T
+    jumps = np.tile(here.work.inner, (_JUMPS, 1))
+    for group in structure.pattern.groups:
+        jumps[:, group.columns.ravel()] = _FAR * random.standard_normal((_JUMPS, group.columns.size))
     prior_log = objective.view.log_prior(here.theta)
-    for start in [None, *(here.work.inner + jump for jump in jumps)]:
+    for start in [None, *jumps]:
         try:
             mode = find_mode(structure, here.theta, np.zeros(0), start, prior_log)
         except NotPositiveDefiniteError:
