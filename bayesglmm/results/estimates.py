@@ -38,9 +38,13 @@ def estimates(problem: Problem, found: Likelihood) -> xr.Dataset:
     xarray.Dataset
         ``beta``, ``sd_<k>``, ``cor_<k>``, ``b_<k>`` and dispersions without sampling dims, each with a twin
         ``<name>_se``. Standard deviations at their boundary are 0, and they and the correlations that they leave
-        undefined have no standard error (nan).
+        undefined have no standard error (nan), nor has anything else that moves where the likelihood does not bend.
     """
+    from bayesglmm.engines.kernels.identified import standard_errors  # the engines import PyMC
+
     centre, covariance = joint(found)
+    flat = np.zeros((len(centre), found.flat.shape[1]))
+    flat[: len(found.psi)] = found.flat
     steps = _STEP * np.maximum(1.0, np.abs(centre))
     moves = np.diag(steps)
     table = variables(problem, free_variables(found, np.concatenate([centre[None], centre + moves, centre - moves])))
@@ -52,8 +56,7 @@ def estimates(problem: Problem, found: Likelihood) -> xr.Dataset:
             continue
         values = variable.values[0]
         slopes = (values[1 : 1 + size] - values[1 + size :]) / (2.0 * steps.reshape(-1, *[1] * (values.ndim - 1)))
-        variance = np.einsum("i...,ij,j...->...", slopes, covariance, slopes)
-        dataset[f"{name}{ERROR}"] = (variable.dims[2:], np.sqrt(np.maximum(variance, 0.0)))
+        dataset[f"{name}{ERROR}"] = (variable.dims[2:], standard_errors(slopes, covariance, flat))
     for block, spread in zip(problem.blocks, _conditional_sds(found), strict=True):
         dims = (block.names.level_dim, block.names.term_dim)
         dataset[f"{block.names.b}{ERROR}"] = (dims, spread)

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import interpolate, optimize
 
 from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.identified import standard_errors
 from bayesglmm.engines.kernels.likelihood import Likelihood, maximum_likelihood
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import LaplaceObjective
@@ -149,10 +150,11 @@ def _coordinates(problem: Problem, found: Likelihood) -> dict[str, int]:
     """Return which coordinate of psi moves a parameter, for those that only one moves."""
     size = len(found.psi)
     moved = _values(problem, found, np.concatenate([found.psi[None], found.psi + 1e-3 * np.eye(size)]))
+    bends = standard_errors(np.eye(size), found.covariance, found.flat) > 0.0
     owner = {}
     for parameter in moved:
         movers = np.flatnonzero(parameter.values[0, 1:] != parameter.values[0, 0])
-        if len(movers) == 1 and found.covariance[movers[0], movers[0]] > 0.0:
+        if len(movers) == 1 and bends[movers[0]]:
             owner[parameter.label] = int(movers[0])
     return owner
 
@@ -215,7 +217,7 @@ class _Walker:
         C = self.found.covariance
         others = np.flatnonzero((np.diag(C) > 0.0) & (np.arange(len(C)) != j))
         slope = C[others, j] / C[j, j]
-        spread = np.linalg.cholesky(C[np.ix_(others, others)] - np.outer(slope, slope) * C[j, j])
+        spread = _root(C[np.ix_(others, others)] - np.outer(slope, slope) * C[j, j])
         origin = start.copy()
         origin[others] += slope * np.clip(x - start[j], -2.0 * self.errors[j], 2.0 * self.errors[j])
         origin[j] = x
@@ -232,10 +234,17 @@ class _Walker:
         if not len(others):
             value = self.surface(origin, others)[0]
             return (origin, value) if np.isfinite(value) else None
-        zero: Any = np.zeros(len(others))
+        zero: Any = np.zeros(spread.shape[1])
         options: Any = {"gtol": 1e-4}
         best: Any = optimize.minimize(descend, zero, jac=True, method="BFGS", options=options)
         return (place(best.x), -float(best.fun)) if np.isfinite(best.fun) else None
+
+
+def _root(C: Floats) -> Floats:
+    """Return R with R R' = C, without the directions in which C is zero: there the likelihood does not bend."""
+    values, vectors = np.linalg.eigh(C)
+    kept = values > 1e-10 * values.max(initial=0.0)
+    return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
 
 
 type _Surface = Callable[[Floats, Any], tuple[float, Floats]]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from bayesglmm.blocks import Floats, Ints
+from bayesglmm.engines.kernels.identified import Directions, directions, standard_errors
 from bayesglmm.engines.kernels.nested import Draws, Support, latent_draws
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import LaplaceObjective, Objective
@@ -20,7 +21,7 @@ from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import NotPositiveDefiniteError
 
 _ZERO = -25.0  # log of a standard deviation, relative to the typical size, that is nothing in double precision
-_FLAT = 1e-2  # gain in log-likelihood, from moving a hyperparameter all the way, that says nothing
+_SINGULAR = 1e-3  # smallest eigenvalue of a correlation matrix, below which it has not full rank
 _STEP = 1e-5
 
 type Flags = NDArray[np.bool_]
@@ -38,7 +39,9 @@ class Likelihood:
     mode : ConditionalMode
         Conditional modes of the group effects at the estimates.
     covariance : ndarray, shape (size, size)
-        Of psi: inverse of the curvature; zero for what is on its boundary or not identified.
+        Of psi: inverse of the curvature; zero for what is on its boundary and in flat directions.
+    flat : ndarray, shape (size, k)
+        Directions in which the likelihood does not bend; see `Directions`.
     natural, natural_se : mapping of str to ndarray
         Standard deviations, Cholesky factors of correlations and dispersions, with standard errors (delta method).
     beta, beta_se : ndarray
@@ -57,6 +60,7 @@ class Likelihood:
     psi: Floats
     mode: ConditionalMode
     covariance: Floats
+    flat: Floats
     natural: dict[str, Floats]
     natural_se: dict[str, Floats]
     beta: Floats
@@ -90,22 +94,21 @@ def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report
     optimum = maximise(view, kind, report=report)
     objective = LaplaceObjective(view, kind)
     optimum, zero = _to_boundary(objective, optimum)
-    psi, mode, curvature, value = optimum.psi, optimum.mode, optimum.curvature, optimum.value
+    found = directions(view, optimum.psi, optimum.curvature, zero)
+    psi, mode, value = optimum.psi, optimum.mode, optimum.value
     if nodes > 1:
-        psi, mode, curvature, value = _by_quadrature(view, optimum, nodes, zero, report)
-    free = _identified(view, psi, curvature) & ~zero
-    covariance = np.zeros_like(curvature)
-    covariance[np.ix_(free, free)] = _inverse(curvature[np.ix_(free, free)])
-    natural, natural_se = _natural(view, psi[: view.theta_size], covariance, zero, ~free)
+        psi, mode, found, value = _by_quadrature(view, optimum, nodes, found, report)
+    covariance, t = found.covariance, view.theta_size
+    natural, natural_se = _natural(view, psi[:t], covariance[:t, :t], found.flat[:t], zero)
     fixed = [np.arange(part.slice.start, part.slice.stop) for part in view.parts if part.role == "fixed"]
     at = np.concatenate([np.zeros(0, dtype=np.intp), *fixed])
     if kind == "ml":
-        beta_se = np.sqrt(np.diag(covariance)[view.theta_size :])
+        beta_se = standard_errors(np.eye(len(psi))[:, t:], covariance, found.flat)
     else:
         units = np.zeros((view.size, len(at)))
         units[at, np.arange(len(at))] = 1.0
         beta_se = np.sqrt(np.diag(mode.factor.solve(units)[at])) if len(at) else np.zeros(0)
-    parameters = view.theta_size + len(at)
+    parameters = t + len(at)
     rows = objective.structure.n
     boundary = tuple(label for label, is_zero in zip(_labels(view), zero, strict=False) if is_zero)
     return Likelihood(
@@ -113,6 +116,7 @@ def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report
         psi=psi,
         mode=mode,
         covariance=covariance,
+        flat=found.flat,
         natural=natural,
         natural_se=natural_se,
         beta=mode.x[at],
@@ -123,8 +127,26 @@ def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report
         parameters=parameters,
         boundary=boundary,
         converged=optimum.converged,
-        sentences=_sentences(boundary, optimum.converged),
+        sentences=(*_sentences(boundary, optimum.converged), *_singular(view, natural, zero)),
     )
+
+
+def _singular(view: LatentView, natural: dict[str, Floats], zero: Flags) -> list[str]:
+    """Return a sentence for every correlation matrix without full rank; none where a standard deviation is zero."""
+    found = []
+    for block in view.problem.blocks:
+        if block.cholesky is None or block.cholesky not in natural or zero.any():
+            continue
+        root = natural[block.cholesky]
+        values = np.linalg.eigvalsh(root @ root.T)
+        if values[0] < _SINGULAR:
+            found.append(
+                f"The correlations of the effects of {block.block.group} are estimated at the edge of what they can "
+                f"be (their matrix has rank {int(np.sum(values >= _SINGULAR))} of {len(values)}): the data cannot "
+                "tell so many effects per level apart. What depends on the edge has no standard error, the others "
+                "hold it fixed. Fewer terms, or || for |, would describe these data as well."
+            )
+    return found
 
 
 def _sentences(boundary: tuple[str, ...], converged: bool) -> tuple[str, ...]:
@@ -140,17 +162,13 @@ def _sentences(boundary: tuple[str, ...], converged: bool) -> tuple[str, ...]:
 
 def _scale_positions(view: LatentView) -> tuple[Ints, list[str]]:
     """Return the positions in theta of log standard deviations, and a label for every entry of theta."""
-    scales = {part.name: (block, part) for block in view.problem.blocks for part in block.scales.values()}
-    positions, labels, at = [], [], 0
+    scales = {part.name for block in view.problem.blocks for part in block.scales.values()}
+    known, positions, labels, at = view.problem.labels(), list[int](), list[str](), 0
     for name, shape in zip(view.problem.names("theta"), view.theta_shapes, strict=True):
         size = int(np.prod(shape))
         if name in scales:
-            block, part = scales[name]
-            positions += list(range(at, at + size))
-            terms = block.block.terms if len(part.constant) == len(block.block.terms) else ("",) * len(part.constant)
-            labels += [f"{name}[{terms[j]}]" if terms[j] else name for j in part.free]
-        else:
-            labels += [name] * size
+            positions += range(at, at + size)
+        labels += known[name] if name in scales else (name,) * size
         at += size
     return np.array(positions, dtype=int), labels
 
@@ -180,9 +198,8 @@ def _to_boundary(objective: LaplaceObjective, optimum: Optimum) -> tuple[Optimum
             here, zero[j] = found, True
     if here is None or not zero.any():
         return optimum, zero
-    inverse = np.zeros((objective.size,) * 2)
-    free = _identified(objective.view, optimum.psi, optimum.curvature) & ~zero
-    inverse[np.ix_(free, free)] = _inverse(optimum.curvature[np.ix_(free, free)])
+    inverse = directions(view, optimum.psi, optimum.curvature, zero).covariance
+    free = np.diag(inverse) > 0.0
     best, inverse, converged = search.climb(here, inverse, 50, 1e-9)
     scale = 1e-3 * np.where(free, np.sqrt(np.maximum(np.diag(inverse), 1e-6)), 1.0)
     curvature = search.curvature(best, scale)
@@ -190,22 +207,8 @@ def _to_boundary(objective: LaplaceObjective, optimum: Optimum) -> tuple[Optimum
     return Optimum(best.psi, best.mode, best.gradient, curvature, converged, evaluations), zero
 
 
-def _identified(view: LatentView, psi: Floats, curvature: Floats) -> Flags:
-    """Return which parameters the likelihood bends around; a correlation of one, say, lies far out on a plain."""
-    found: Flags = np.diag(curvature) * (1.0 + psi**2) > _FLAT
-    found[view.theta_size :] = True
-    return found
-
-
-def _inverse(curvature: Floats) -> Floats:
-    """Return the inverse, by eigenvalues where it is not positive definite."""
-    scale = 1.0 / np.sqrt(np.maximum(np.abs(np.diag(curvature)), 1e-12))
-    values, vectors = np.linalg.eigh(curvature * scale[:, None] * scale)
-    return np.asarray((vectors / np.maximum(values, 1e-10)) @ vectors.T * scale[:, None] * scale)
-
-
 def _natural(
-    view: LatentView, theta: Floats, covariance: Floats, zero: Flags, unknown: Flags
+    view: LatentView, theta: Floats, covariance: Floats, flat: Floats, zero: Flags
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Return natural hyperparameters and their standard errors by the delta method."""
     t = len(theta)
@@ -217,11 +220,7 @@ def _natural(
         up, down = view.natural(theta + unit), view.natural(theta - unit)
         for name, own in slopes.items():
             own[j] = (np.asarray(up[name]) - np.asarray(down[name])) / (2.0 * _STEP)
-    C = covariance[:t, :t]
-    errors = {name: np.sqrt(np.einsum("i...,ij,j...->...", own, C, own)) for name, own in slopes.items()}
-    for name, own in slopes.items():
-        # No standard error for what depends on a parameter at its boundary.
-        errors[name] = np.where(np.any(np.abs(own[unknown[:t]]) > 1e-9, axis=0), np.nan, errors[name])
+    errors = {name: standard_errors(own, covariance, flat) for name, own in slopes.items()}
     for name, value in estimate.items():
         gone = np.any(slopes[name][zero[:t]] != 0.0, axis=0)
         estimate[name] = np.where(gone & (np.abs(value) < 1e-6), 0.0, value)
@@ -230,18 +229,14 @@ def _natural(
 
 
 def _by_quadrature(
-    view: LatentView, optimum: Optimum, nodes: int, zero: Flags, report: Report | None = None
-) -> tuple[Floats, ConditionalMode, Floats, float]:
+    view: LatentView, optimum: Optimum, nodes: int, around: Directions, report: Report | None = None
+) -> tuple[Floats, ConditionalMode, Directions, float]:
     """Maximise the likelihood by quadrature, from the Laplace estimates, in coordinates scaled by their curvature."""
     quadrature, t = Quadrature(view, nodes), view.theta_size
-    free = _identified(view, optimum.psi, optimum.curvature) & ~zero
-    spread = np.linalg.cholesky(_inverse(optimum.curvature[np.ix_(free, free)]))
     near, count = optimum.mode.work.inner, itertools.count(optimum.evaluations + 1)
 
     def place(s: Floats) -> Floats:
-        psi = optimum.psi.copy()
-        psi[free] += spread @ s
-        return psi
+        return np.asarray(optimum.psi + around.free @ s)
 
     def value(s: Floats) -> float:
         psi = place(s)
@@ -257,18 +252,17 @@ def _by_quadrature(
         units = 1e-3 * np.eye(len(s))
         return np.array([value(s + e) - value(s - e) for e in units]) / 2e-3
 
-    origin: Any = np.zeros(int(free.sum()))
+    origin: Any = np.zeros(around.free.shape[1])
     options: Any = {"gtol": 1e-4}
     climb: Any = optimize.minimize
     found = climb(lambda s: -value(s), origin, jac=lambda s: -gradient(s), method="BFGS", options=options)
     units = 1e-2 * np.eye(len(found.x))
     hessian = np.array([(gradient(found.x - e) - gradient(found.x + e)) / 2e-2 for e in units])
-    inverse = np.linalg.inv(spread)
-    curvature = np.zeros_like(optimum.curvature)
-    curvature[np.ix_(free, free)] = inverse.T @ (0.5 * (hessian + hessian.T)) @ inverse
+    values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
+    free = around.free @ (vectors / np.sqrt(np.maximum(values, 1e-6)))
     psi = place(found.x)
     best, mode = quadrature(psi[:t], psi[t:], near)
-    return psi, mode, curvature, best
+    return psi, mode, Directions(free, around.flat), best
 
 
 def likelihood_draws(view: LatentView, found: Likelihood, draws: int, seed: int) -> Draws:
