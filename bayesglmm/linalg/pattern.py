@@ -217,11 +217,11 @@ class Pattern:
     @cached_property
     def layout(self) -> Layout | None:
         """The sparse Cholesky factorisation, where it was chosen; None for the arrow."""
-        if not self.crossed or (self._arrow_seconds < QUICK and self._arrow_gigabytes < 1.0):
+        if not self.crossed or (self._arrow_seconds < QUICK and self.arrow_gigabytes < 1.0):
             return None
         found = Layout(self)
         cheaper = found.elimination.seconds < 0.5 * self._arrow_seconds
-        smaller = self._arrow_gigabytes > 1.0 and found.elimination.gigabytes < 0.8 * self._arrow_gigabytes
+        smaller = self.arrow_gigabytes > 1.0 and found.elimination.gigabytes < 0.8 * self.arrow_gigabytes
         return found if cheaper or smaller else None
 
     @property
@@ -232,7 +232,8 @@ class Pattern:
         return float(seconds(0.0, corners + 0.5 * m**3))
 
     @property
-    def _arrow_gigabytes(self) -> float:
+    def arrow_gigabytes(self) -> float:
+        """Estimate of the memory of an arrow and its inverse, in GB, chosen or not."""
         m = len(self.border)
         numbers = 4.0 * m * m
         for c, corner in enumerate(self.corners):
@@ -243,7 +244,7 @@ class Pattern:
     @property
     def gigabytes(self) -> float:
         """Estimate of the memory of one factorisation and its selected inverse, in GB."""
-        own = self._arrow_gigabytes if self.layout is None else self.layout.elimination.gigabytes
+        own = self.arrow_gigabytes if self.layout is None else self.layout.elimination.gigabytes
         return own + 8e-9 * 6.0 * self.n * (1 + self.predictors**2)
 
     @property

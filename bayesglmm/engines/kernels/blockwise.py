@@ -28,10 +28,11 @@ from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels.correction import row_nodes
 from bayesglmm.engines.kernels.nested import Draws, Exploration, Support
 from bayesglmm.engines.kernels.structure import LatentPrior, Structure
-from bayesglmm.linalg import ArrowBlocks, ArrowFactor, Rows
+from bayesglmm.linalg import ArrowBlocks, ArrowFactor, Factor, Rows
 
 _NODES = {1: 9, 2: 5}  # Gauss-Hermite nodes per coefficient of a level
 _ROW_NODES = {1: 7, 2: 5, 3: 3}  # by number of predictors
+_LARGEST = 2.0  # GB of a factorisation in which one grouping factor is eliminated level by level
 _LOCAL = 8  # draws of a level's coefficients, in antithetic pairs
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -64,7 +65,7 @@ class _Cell:
     """A support point: the factor of its H, and what is known of the levels given the shared coefficients."""
 
     here: Support
-    factor: ArrowFactor
+    factor: Factor
     half_logdet: Floats  # by level
     conditional: ArrowBlocks | None  # inverse of H over the levels alone
     variances: Floats  # its diagonal, by column
@@ -110,7 +111,11 @@ class BlockRatio:
         self.view = exploration.objective.view
         kept = self.view.kept
         if "blockwise" not in kept:
-            kept["blockwise"] = Structure(self.view, smallest=1)
+            found = Structure(self.view, smallest=1)
+            if found.pattern.layout is not None and found.pattern.arrow_gigabytes > _LARGEST:
+                # Crossed factors whose border would be too large: every coefficient is shared.
+                found = Structure(self.view, smallest=self.view.size + 1)
+            kept["blockwise"] = found
         self.structure: Structure = kept["blockwise"]
         pattern = self.structure.pattern
         self.owner = np.full(pattern.size, -1, dtype=np.intp)
@@ -148,7 +153,10 @@ class BlockRatio:
 
     def _cell(self, k: int) -> _Cell:
         here, structure = self.exploration.support[k], self.structure
-        H = self._rows(here.mode.theta).gram(-here.mode.work.d2, here.mode.work.prior.Q)
+        W, Q = -here.mode.work.d2, here.mode.work.prior.Q
+        if not self.levels:
+            return _Cell(here, self._rows(here.mode.theta).factor(W, Q), np.zeros(0), None, np.zeros(0))
+        H = self._rows(here.mode.theta).gram(W, Q)
         factor = ArrowFactor(H)
         half_logdet = np.zeros(self.levels)
         for corner, inverse_L in zip(structure.pattern.corners, factor.inverse_L, strict=True):
@@ -273,7 +281,8 @@ class BlockRatio:
         log_shared = (
             self.constant
             + model.prior.constant
-            + 0.5 * (z[border, 0] @ z[border, 0] - quadratic - cell.factor.schur.logdet())
+            + 0.5 * (z[border, 0] @ z[border, 0] - quadratic - cell.factor.logdet())
+            + cell.half_logdet.sum()
         )
         if not self.levels:
             total = float(self._loglik(model, x[:, 0]).sum() + log_shared)
