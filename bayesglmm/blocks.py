@@ -90,6 +90,11 @@ class RandomBlock:
     kind: Literal["group", "smooth"] = "group"
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def constants(self) -> dict[str, Any]:
+        """The arrays among the options."""
+        return {name: value for name, value in self.options.items() if isinstance(value, np.ndarray)}
+
 
 @dataclass(frozen=True, eq=False)
 class OffsetBlock:

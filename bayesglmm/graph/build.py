@@ -171,7 +171,7 @@ class _Builder:
         self.model.add_coord(names.level_dim, block.levels)
         self.model.add_coord(names.term_dim, block.terms)
         scales: dict[str, Declared] = {}
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = block.constants
         cholesky = None
         for parameter in covariance.parameters(block):
             own = slots[parameter.name]

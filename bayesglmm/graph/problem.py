@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from bayesglmm.blocks import Floats, Predictor, RandomBlock, Response
 from bayesglmm.covariances import COVARIANCES, Covariance
 from bayesglmm.families import Family
@@ -47,17 +45,12 @@ class BlockParts:
         """The structure, from the registry."""
         return COVARIANCES.get(self.block.covariance)
 
-    @property
-    def constants(self) -> dict[str, Any]:
-        """The arrays among the options of the block."""
-        return {name: value for name, value in self.block.options.items() if isinstance(value, np.ndarray)}
-
     def values(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the covariance parameters by class, from the values (or draws) of the free variables.
 
         What the structure needs besides, the arrays among the block's options, is there too.
         """
-        values: dict[str, Any] = self.constants
+        values: dict[str, Any] = self.block.constants
         values |= {name: part.complete(variables.get(part.name)) for name, part in self.scales.items()}
         if self.cholesky is not None:
             values["cor"] = variables[self.cholesky]

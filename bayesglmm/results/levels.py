@@ -84,7 +84,7 @@ def semidefinite_factor(matrix: Floats) -> Floats:
 
 def level_factor(part: BlockParts, draws: Mapping[str, Floats]) -> Floats:
     """Return Lambda, shape (S, k, k): the effects of a new level are Lambda z with z standard normal."""
-    values: dict[str, Any] = part.constants
+    values: dict[str, Any] = part.block.constants
     for declared in part.covariance.parameters(part.block):
         drawn = draws[part.names.variable(declared.name)]
         values[declared.name] = semidefinite_factor(drawn) if declared.kind == "correlation" else drawn

@@ -10,13 +10,13 @@ import numpy as np
 from bayesglmm.bases import BasisOptions, FittedBasis, MixedForm, mixed_form
 from bayesglmm.blocks import Block, FixedBlock, Floats, Ints, RandomBlock
 from bayesglmm.errors import FormulaError
-from bayesglmm.formula.syntax import Call
+from bayesglmm.formula.syntax import Call, Name
 from bayesglmm.terms.atoms import Atom
 from bayesglmm.terms.base import TERMS, BoundTerm, Context, Smooth, Term
 from bayesglmm.terms.columns import Columns
 from bayesglmm.terms.names import column_names
 from bayesglmm.terms.smooth_by import By, Copy, bind_by
-from bayesglmm.terms.smooth_call import SmoothCall, read_smooth
+from bayesglmm.terms.smooth_call import SmoothCall, data_names, read_smooth
 from bayesglmm.terms.smooth_levels import LEVEL_BASES
 from bayesglmm.terms.smooth_support import (
     ALL,
@@ -206,6 +206,9 @@ class SmoothTerm(Term):
     """``s(x)``, ``s(lon, lat)``."""
 
     name = "s"
+
+    def columns(self, call: Call) -> Iterator[Name]:
+        return data_names(call)
 
     def bind(self, call: Call, context: Context) -> BoundTerm:
         read = read_smooth(call, context, ("k", "bs", "m", "by", "fx", "knots"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from bayesglmm.errors import FormulaError, did_you_mean
 from bayesglmm.formula.syntax import Call, Name, Node, Number, String, Unary
 from bayesglmm.terms.base import Context
+from bayesglmm.terms.names import column_names
 
 _NOT_HERE = {
     "sp": 'hold the standard deviation instead: priors={"sd[s(x)]": bg.Prior("Fixed", value)}',
@@ -65,6 +67,14 @@ class SmoothCall:
     def place(self, word: str) -> int:
         """Return the position of an argument, or of the call where it was not given."""
         return self.places[word].position if word in self.places else self.call.position
+
+
+def data_names(call: Call) -> Iterator[Name]:
+    """Yield the names in a smooth that are columns of the data: those of its covariates and of ``by=``."""
+    by = [node for word, node in call.kwargs if word == "by"]
+    for node in (*call.args, *by):
+        if not (isinstance(node, Name) and node.text in _MISSING):
+            yield from column_names(node)
 
 
 def read_smooth(call: Call, context: Context, allowed: tuple[str, ...]) -> SmoothCall:

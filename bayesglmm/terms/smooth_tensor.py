@@ -11,10 +11,10 @@ from bayesglmm.bases import BASES, BasisOptions, FittedBasis
 from bayesglmm.bases.tensor import Margin, margin, separable_margin, separable_tensor, tensor
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import FormulaError
-from bayesglmm.formula.syntax import Call
+from bayesglmm.formula.syntax import Call, Name
 from bayesglmm.terms.base import TERMS, BoundTerm, Context, Term
 from bayesglmm.terms.smooth import bind_smooth
-from bayesglmm.terms.smooth_call import SmoothCall, read_smooth
+from bayesglmm.terms.smooth_call import SmoothCall, data_names, read_smooth
 from bayesglmm.terms.smooth_support import basis_called, bind_covariate, fit_basis, values
 
 _ONE_DIMENSION_ONLY = ("cr", "cs", "ps")  # for margins of several covariates mgcv takes these words for "tp"
@@ -34,6 +34,9 @@ class TensorTerm(Term):
 
     name = "te"
     title: ClassVar[str] = "tensor product"
+
+    def columns(self, call: Call) -> Iterator[Name]:
+        return data_names(call)
 
     def bind(self, call: Call, context: Context) -> BoundTerm:
         read = read_smooth(call, context, ("k", "bs", "m", "d", "by", "fx"))

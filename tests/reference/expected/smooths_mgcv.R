@@ -54,6 +54,6 @@ one <- function(case) {
                    edf = unname(sapply(reml$smooth, function(s) sum(reml$edf[s$first.para:s$last.para])))))
 }
 out <- lapply(cases, one)
-out$points <- as.list(points[c("y", "w")])
+out$points <- as.list(points[c("x", "x1", "x2", "fac", "y", "w")])
 out$versions <- list(R = as.character(getRversion()), mgcv = as.character(packageVersion("mgcv")))
 cat(toJSON(out, digits = NA, auto_unbox = TRUE))

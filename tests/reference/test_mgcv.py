@@ -1,0 +1,99 @@
+"""Smooths against mgcv: with its smoothing parameters held, and with both estimating theirs by REML.
+
+The map between the two, in the words of docs/how-to/smooths.md: sd = unit * sqrt(sigma^2 * S.scale / sp). Held
+smoothing parameters are a tenth of mgcv's REML estimates, so that nothing sits at an optimum, where errors of the
+map would not show. Then nothing is left to choose, and fitted values, predictions of new rows (also beyond the data)
+and effective degrees of freedom agree to 1e-6 of the curve's range; mgcv computes eigenvectors of Gaussian processes
+by Lanczos iteration with errors to 3e-5 in the smallest, which the tolerances for "gp" allow for.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayesglmm as bg
+from bayesglmm.errors import ModelWarning
+
+CURVES = ("tp", "cr", "ps", "ps_m", "cc", "ts", "cs", "tp_m3", "gp", "gp_exponential", "gp_stationary", "fx")
+SURFACES = ("tp_2d", "gp_2d", "te", "te_tp_ps", "ti", "te_3d")
+OTHERS = ("by_factor", "by_ordered", "by_numeric", "re")
+LANCZOS = {"gp_stationary": 1e-3, "gp_2d": 1e-4}
+
+
+@pytest.fixture(scope="module")
+def cases(expected) -> dict[str, Any]:
+    return expected("smooths_mgcv")
+
+
+@pytest.fixture(scope="module")
+def frames(cases, dataset) -> dict[str, pd.DataFrame]:
+    points = pd.DataFrame(cases["points"])
+    points["ofac"] = pd.Categorical(points["fac"], ordered=True)
+    return {"accel": dataset("mcycle"), "y": points}
+
+
+def held_priors(model: bg.Model, case: dict[str, Any]) -> dict[str, bg.Prior]:
+    """Return mgcv's smoothing parameters as standard deviations that are held."""
+    priors = {"sigma": bg.Prior("Fixed", value=float(np.sqrt(case["sigma2"])))}
+    parameters = zip(np.ravel(case["sp"]), np.ravel(case["S_scale"]), strict=True)
+    blocks = {block.label: block for block in model.design.predictors["mu"].random}
+    for smooth in model.design.smooths["mu"]:
+        if smooth.label not in blocks:
+            continue
+        parts = blocks[smooth.label].options.get("parts", (None,))
+        for unit, part in zip(smooth.units, parts, strict=True):
+            sp, scale = next(parameters)
+            key = f"sd[{smooth.label}]" if part is None else f"sd[{smooth.label}, {part}]"
+            priors[key] = bg.Prior("Fixed", value=float(unit * np.sqrt(case["sigma2"] * scale / sp)))
+    assert next(parameters, None) is None
+    return priors
+
+
+@pytest.mark.parametrize("key", [*CURVES, *SURFACES, *OTHERS])
+def test_with_smoothing_parameters_held_curves_are_the_same(key, cases, frames):
+    case = cases[key]
+    data = frames[case["formula"].split(" ~ ")[0]]
+    case = case | ({"S_scale": []} if not np.size(case["sp"]) else {})
+    model = bg.Model(case["formula"], data, priors=held_priors(bg.Model(case["formula"], data), case))
+    fit = model.fit("laplace", objective="reml", seed=1)
+    reach = np.ptp(case["fitted"]) * LANCZOS.get(key, 1e-6)
+    own = fit.predict()
+    np.testing.assert_allclose(own["estimate"], case["fitted"], rtol=0.0, atol=reach)
+    np.testing.assert_allclose(own["se"], case["se"], rtol=0.08)  # of 1,000 draws
+    new = pd.DataFrame(case["new"])
+    with warnings.catch_warnings():  # some of the new rows are beyond the data
+        warnings.simplefilter("ignore", ModelWarning)
+        found = fit.predict(new)["estimate"]
+    np.testing.assert_allclose(found, case["predicted"], rtol=0.0, atol=reach)
+    edf = fit.smooths().groupby("smooth", sort=False)["edf"].first()
+    np.testing.assert_allclose(edf, np.ravel(case["edf"]), rtol=1e-6 if key not in LANCZOS else 1e-4)
+
+
+@pytest.mark.parametrize("key", ["tp", "cr", "ps", "cc", "ts", "cs", "gp", "tp_2d", "te", "te_tp_ps", "re"])
+def test_restricted_likelihood_chooses_the_same_curve(key, cases, frames):
+    """Estimates, not held values: edf and curve within one percent, the search itself to 1e-3."""
+    case = cases[key]
+    fit = bg.Model(case["formula"], frames[case["formula"].split(" ~ ")[0]]).fit("laplace", objective="reml")
+    found = fit.predict()["estimate"].to_numpy()
+    assert np.max(np.abs(found - case["reml"]["fitted"])) < 0.01 * np.ptp(case["reml"]["fitted"])
+    edf = fit.smooths().groupby("smooth", sort=False)["edf"].first()
+    np.testing.assert_allclose(edf, np.ravel(case["reml"]["edf"]), rtol=0.01, atol=1e-3)
+
+
+@pytest.mark.parametrize("key", ["tp_k10", "tp_k20", "cr_k20", "ps_k10", "cs_k10", "ts_k20"])
+def test_motorcycle_curves(key, expected, dataset):
+    """Estimated smoothness: the fitted curve between the data, and the residual variance."""
+    case = expected("mcycle_smooth")[key]
+    bs, k = key.split("_k")
+    fit = bg.Model(f"accel ~ s(times, bs='{bs}', k={k})", dataset("mcycle")).fit("laplace", objective="reml", seed=1)
+    grid = case["grid"]
+    found = fit.predict(pd.DataFrame({"times": grid["newdata"]["times"]}))
+    reach = 0.01 * np.ptp(grid["fit_link"])
+    np.testing.assert_allclose(found["estimate"], grid["fit_link"], rtol=0.0, atol=reach)
+    np.testing.assert_allclose(fit.smooths()["edf"], [case["smooths"][0]["edf"]], rtol=0.01)
+    np.testing.assert_allclose(fit.summary().loc["sigma", "estimate"] ** 2, case["scale"], rtol=0.01)
