@@ -23,6 +23,45 @@ _BOUNDARY = (
 )
 
 
+class RatioTests(pd.DataFrame):
+    """A frame of likelihood ratio tests: it prints rounded and whole, long labels above the table, its note below.
+
+    Parts of it are ordinary frames.
+    """
+
+    def __repr__(self) -> str:
+        plain = pd.DataFrame(self)
+        if not set(_PLACES) >= set(plain.columns):
+            return repr(plain)
+        texts = plain.apply(lambda column: column.map(_PLACES[str(column.name)]))
+        labels, lines = [str(label) for label in plain.index], []
+        if max(map(len, labels), default=0) > _LONGEST:
+            lines = [f"{k + 1}: {label}" for k, label in enumerate(labels)]
+            texts.index = pd.Index([f"{k + 1}" for k in range(len(labels))], name=plain.index.name)
+        lines += texts.rename_axis(None).to_string(line_width=1000).splitlines()
+        note = self.attrs.get("note")
+        return "\n".join(lines + ([note] if note else []))
+
+
+def _rounded(places: int) -> Callable[[float], str]:
+    return lambda value: "" if np.isnan(value) else f"{value:.{places}f}"
+
+
+def _p_text(value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return f"{value:.2g}" if value < 0.001 else f"{value:.4f}"
+
+
+_LONGEST = 30  # characters of a row label
+_PLACES: dict[str, Callable[[float], str]] = {
+    "parameters": _rounded(0),
+    "df": _rounded(0),
+    "p": _p_text,
+    **{name: _rounded(2) for name in ("loglik", "aic", "bic", "deviance", "chisq")},
+}
+
+
 def likelihood_ratio(*fits: Fit, **named: Fit) -> pd.DataFrame:
     """Compare nested models by their maximised likelihoods, as R's ``anova``.
 
@@ -71,7 +110,13 @@ def likelihood_ratio(*fits: Fit, **named: Fit) -> pd.DataFrame:
     table = table.assign(chisq=found, df=freedom, p=_p(found, freedom))
     if len({_group_parameters(fit) for _, fit in ordered}) > 1:
         table.attrs["note"] = _BOUNDARY
-    return table
+    return _printable(table)
+
+
+def _printable(table: pd.DataFrame) -> pd.DataFrame:
+    found = RatioTests(table)
+    found.attrs = dict(table.attrs)
+    return found
 
 
 def drop_terms(fit: LikelihoodFit, model: FittedModel, refit: Callable[[FittedModel], Fit]) -> pd.DataFrame:
@@ -91,7 +136,7 @@ def drop_terms(fit: LikelihoodFit, model: FittedModel, refit: Callable[[FittedMo
         rows[term] = (freedom, 2.0 * (fit.loglik - smaller.loglik), smaller.loglik, smaller.aic)
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["df", "chisq", "loglik", "aic"])
     table.index.name = "dropped"
-    return table.assign(p=_p(table["chisq"], table["df"]))
+    return _printable(table.assign(p=_p(table["chisq"], table["df"])))
 
 
 def _p(chisq: Any, freedom: Any) -> Any:

@@ -12,6 +12,7 @@ import pytest
 
 import bayesglmm as bg
 from bayesglmm.errors import BayesglmmError, UnknownNameError
+from bayesglmm.results.likelihood_ratio import _printable
 
 
 def ml(formula: Any, data: Any, family: str = "gaussian", **settings: Any) -> Any:
@@ -100,3 +101,23 @@ def test_array_weights_follow_the_rows_used() -> None:
     weights = np.arange(1.0, 31.0)
     less = bg.Model("y ~ a + (1 | g)", data, weights=weights).without("a")
     assert less.design.response.weights.tolist() == np.delete(weights, 3).tolist()
+
+
+def test_tables_print_whole_and_rounded() -> None:
+    table = pd.DataFrame(
+        {"parameters": [2, 5], "loglik": [-104.83131, -92.02628], "chisq": [np.nan, 25.61], "p": [np.nan, 1.2e-05]},
+        index=["incidence | trials(size) ~ 1 + (1 | herd)", "incidence | trials(size) ~ period + (1 | herd)"],
+    )
+    table.attrs["note"] = "p is a bound."
+    assert repr(_printable(table)).splitlines() == [
+        "1: incidence | trials(size) ~ 1 + (1 | herd)",
+        "2: incidence | trials(size) ~ period + (1 | herd)",
+        "  parameters   loglik  chisq        p",
+        "1          2  -104.83                ",
+        "2          5   -92.03  25.61  1.2e-05",
+        "p is a bound.",
+    ]
+    short = _printable(table.set_axis(["null", "period"]))
+    assert repr(short).splitlines()[1].startswith("null")
+    assert type(short[["loglik"]]) is pd.DataFrame
+    assert "loglik" in repr(short["loglik"].to_frame("loglik"))
