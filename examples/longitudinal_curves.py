@@ -27,7 +27,7 @@ print(fit)
 # How wiggly is each curve? An effective number of degrees of freedom of one is a straight line.
 
 # %%
-print(fit.smooths())
+print(fit.smooths()[["smooth", "edf", "mean", "lower", "upper", "reading"]].round(2).to_string(index=False))
 
 # %% [markdown]
 # The curve of each diet for a chick in the middle, and how far diets 2 to 4 are from diet 1. A difference whose

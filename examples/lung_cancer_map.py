@@ -24,7 +24,7 @@ print(model)
 # %%
 fit = model.fit("laplace", seed=1)
 print(fit)
-print(fit.smooths())
+print(fit.smooths()[["smooth", "edf", "mean", "lower", "upper", "reading"]].round(2).to_string(index=False))
 
 # %% [markdown]
 # The map. Each cell is exp(surface - mean of the surface over the residences): an odds ratio with smoking and age

@@ -40,7 +40,7 @@ start = time.perf_counter()
 fit = model.fit("laplace", seed=1)
 print(f"Laplace: {time.perf_counter() - start:.0f} s, {len(chosen)} smooths, {len(train):,} e-mails")
 print(f"Verdict: {fit.verdict}")
-print(fit.smooths().to_string())
+print(fit.smooths()[["smooth", "edf", "mean", "lower", "upper", "reading"]].round(2).to_string(index=False))
 
 # %% [markdown]
 # How good is it on e-mails that it has not seen?
