@@ -118,12 +118,15 @@ def insteval() -> None:
         data[column] = data[column].astype(str)
     theirs = reference(data, formula, "gaussian", "InstEval", 1)
     problem = bg.Model(formula, data).problem
-    first = fit(problem, objective="ml")
-    run, seconds = min([first, fit(problem, objective="ml")], key=lambda found: found[1])
+    runs = [fit(problem, objective="ml") for _ in range(3)]
+    run, total = min(runs, key=lambda found: found[0].seconds["optimise"])
+    seconds = run.seconds["optimise"]
     loglik = f"log-likelihood {run.likelihood.loglik:.4f}, {memory()}"
     ratios = ", ".join(f"{key} {value:.2f} s" for key, value in theirs.items())
     bar = theirs.get("lmer")
-    show(Row("InstEval, maximum likelihood, first", first[1], bar), Row("InstEval, again", seconds, bar, ratios))
+    ratios += f"; 4,000 draws besides {total - seconds:.2f} s"
+    show(Row("InstEval, maximum likelihood, first", runs[0][0].seconds["optimise"], bar))
+    show(Row("InstEval, again", seconds, bar, ratios))
     print(f"    {loglik}")
 
 

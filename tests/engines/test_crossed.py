@@ -85,7 +85,7 @@ def test_what_does_not_fit_is_refused_with_names(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_posterior_where_one_factor_cannot_be_eliminated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the border of an arrow would not fit, the verdict takes all coefficients together; gaussian: still exact."""
+    """Where the border of an arrow would not fit, the verdict takes all coefficients together: for gaussian exact."""
     monkeypatch.setattr(pattern, "QUICK", 0.0)
     monkeypatch.setattr("bayesglmm.engines.kernels.blockwise._LARGEST", 0.0)
     model = bg.Model("v ~ x + (1 | a) + (1 | b)", data(3_000, 300, 0.9))
