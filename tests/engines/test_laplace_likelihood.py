@@ -208,6 +208,28 @@ def test_vector_quadrature_is_the_integral_on_a_dense_grid() -> None:
     assert abs(Quadrature(view, 5)(theta, beta)[0] - total) < 1e-2 < abs(Quadrature(view, 1)(theta, beta)[0] - total)
 
 
+def test_quadrature_of_a_categorical_response_is_the_integral_on_a_dense_grid() -> None:
+    """Three categories: one random intercept in each of two predictors, both integrated out per level."""
+    rng = np.random.default_rng(5)
+    g, x = np.repeat(np.arange(4), 6), rng.normal(size=24)
+    data = pd.DataFrame({"y": rng.choice(list("abc"), 24), "x": x, "g": g.astype(str)})
+    view = LatentView(bg.Model("y ~ x + (1 | g)", data, family="categorical").problem)
+    theta, beta = np.log([1.1, 0.7]), np.array([0.3, 0.5, -0.2, 0.8])
+    line = np.linspace(-8.0, 8.0, 321)
+    u = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1)
+    total = 0.0
+    for level in range(4):
+        log_f = stats.norm.logpdf(u).sum(axis=-1)
+        for y, one in zip(data["y"][g == level], x[g == level], strict=True):
+            etas = [beta[2 * k] + beta[2 * k + 1] * one + np.exp(theta[k]) * u[..., k] for k in (0, 1)]
+            log_f += {"a": 0.0, "b": etas[0], "c": etas[1]}[y] - np.log1p(np.exp(etas[0]) + np.exp(etas[1]))
+        total += np.log(np.trapezoid(np.trapezoid(np.exp(log_f), line), line))
+    np.testing.assert_allclose(Quadrature(view, 25)(theta, beta)[0], total, rtol=0, atol=1e-7)
+    laplace = LaplaceObjective(view, "ml").mode(np.concatenate([theta, beta])).log_marginal
+    np.testing.assert_allclose(Quadrature(view, 1)(theta, beta)[0], laplace, rtol=1e-10)
+    assert abs(laplace - total) < 0.1
+
+
 def flat_groups() -> pd.DataFrame:
     rng = np.random.default_rng(3)
     g, x = np.repeat(np.arange(6), 5), rng.normal(size=30)
