@@ -52,14 +52,14 @@ def unknown_column(name: Name, known: Iterable[str], formula: str) -> UnknownNam
 
 
 # What users of mgcv and brms type and is neither a function nor a term here; a registered term takes precedence.
-_SMOOTH, _BASIS = "a smooth term", "a spline basis"
+_ABSENT = "which this version does not have"
 _ELSEWHERE = {
-    **dict.fromkeys(("s", "te", "ti", "t2", "gp"), _SMOOTH),
-    **dict.fromkeys(("bs", "ns", "cr", "cc"), _BASIS),
-    "mo": "a monotonic effect",
-    "me": "a term with measurement error",
-    "mi": "an imputed variable",
-    "mm": "a multi-membership term",
+    "gp": 'a Gaussian process, which is written s(x, bs="gp") here',
+    **dict.fromkeys(("bs", "ns", "cr", "cc"), "a spline basis; a smooth is written s(x), here as in mgcv"),
+    "mo": f"a monotonic effect, {_ABSENT}",
+    "me": f"a term with measurement error, {_ABSENT}",
+    "mi": f"an imputed variable, {_ABSENT}",
+    "mm": f"a multi-membership term, {_ABSENT}",
 }
 
 
@@ -68,7 +68,7 @@ def unknown_function(call: Call, formula: str) -> UnknownNameError:
     known = {name for function in FUNCTIONS for name in (function.name, *function.aliases)}
     known |= {name for term in TERMS for name in (term.name, *term.aliases)}
     if call.function in _ELSEWHERE:
-        message = f"`{call.function}(...)` is {_ELSEWHERE[call.function]}, which this version does not have."
+        message = f"`{call.function}(...)` is {_ELSEWHERE[call.function]}."
         return UnknownNameError(caret(message, formula, call.position))
     message = f"Unknown function `{call.function}`. {did_you_mean(call.function, known)} "
     message += "Functions of your own are not called in formulas: add a column to the data instead."

@@ -113,7 +113,8 @@ def test_columns_that_others_stand_for_are_left_out_and_said(right, left_out, be
     assert left_out not in own.columns
     assert np.linalg.matrix_rank(own.X) == own.X.shape[1]
     (note,) = (note for note in bound.notes if left_out in note)
-    assert "left out" in note and because in note
+    assert "left out" in note
+    assert because in note
 
 
 def test_without_a_constant_the_smooth_keeps_its_own(data):
