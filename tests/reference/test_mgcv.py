@@ -97,3 +97,26 @@ def test_motorcycle_curves(key, expected, dataset):
     np.testing.assert_allclose(found["estimate"], grid["fit_link"], rtol=0.0, atol=reach)
     np.testing.assert_allclose(fit.smooths()["edf"], [case["smooths"][0]["edf"]], rtol=0.01)
     np.testing.assert_allclose(fit.summary().loc["sigma", "estimate"] ** 2, case["scale"], rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "formula"),
+    [
+        ("capecod_sim", "tp_k60", "lung ~ smoking + s(age, k=20) + s(lon, lat, bs='tp', k=60)"),
+        ("lansing", "te_k8", "hickory ~ te(x, y, k=8)"),
+        ("chorley", "tp_k30", "larynx ~ s(x_km, y_km, bs='tp', k=30)"),
+    ],
+)
+def test_surfaces_of_binary_responses(name, key, formula, expected, dataset):
+    """Estimated smoothness of real and simulated maps: the link on mgcv's grid within one percent of its range."""
+    case, data = expected(name)[key], dataset(name)
+    if "smoking" in data:
+        data = data.assign(smoking=pd.Categorical(data["smoking"], categories=["never", "former", "current"]))
+    fit = bg.Model(formula, data, family="bernoulli").fit("laplace", objective="reml")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ModelWarning)
+        found = fit.predict(pd.DataFrame(case["grid"]["newdata"]), scale="link")["estimate"]
+    reference = np.array(case["grid"]["fit_link"])
+    np.testing.assert_allclose(found, reference, rtol=0.0, atol=0.01 * np.ptp(reference))
+    edf = fit.smooths().groupby("smooth", sort=False)["edf"].first()
+    np.testing.assert_allclose(edf, [smooth["edf"] for smooth in case["smooths"]], rtol=0.01)
