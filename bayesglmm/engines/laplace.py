@@ -11,7 +11,7 @@ import numpy as np
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.base import ENGINES, Engine, Run, Settings, require_integer
 from bayesglmm.engines.kernels.likelihood import Likelihood, likelihood_draws, maximum_likelihood
-from bayesglmm.engines.kernels.nested import Draws, Exploration
+from bayesglmm.engines.kernels.nested import MANY, Draws, Exploration
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.optimum import maximise
 from bayesglmm.engines.kernels.resample import resample
@@ -159,7 +159,7 @@ def _points(objective: LaplaceObjective, settings: LaplaceSettings) -> int:
     """Return how many support points: enough for the dimension, no more than 2 GB of factors."""
     if settings.points is not None:
         return settings.points
-    wanted = {0: 1, 1: 32, 2: 64, 3: 128, 4: 256}.get(objective.size, 512)
+    wanted = {0: 1, 1: 32, 2: 64, 3: 128, 4: 256}.get(objective.size, 512 if objective.size <= MANY else 128)
     fitting = int(2.0 / max(objective.structure.pattern.gigabytes, 1e-9))
     return max(8, min(wanted, fitting))
 

@@ -3,6 +3,7 @@
 Run:
     python tests/benchmarks/verdict_table.py truth [name ...]   # NUTS, minutes per model; resumes where it stopped
     python tests/benchmarks/verdict_table.py table              # Laplace, seconds per model; writes the table
+    python tests/benchmarks/verdict_table.py page               # puts the table into docs/how-to/laplace-quality.md
 
 `truth` writes tests/reference/verdict/truth.csv: posterior mean, standard deviation and Monte Carlo error of every
 fixed effect, standard deviation and dispersion. `table` writes tests/reference/verdict/table.csv and prints how often
@@ -27,6 +28,8 @@ import bayesglmm as bg
 
 ROOT = Path(__file__).resolve().parents[1] / "reference" / "verdict"
 TRUTH, TABLE = ROOT / "truth.csv", ROOT / "table.csv"
+PAGE = ROOT.parents[2] / "docs" / "how-to" / "laplace-quality.md"
+START, END = "<!-- table of verdicts -->", "<!-- end -->"
 WORDS = ("good", "check", "bad")
 LIMITS = 0.1, 0.3  # what the words promise, in posterior standard deviations
 
@@ -134,5 +137,39 @@ def table(names: list[str]) -> None:
     print(pd.crosstab(deserved.rename("truth"), found["verdict"]).reindex(WORDS, axis=0, fill_value=0))
 
 
+def page(names: list[str]) -> None:
+    """Write the table into the page of the documentation, between its two marks."""
+    before, rest = PAGE.read_text(encoding="utf-8").split(START)
+    after = rest.split(END)[1]
+    PAGE.write_text(f"{before}{START}\n{markdown(pd.read_csv(TABLE))}\n{END}{after}", encoding="utf-8")
+
+
+def markdown(found: pd.DataFrame) -> str:
+    """Return the table and the confusion table as the page shows them."""
+    lines = [
+        "| model | rows | verdict | predicted | true | parameter | after resampling |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in found.to_dict("records"):
+        after = "" if pd.isna(row["resampled_truth"]) else f"{row['resampled_truth']:.2f}"
+        predicted = f"{row['predicted']:.2f} ± {row['error']:.2f}"
+        cells = [
+            row["case"],
+            row["rows"],
+            f"`{row['verdict']}`",
+            predicted,
+            f"{row['truth']:.2f}",
+            row["parameter"],
+            after,
+        ]
+        lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
+    deserved = found["truth"].map(word_of)
+    lines += ["", "| true distance | " + " | ".join(f"`{word}`" for word in WORDS) + " |", "|---|---|---|---|"]
+    for word, name in zip(WORDS, ("below 0.1", "0.1 to 0.3", "above 0.3"), strict=True):
+        counts = [str(int(((deserved == word) & (found["verdict"] == own)).sum())) for own in WORDS]
+        lines.append(f"| {name} | {' | '.join(counts)} |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
-    {"truth": truth, "table": table}[sys.argv[1]](sys.argv[2:])
+    {"truth": truth, "table": table, "page": page}[sys.argv[1]](sys.argv[2:])

@@ -27,6 +27,7 @@ from bayesglmm.linalg import NotPositiveDefiniteError
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS / "benchmarks"))
 from verdict_cases import CASES, crossed, grouped, nested  # noqa: E402
+from verdict_table import TABLE, markdown  # noqa: E402
 
 KNOWN = pd.read_csv(TESTS / "reference" / "verdict" / "truth.csv").set_index(["case", "parameter"])
 
@@ -217,6 +218,32 @@ def test_the_table_is_honest() -> None:
     deserved = np.array(["good", "check", "bad"])[np.searchsorted([0.1, 0.3], table["truth"])]
     assert (deserved == table["verdict"]).mean() > 0.85
     assert np.corrcoef(table["truth"], table["predicted"])[0, 1] > 0.95
+
+
+def test_page_shows_the_table() -> None:
+    """Made by `python tests/benchmarks/verdict_table.py page`."""
+    page = (TESTS.parent / "docs" / "how-to" / "laplace-quality.md").read_text(encoding="utf-8")
+    assert markdown(pd.read_csv(TABLE)) in page
+
+
+def test_many_hyperparameters_are_drawn_at_their_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same posterior with and without interpolation; tails of a logarithm of an sd are what 128 points miss."""
+    model = bg.Model("y ~ x + (1 + x | g)", grouped("gaussian", 30, 6, 1.0, slope_sd=0.7)())
+    view = LatentView(model.problem)
+    objective, optimum = LaplaceObjective(view), maximise(view)
+    between = Exploration(objective, optimum, 256, seed=1)
+    monkeypatch.setattr("bayesglmm.engines.kernels.nested.MANY", 2)
+    at_points = Exploration(objective, optimum, 128, seed=1)
+    assert between.dense
+    assert not at_points.dense
+    assert not at_points.even
+    drawn, other = at_points.draw(4000), between.draw(4000)
+    assert {tuple(row) for row in drawn.psi} <= {tuple(row) for row in at_points.points}
+    for one, two in ((drawn.psi, other.psi), (drawn.x, other.x)):
+        spread = two.std(axis=0)
+        assert np.all(np.abs(one.mean(axis=0) - two.mean(axis=0)) < 0.15 * spread)
+        assert np.all(np.abs(one.std(axis=0) / spread - 1) < 0.25)
+    assert assess(at_points).verdict == "good"
 
 
 def test_impossible_resampling_is_refused() -> None:

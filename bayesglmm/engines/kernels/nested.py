@@ -5,6 +5,10 @@ approximation is then evaluated at a low-discrepancy set of support points from 
 differences bend q into q~, from which theta is drawn. Draws of x start from the nearest support point, where
 the conditional mean and H are made anew, and move with the derivative of x-hat; so the density of what was drawn is
 known exactly, which importance ratios need.
+
+With many hyperparameters (forty smooths, say) no affordable set of points is dense. Then the support points are the
+draws of theta, weighted by p~ / q where enough of them stay effective, and x is drawn at each from its own
+conditional density.
 """
 
 from __future__ import annotations
@@ -24,13 +28,16 @@ from bayesglmm.engines.kernels.grouped import GroupedRatio
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.optimum import Optimum, safe_inverse
-from bayesglmm.engines.kernels.skewed import HEAVY, LIGHT, SkewedDensity
+from bayesglmm.engines.kernels.pareto import smoothed
+from bayesglmm.engines.kernels.skewed import HEAVY, LIGHT, NORMAL, SkewedDensity
 from bayesglmm.linalg import NotPositiveDefiniteError
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
 _PROBES = (2.0, 6.0)  # scales out along each axis where the fall of the objective is measured
 _REACH = 12.0  # beyond so many scales the interpolant is held constant
 _CANDIDATES = 6  # per draw, for resampling
+_USEFUL = 0.25  # share of the support points that weights must leave effective
+MANY = 8  # hyperparameters; with more of them no set of points is dense enough to interpolate between
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +104,12 @@ class Exploration:
     support : tuple of Support
     log_ratio : ndarray, shape (points,)
         L - log q at the support points.
+    weights : ndarray, shape (points,)
+        Of the support points as draws of the hyperparameters; sum to one.
+    dense : bool
+        Whether theta is drawn between the support points; else they are the draws.
+    even : bool
+        Whether weights were given up, since they left too few points effective: theta is then drawn from q.
     """
 
     def __init__(
@@ -104,6 +117,7 @@ class Exploration:
     ) -> None:
         self.objective, self.optimum, self.quadrature = objective, optimum, quadrature
         self.random = np.random.default_rng(seed)
+        self.dense = objective.size <= MANY
         self.density = self._density()
         psi = self._net(points)
         prior = objective.view.log_prior_draws(psi)
@@ -123,9 +137,29 @@ class Exploration:
         self.support = tuple(self._supports(modes))
         heights = np.array([support.height for support in self.support])
         self.log_ratio = heights - self.density.logpdf(self.points)
-        self._fit(heights)
+        self.weights, self.even = self._weights()
+        if self.dense:
+            self._fit(heights)
 
     # hyperparameters
+
+    def _weights(self) -> tuple[Floats, bool]:
+        if len(self.points) == 1:
+            return np.ones(1), False
+        # The mode is no member of the net.
+        ratio = self.log_ratio[1:]
+        weights = np.exp(ratio - ratio.max()) if self.dense else smoothed(ratio)[0]
+        weights = weights / weights.sum()
+        even = not self.dense and 1.0 / np.sum(weights**2) < _USEFUL * len(weights)
+        weights = np.full(len(weights), 1.0 / len(weights)) if even else weights
+        return np.concatenate([[0.0], weights]), even
+
+    def at_points(self, draws: int, random: np.random.Generator) -> tuple[Ints, Floats]:
+        """Draw support points in proportion to their weights; return which, and the log density drawn from."""
+        position = (np.arange(draws) + random.random()) / draws
+        cell = np.minimum(np.searchsorted(np.cumsum(self.weights), position), len(self.weights) - 1)
+        height = np.array([self.support[k].height for k in cell]) - self.optimum.value
+        return cell, self.density.logpdf(self.points[cell]) if self.even else height
 
     def _supports(self, modes: Sequence[ConditionalMode]) -> Iterator[Support]:
         objective = self.objective
@@ -136,24 +170,29 @@ class Exploration:
             if grouped is not None:
                 exact = grouped.log_marginal(grouped.marginal(mode, centre), float(log_prior), self.random)
                 height = exact if np.isfinite(exact) else height
-            yield Support(psi, mode, centre, objective.jacobian(mode), height)
+            moves = objective.jacobian(mode) if self.dense else np.zeros((objective.view.size, objective.size))
+            yield Support(psi, mode, centre, moves, height)
 
     def _density(self) -> SkewedDensity:
         """Measure the fall of the objective along both sides of every axis of the curvature."""
         covariance = safe_inverse(self.optimum.curvature)
-        order = self._order(covariance)
+        order = self._order(covariance) if self.dense else np.arange(len(covariance))
         axes = np.zeros_like(covariance)
         if len(order):
             axes[order] = np.linalg.cholesky(covariance[np.ix_(order, order)])
         values = np.diag(covariance)
-        scale, freedom = np.ones((2, len(values))), np.full((2, len(values)), LIGHT)
+        light, wider = (LIGHT, 1.05) if self.dense else (NORMAL, 1.0)
+        scale, freedom = np.ones((2, len(values))), np.full((2, len(values)), light)
         for j in range(len(values)):
             for side, sign in enumerate((-1.0, 1.0)):
                 near = self._scale(sign * axes[:, j], _PROBES[0])
+                if not self.dense:
+                    scale[side, j] = near
+                    continue
                 far = self._scale(sign * axes[:, j], _PROBES[1] * near)
                 # A standard deviation that may be zero has an exponential tail on the log scale, for example.
-                scale[side, j], freedom[side, j] = near, HEAVY if far > 1.1 * near else LIGHT
-        return SkewedDensity(self.optimum.psi, axes, 1.05 * scale, freedom)
+                scale[side, j], freedom[side, j] = near, HEAVY if far > 1.1 * near else light
+        return SkewedDensity(self.optimum.psi, axes, wider * scale, freedom)
 
     def _order(self, covariance: Floats) -> Ints:
         """Return the hyperparameters with the heaviest lower tail last: its axis is then its own coordinate.
@@ -227,6 +266,10 @@ class Exploration:
         size = self.objective.size
         if size == 0:
             return np.zeros((draws, 0)), np.zeros(draws)
+        if not self.dense:
+            cell, log_theta = self.at_points(draws, random)
+            order = random.permutation(draws)
+            return self.points[cell][order], log_theta[order]
         candidates = self.density.quantile(random.random((_CANDIDATES * draws, size)))
         correction = self.correction(candidates)
         weight = np.exp(correction - correction.max())

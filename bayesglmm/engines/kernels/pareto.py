@@ -6,6 +6,8 @@ import numpy as np
 
 from bayesglmm.blocks import Floats
 
+TRUSTED = 0.7  # k up to which smoothed weights work
+
 
 def generalised_pareto(exceedances: Floats) -> tuple[float, float]:
     """Return shape k and scale of a generalised Pareto distribution, by Zhang and Stephens (2009).

@@ -8,9 +8,8 @@ import numpy as np
 
 from bayesglmm.engines.kernels.blockwise import BlockRatio, Ratios
 from bayesglmm.engines.kernels.nested import Draws, Exploration
-from bayesglmm.engines.kernels.pareto import smoothed
+from bayesglmm.engines.kernels.pareto import TRUSTED, smoothed
 
-TRUSTED = 0.7  # Pareto k up to which weights work (Vehtari et al. 2024)
 _PILOT = 32  # pairs that decide whether the rest is worth its time
 _HOPELESS = 1.6  # standard deviation of log weights: one draw in seven effective
 

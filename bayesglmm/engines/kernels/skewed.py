@@ -11,6 +11,7 @@ from bayesglmm.blocks import Floats
 
 # A little heavier than normal, so that importance ratios stay bounded; and for tails that are much heavier.
 LIGHT, HEAVY = 10.0, 3.0
+NORMAL = 100.0  # in many dimensions every heavy tail costs: most draws would lie far out on some axis
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,8 @@ from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.blockwise import BlockRatio, Ratios
 from bayesglmm.engines.kernels.correction import conditional_mean
 from bayesglmm.engines.kernels.nested import Draws, Exploration
-from bayesglmm.engines.kernels.pareto import smoothed
-from bayesglmm.engines.kernels.resample import TRUSTED, Resampled
+from bayesglmm.engines.kernels.pareto import TRUSTED, smoothed
+from bayesglmm.engines.kernels.resample import Resampled
 from bayesglmm.engines.kernels.skewness import conditional_skewness
 from bayesglmm.engines.kernels.starts import OtherMode, other_modes
 from bayesglmm.linalg import NotPositiveDefiniteError
@@ -126,13 +126,8 @@ def _at_support(
     exploration: Exploration, ratio: BlockRatio, pairs: int, random: np.random.Generator
 ) -> tuple[Draws, Ratios]:
     """Draw pairs at support points, taken in proportion to the approximate posterior there."""
-    weight = np.exp(exploration.log_ratio - exploration.log_ratio.max())
-    if len(weight) > 1:
-        weight[0] = 0.0  # the mode is no member of the net
-    position = (np.arange(pairs) + random.random()) / pairs * weight.sum()
-    cell = np.minimum(np.searchsorted(np.cumsum(weight), position), len(weight) - 1)
-    height = np.array([exploration.support[k].height for k in cell])
-    return ratio.draw(exploration.points[cell], height - exploration.optimum.value, cell, random)
+    cell, log_theta = exploration.at_points(pairs, random)
+    return ratio.draw(exploration.points[cell], log_theta, cell, random)
 
 
 def _moved(values: Floats, log_ratio: Floats, between: Floats) -> tuple[Floats, Floats]:
@@ -152,7 +147,7 @@ def _moved(values: Floats, log_ratio: Floats, between: Floats) -> tuple[Floats, 
 def _between(exploration: Exploration, spread: Floats, random: np.random.Generator) -> Floats:
     """Return the shifts that the interpolation between support points causes, as far as they are certain."""
     none = np.zeros(len(spread))
-    if not exploration.objective.size or exploration.quadrature is not None:
+    if not exploration.objective.size or not exploration.dense or exploration.quadrature is not None:
         return none
     psi, log_theta = exploration.hyperparameters(min(_FRESH, max(8, len(exploration.support) // 4)), random)
     moved, fresh, error, kept = [], [], [], []
@@ -304,6 +299,11 @@ def _by_rest(quality: Quality, exploration: Exploration) -> list[str]:
         )
     if not exploration.optimum.converged:
         found.append("The search for the best hyperparameters did not converge.")
+    if exploration.even:
+        found.append(
+            f"With {exploration.objective.size} hyperparameters their density is known only roughly: it was taken as "
+            "a skewed normal around the mode."
+        )
     modes = [OtherMode(**mode) for mode in quality.details["other_modes"]]
     if modes:
         best = max(modes, key=lambda mode: mode.height)
