@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from bayesglmm.blocks import Predictor
 from bayesglmm.design import Design, FactorCoding
 from bayesglmm.families import Family
 from bayesglmm.graph.slots import PriorTable, Slot
 from bayesglmm.links import Link
+from bayesglmm.terms import Smooth
 
 type Facts = Sequence[tuple[str, Sequence[str]]]
 
@@ -37,10 +39,20 @@ def model_facts(
         facts.append(("Groups", [", ".join(f"{name} ({size} levels)" for name, size in design.groups.items())]))
     if design.coding:
         facts.append(("Coding", [_coding_line(coding) for coding in design.coding]))
+    smooths = [
+        _smooth_line(smooth, design.predictors[name]) for name, found in design.smooths.items() for smooth in found
+    ]
+    if smooths:
+        facts.append(("Smooths", list(dict.fromkeys(smooths))))
     facts.append(("Priors", _prior_lines(list(priors))))
     if design.notes:
         facts.append(("Notes", list(design.notes)))
     return facts
+
+
+def _smooth_line(smooth: Smooth, predictor: Predictor) -> str:
+    columns = sum(block.X.shape[1] for block in (*predictor.fixed, *predictor.random) if block.label == smooth.label)
+    return f"{smooth.label}: {smooth.title}, {columns} column{'' if columns == 1 else 's'}"
 
 
 def _coding_line(coding: FactorCoding) -> str:

@@ -187,7 +187,12 @@ class Rows:
         out = np.zeros((pattern.dense_width, pattern.dense_width))
         for p, rows in enumerate(pattern.dense_span):
             for q, columns in enumerate(pattern.dense_span):
-                if rows.stop > rows.start and columns.stop > columns.start:
+                if rows.stop == rows.start or columns.stop == columns.start:
+                    continue
+                if p == q and W[p, p].min() >= 0.0:  # a matrix times its own transpose costs half of a product
+                    half = np.sqrt(W[p, p])[:, None] * self.dense[p]
+                    out[rows, rows] = half.T @ half
+                else:
                     out[rows, columns] = self.dense[p].T @ (W[p, q][:, None] * self.dense[q])
         return out
 
