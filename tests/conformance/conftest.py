@@ -141,6 +141,7 @@ CASES: dict[str, Case] = {
     ),
     "poisson": Case(**COUNTS, reference=lambda m: frozen(stats.poisson(m), True)),
     "negative_binomial": Case(**COUNTS, phi={"shape": 1.7}, reference=lambda m: negative_binomial(m, 1.7)),
+    "negative_binomial1": Case(**COUNTS, phi={"phi": 1.7}, reference=lambda m: negative_binomial(m, m / 1.7)),
     "zero_inflated_poisson": Case(
         **COUNTS,
         phi={"zi": 0.3},

@@ -68,6 +68,7 @@ SIMULATE: dict[str, Draw] = {
     "zero_inflated_binomial": lambda r, e: zero(r, 0.25, r.binomial(TRIALS, expit(e))),
     "poisson": lambda r, e: r.poisson(np.exp(e)),
     "negative_binomial": lambda r, e: nb(r, np.exp(e)),
+    "negative_binomial1": lambda r, e: r.negative_binomial(np.exp(e) / 8.0, 1.0 / 9.0),
     "zero_inflated_poisson": lambda r, e: zero(r, 0.25, r.poisson(np.exp(e))),
     "zero_inflated_negative_binomial": lambda r, e: zero(r, 0.25, nb(r, np.exp(e))),
     "hurdle_poisson": lambda r, e: zero(r, 0.3, above(r, lambda: r.poisson(np.exp(e)))),

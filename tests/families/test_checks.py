@@ -18,6 +18,7 @@ from bayesglmm.links import LINKS
 COUNTS = (
     "poisson",
     "negative_binomial",
+    "negative_binomial1",
     "zero_inflated_poisson",
     "zero_inflated_negative_binomial",
     "hurdle_poisson",

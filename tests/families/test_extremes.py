@@ -51,6 +51,7 @@ PHI: dict[str, dict[str, Any]] = {
     "hurdle_poisson": {"hu": 0.3},
     "zero_inflated_poisson": {"zi": 0.3},
     "negative_binomial": {"shape": 1.7},
+    "negative_binomial1": {"phi": 1.7},
     "cumulative": {"cutpoints": np.array([-1.0, 0.5])},
 }
 

@@ -27,6 +27,7 @@ RESPONSES: dict[str, tuple[Any, ...]] = {
     "zero_inflated_binomial": COUNTS,
     "poisson": COUNTS,
     "negative_binomial": COUNTS,
+    "negative_binomial1": COUNTS,
     "zero_inflated_poisson": COUNTS,
     "zero_inflated_negative_binomial": COUNTS,
     "hurdle_poisson": COUNTS,

@@ -67,6 +67,7 @@ CASES: list[tuple[str, str, str, dict[str, Any], str, str]] = [
     ("epilepsy", EPILEPSY, "negative_binomial", {"objective": "ml"}, "epilepsy", "glmmTMB_nbinom2"),
     ("Owls", OWLS, "poisson", {"objective": "ml"}, "Owls", "poisson"),
     ("Owls", OWLS, "negative_binomial", {"objective": "ml"}, "Owls", "nbinom2"),
+    ("Owls", OWLS, "negative_binomial1", {"objective": "ml"}, "Owls", "nbinom1"),
     ("Owls", OWLS, "zero_inflated_poisson", {"objective": "ml"}, "Owls", "zi_poisson"),
     ("Owls", OWLS, "zero_inflated_negative_binomial", {"objective": "ml"}, "Owls", "zi_nbinom2"),
     ("Salamanders", "count ~ spp * mined + (1 | site)", "poisson", {"objective": "ml"}, "Salamanders", "poisson"),
