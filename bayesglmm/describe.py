@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from bayesglmm.blocks import Predictor
+from bayesglmm.blocks import FixedBlock, Predictor, RandomBlock
 from bayesglmm.design import Design, FactorCoding
 from bayesglmm.families import Family
 from bayesglmm.graph.slots import PriorTable, Slot
@@ -51,7 +51,8 @@ def model_facts(
 
 
 def _smooth_line(smooth: Smooth, predictor: Predictor) -> str:
-    columns = sum(block.X.shape[1] for block in (*predictor.fixed, *predictor.random) if block.label == smooth.label)
+    blocks: list[FixedBlock | RandomBlock] = [*predictor.fixed, *predictor.random]
+    columns = sum(block.X.shape[1] for block in blocks if block.label == smooth.label)
     return f"{smooth.label}: {smooth.title}, {columns} column{'' if columns == 1 else 's'}"
 
 

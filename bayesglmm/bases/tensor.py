@@ -66,7 +66,10 @@ class Tensor(FittedBasis):
     def columns(self, x: Floats) -> Floats:
         ends = np.cumsum([margin.dimension for margin in self.margins])
         pieces = np.split(x, ends[:-1], axis=1)
-        return reduce(_row_products, [m.columns(piece) for m, piece in zip(self.margins, pieces, strict=True)])
+        out = np.ones((len(x), 1))
+        for own, piece in zip(self.margins, pieces, strict=True):
+            out = _row_products(out, own.columns(piece))
+        return out
 
     def axes(self) -> tuple[Floats, Floats]:
         return np.eye(self.diagonals.shape[1]), self.diagonals

@@ -98,8 +98,8 @@ def effective_degrees(fit: Fit) -> dict[str, tuple[float, int]]:
     for p, left in enumerate(columns):
         for q, right in enumerate(columns):
             if np.any(W[p, q]):
-                H = H + left.T @ sparse.dia_array((W[p, q][None], [0]), shape=(len(W[p, q]),) * 2) @ right
-    H = sparse.csc_array(H + sparse.dia_array((precision[None], [0]), shape=(size, size)))
+                H = H + left.T @ sparse.diags_array(W[p, q]) @ right
+    H = sparse.csc_array(H + sparse.diags_array(precision))
     wanted = np.concatenate([np.zeros(0, dtype=np.intp), *places.values()])
     kept = _inverse_diagonal(H, wanted) * precision[wanted]
     shares, start = {}, 0

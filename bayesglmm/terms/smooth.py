@@ -79,7 +79,7 @@ class BoundSmooth(BoundTerm):
     @property
     def width(self) -> int:  # type: ignore[override]
         """Columns of all curves."""
-        return (self.form.fixed.shape[1] + self.form.random.shape[1]) * len(self.by.copies)
+        return int(self.form.fixed.shape[1] + self.form.random.shape[1]) * len(self.by.copies)
 
     @property
     def smooths(self) -> tuple[Smooth, ...]:  # type: ignore[override]
