@@ -39,6 +39,11 @@ class EffectMap(xr.Dataset):  # type: ignore[no-untyped-call]
 
     __slots__ = ()
 
+    def __init__(self, data_vars: Any = None, coords: Any = None, attrs: Any = None) -> None:
+        if isinstance(data_vars, xr.Dataset):
+            data_vars, coords, attrs = data_vars.data_vars, data_vars.coords, data_vars.attrs
+        super().__init__(data_vars, coords, attrs)
+
     def plot(  # type: ignore[override]
         self,
         which: str = "mean",
