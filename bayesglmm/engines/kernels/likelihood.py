@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from bayesglmm.blocks import Floats, Ints
+from bayesglmm.engines.kernels.asymptotic import normal_effects
 from bayesglmm.engines.kernels.identified import Directions, directions, standard_errors
 from bayesglmm.engines.kernels.nested import Draws, Support, latent_draws
 from bayesglmm.engines.kernels.newton import ConditionalMode
@@ -275,4 +276,5 @@ def likelihood_draws(view: LatentView, found: Likelihood, draws: int, seed: int)
     cell = np.zeros(draws, dtype=np.intp)
     z = random.standard_normal((draws, len(objective.structure.inner)))
     x, log_x = latent_draws(objective, [support], psi, cell, z)
+    x = normal_effects(view, found.mode.x, found.psi, psi, x)
     return Draws(psi, x, log_x, np.zeros(draws), cell)
