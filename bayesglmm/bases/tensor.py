@@ -133,7 +133,7 @@ def tensor(margins: Sequence[Margin], constrained: bool) -> Tensor:
     diagonals = []
     for j, own in enumerate(margins):
         parts = [own.diagonal if i == j else np.ones_like(m.diagonal) for i, m in enumerate(margins)]
-        diagonals.append(reduce(np.kron, parts))
+        diagonals.append(reduce(_kron, parts))
     return Tensor(tuple(margins), np.stack(diagonals), _null(margins), not constrained)
 
 
@@ -151,7 +151,7 @@ def separable_tensor(margins: Sequence[Margin]) -> tuple[Tensor, tuple[tuple[int
     for choice in product((True, False), repeat=len(margins)):
         if not any(choice):
             continue
-        own = reduce(np.kron, [mask if c else ~mask for c, mask in zip(choice, seen, strict=True)])
+        own = reduce(_kron, [mask if c else ~mask for c, mask in zip(choice, seen, strict=True)])
         if own.any():
             diagonals.append(own.astype(float))
             about.append(tuple(j for j, c in enumerate(choice) if c))
@@ -163,6 +163,10 @@ def _null(margins: Sequence[Margin]) -> tuple[Monomial, ...]:
     return tuple(
         sorted((sum(parts, ()) for parts in combined), key=lambda powers: (sum(powers), [-p for p in powers]))
     )
+
+
+def _kron(left: Floats, right: Floats) -> Floats:
+    return np.asarray(np.kron(left, right), dtype=np.float64)
 
 
 def _row_products(left: Floats, right: Floats) -> Floats:
