@@ -151,7 +151,9 @@ def separable_tensor(margins: Sequence[Margin]) -> tuple[Tensor, tuple[tuple[int
     for choice in product((True, False), repeat=len(margins)):
         if not any(choice):
             continue
-        own = reduce(_kron, [mask if c else ~mask for c, mask in zip(choice, seen, strict=True)])
+        own = reduce(
+            _kron, [np.asarray(mask if c else ~mask, np.float64) for c, mask in zip(choice, seen, strict=True)]
+        )
         if own.any():
             diagonals.append(own.astype(float))
             about.append(tuple(j for j, c in enumerate(choice) if c))
