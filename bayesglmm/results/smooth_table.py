@@ -98,7 +98,7 @@ def effective_degrees(fit: Fit) -> dict[str, tuple[float, int]]:
     for p, left in enumerate(columns):
         for q, right in enumerate(columns):
             if np.any(W[p, q]):
-                H = H + left.T @ sparse.diags_array(W[p, q]) @ right
+                H = H + _product(left, W[p, q], right)
     H = sparse.csc_array(H + sparse.diags_array(precision))
     wanted = np.concatenate([np.zeros(0, dtype=np.intp), *places.values()])
     kept = _inverse_diagonal(H, wanted) * precision[wanted]
@@ -107,6 +107,13 @@ def effective_degrees(fit: Fit) -> dict[str, tuple[float, int]]:
         shares[label] = float(len(positions) - kept[start : start + len(positions)].sum()), len(positions)
         start += len(positions)
     return shares
+
+
+def _product(left: Any, weights: Floats, right: Any) -> Any:
+    """Return left' diag(weights) right, sparse; densely computed where there are few zeros."""
+    if min(left.nnz / np.prod(left.shape), right.nnz / np.prod(right.shape)) > 0.1:
+        return sparse.csc_array((left.toarray() * weights[:, None]).T @ right.toarray())
+    return left.T @ sparse.diags_array(weights) @ right
 
 
 def _system(fit: Fit, point: Mapping[str, Floats]) -> tuple[list[Any], Floats, dict[str, Ints]]:
