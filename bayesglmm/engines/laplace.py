@@ -16,6 +16,7 @@ from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.optimum import maximise
 from bayesglmm.engines.kernels.resample import resample
 from bayesglmm.engines.kernels.verdict import Quality, after_resampling, assess
+from bayesglmm.engines.on_request import OnRequest
 from bayesglmm.engines.progress import Progress
 from bayesglmm.errors import SettingsError
 from bayesglmm.graph.latent import LatentView
@@ -33,7 +34,8 @@ class LaplaceSettings(Settings):
     ----------
     objective : {"posterior", "ml", "reml"}
         ``"posterior"``: the nested approximation of the posterior; ``"ml"`` and ``"reml"``: (restricted) maximum
-        likelihood without priors; draws are then from the asymptotic normal distribution of the estimates.
+        likelihood without priors; draws are then from the asymptotic normal distribution of the estimates, and made
+        when something first reads them.
     quadrature : int
         Nodes of adaptive Gauss-Hermite quadrature per group coefficient; 1 is Laplace's approximation. Needs one
         grouping factor with at most three effects per level.
@@ -176,12 +178,14 @@ def _likelihood(view: LatentView, settings: LaplaceSettings, seed: int, progress
     start = time.perf_counter()
     progress.now("maximising the likelihood")
     found = maximum_likelihood(view, settings.objective, settings.quadrature, progress.report)
-    middle = time.perf_counter()
-    progress.now("drawing")
-    drawn = likelihood_draws(view, found, settings.chains * settings.draws, seed)
-    seconds = {"optimise": middle - start, "sample": time.perf_counter() - middle}
+    seconds = {"optimise": time.perf_counter() - start}
+
+    def draws() -> dict[str, Any]:
+        drawn = likelihood_draws(view, found, settings.chains * settings.draws, seed)
+        return natural_draws(view, drawn, settings.chains)
+
     return LaplaceRun(
-        draws=natural_draws(view, drawn, settings.chains),
+        draws=OnRequest(draws),
         stats={},
         seconds=seconds,
         notes=("Default priors are not used.", *found.sentences),

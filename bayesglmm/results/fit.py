@@ -43,8 +43,8 @@ class Fit(SmoothAnswers):
     ----------
     data : xarray.DataTree
         Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data`` in ArviZ's layout (for maximum
-        likelihood ``estimates`` and ``asymptotic`` instead of the first two), and what `log_likelihood` and
-        `posterior_predictive` added; formula, priors, settings, seed and versions in ``attrs``.
+        likelihood ``estimates`` instead of the first two; `draws` adds ``asymptotic``), and what `log_likelihood`
+        and `posterior_predictive` added; formula, priors, settings, seed and versions in ``attrs``.
     problem : Problem
     design : Rebindable or None
     model : FittedModel or None
@@ -75,10 +75,8 @@ class Fit(SmoothAnswers):
         Parameters
         ----------
         model : FittedModel
-            With `formula`, `problem` and `design`.
         run : EngineRun
         engine : str
-            Registered name.
         settings : Settings or mapping
         seed : int or None
         seconds : mapping of str to float, optional
@@ -89,16 +87,19 @@ class Fit(SmoothAnswers):
         formulas = (model.formula,) if isinstance(model.formula, str) else tuple(model.formula)
         plain = dict(settings) if isinstance(settings, Mapping) else settings.as_dict()
         meta = Meta(formulas, engine, plain, seed, dict(seconds or {}), tuple(notes))
-        fit = cls.from_tree(assemble(model.problem, run, meta), model.problem, model.design)
+        fit = cls.from_tree(assemble(model.problem, run, meta), model.problem, model.design, run.draws)
         fit.model = model
         return fit
 
     @classmethod
-    def from_tree(cls, data: xr.DataTree, problem: Problem, design: Rebindable | None = None) -> Fit:
-        """Make the kind of fit that the groups of a tree call for."""
+    def from_tree(
+        cls, data: xr.DataTree, problem: Problem, design: Rebindable | None = None, draws: Any = None
+    ) -> Fit:
+        """Make the kind of fit that the groups of a tree call for; `draws` are those of a `LikelihoodFit`."""
         from bayesglmm.results.likelihood import LikelihoodFit
 
-        return (LikelihoodFit if ESTIMATES in data.children else cls)(data, problem, design)
+        of_likelihood = ESTIMATES in data.children
+        return LikelihoodFit(data, problem, design, draws) if of_likelihood else cls(data, problem, design)
 
     @property
     def draws(self) -> xr.Dataset:

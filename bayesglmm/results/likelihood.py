@@ -12,13 +12,15 @@ from bayesglmm.errors import BayesglmmError, ModelWarning
 from bayesglmm.results import tables
 from bayesglmm.results.checks import Verdict, verdict_of
 from bayesglmm.results.fit import Fit
-from bayesglmm.results.schema import ASYMPTOTIC, ESTIMATES
+from bayesglmm.results.protocols import Rebindable
+from bayesglmm.results.schema import ASYMPTOTIC, ESTIMATES, asymptotic
 from bayesglmm.results.wald import Wald, normal_quantile
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from bayesglmm.graph.problem import Problem
     from bayesglmm.results.bootstrap import Bootstrap
     from bayesglmm.results.profile import Profile
     from bayesglmm.results.protocols import FittedModel
@@ -31,12 +33,49 @@ class LikelihoodFit(Fit):
 
     Tables have the columns ``estimate, se, lower, upper``. Intervals are Wald's: symmetric for coefficients, on
     the log scale for standard deviations, on Fisher's z for correlations. `draws` are from the asymptotic normal
-    distribution of the estimates; predictions take their standard errors and intervals from them.
+    distribution of the estimates; predictions take their standard errors and intervals from them. They are made,
+    from the seed of the fit, when something first needs them.
+
+    Parameters
+    ----------
+    data : xarray.DataTree
+        As for `Fit`.
+    problem : Problem
+    design : Rebindable, optional
+    draws : mapping of str to ndarray, optional
+        Draws of the free variables around the estimates, for a tree without the group ``asymptotic``.
     """
+
+    def __init__(
+        self,
+        data: xr.DataTree,
+        problem: Problem,
+        design: Rebindable | None = None,
+        draws: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data, problem, design)
+        self._requested = draws
 
     @property
     def draws(self) -> xr.Dataset:
-        """Draws from the asymptotic normal distribution of the estimates, with dims chain and draw first."""
+        """Draws from the asymptotic normal distribution of the estimates, with dims chain and draw first.
+
+        Made when first read, the same from the same seed whenever that is; they are then in `data` as the group
+        ``asymptotic``. Read them before storing `data`, if they are wanted there.
+
+        Raises
+        ------
+        BayesglmmError
+            If `data` has been stored without them.
+        """
+        if ASYMPTOTIC not in self.data.children:
+            if self._requested is None:
+                raise BayesglmmError(
+                    "This fit has no draws around its estimates, and what they are made from is not stored with it: "
+                    "fit again, or read fit.draws before storing fit.data."
+                )
+            self._add(ASYMPTOTIC, asymptotic(self.problem, self._requested))
+            self._requested = None
         return self.data[ASYMPTOTIC].to_dataset()
 
     @cached_property

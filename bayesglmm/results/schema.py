@@ -66,31 +66,49 @@ def assemble(problem: Problem, run: EngineRun, meta: Meta) -> xr.DataTree:
     -------
     xarray.DataTree
         Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data``; for maximum likelihood
-        ``estimates`` and ``asymptotic`` (draws around them) instead of the first two. The provenance is in its
-        attrs, as strings and numbers only, so that netCDF takes them.
+        ``estimates`` instead of the first two (the draws around them are `asymptotic`, on request). The provenance
+        is in its attrs, as strings and numbers only, so that netCDF takes them.
     """
     import xarray as xr
 
     created = datetime.now(UTC).isoformat(timespec="seconds")
     groups = _inferred(problem, run) | {"observed_data": observed(problem), "constant_data": constant(problem)}
     for dataset in groups.values():
-        dataset.attrs |= {
-            "created_at": created,
-            "inference_library": "bayesglmm",
-            "inference_library_version": _version("bayesglmm"),
-        }
+        dataset.attrs |= _origin(created)
     tree = xr.DataTree.from_dict(groups, name="bayesglmm")
     tree.attrs |= _attrs(problem, run, meta) | {"created_at": created}
     return tree
 
 
 def _inferred(problem: Problem, run: EngineRun) -> dict[str, xr.Dataset]:
-    drawn, likelihood = variables(problem, run.draws), facts.likelihood_of(run)
+    likelihood = facts.likelihood_of(run)
     if likelihood is None:
-        return {POSTERIOR: drawn, "sample_stats": _sample_stats(run)}
+        return {POSTERIOR: variables(problem, run.draws), "sample_stats": _sample_stats(run)}
     from bayesglmm.results.estimates import estimates
 
-    return {ESTIMATES: estimates(problem, likelihood), ASYMPTOTIC: drawn}
+    return {ESTIMATES: estimates(problem, likelihood)}
+
+
+def asymptotic(problem: Problem, draws: Mapping[str, Any]) -> xr.Dataset:
+    """Return the group ``asymptotic`` of a maximum likelihood fit.
+
+    Parameters
+    ----------
+    problem : Problem
+    draws : mapping of str to ndarray, shape (chains, draws, ...)
+        Of the free variables, around the estimates.
+    """
+    dataset = variables(problem, draws)
+    dataset.attrs |= _origin(datetime.now(UTC).isoformat(timespec="seconds"))
+    return dataset
+
+
+def _origin(created: str) -> dict[str, str]:
+    return {
+        "created_at": created,
+        "inference_library": "bayesglmm",
+        "inference_library_version": _version("bayesglmm"),
+    }
 
 
 def sampled(

@@ -89,17 +89,17 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
 
 def _work(fit: Fit) -> str:
     """Return what the engine did, in a few words."""
-    attrs, sizes = fit.data.attrs, fit.draws.sizes
-    seed = f", seed {attrs['seed']}" if "seed" in attrs else ""
+    attrs = fit.data.attrs
+    if "convergence" in attrs:
+        settings = json.loads(attrs["settings"])
+        nodes = settings.get("quadrature", 1)
+        how = f", adaptive quadrature with {nodes} nodes" if nodes > 1 else ""
+        return f"{'restricted ' if settings.get('objective') == 'reml' else ''}maximum likelihood{how}"
+    sizes, seed = fit.draws.sizes, f", seed {attrs['seed']}" if "seed" in attrs else ""
     if "quality" in attrs:
         worth, total = effective_draws(attrs), f"{sizes['chain'] * sizes['draw']:,}"
         return f"{total} {'independent' if worth is None else 'resampled'} draws{seed}"
-    if "convergence" not in attrs:
-        return f"{sizes['chain']} chains of {sizes['draw']} draws{seed}"
-    settings = json.loads(attrs["settings"])
-    nodes = settings.get("quadrature", 1)
-    how = f", adaptive quadrature with {nodes} nodes" if nodes > 1 else ""
-    return f"{'restricted ' if settings.get('objective') == 'reml' else ''}maximum likelihood{how}"
+    return f"{sizes['chain']} chains of {sizes['draw']} draws{seed}"
 
 
 def sections(fit: Fit, prob: float = 0.95) -> list[Section]:

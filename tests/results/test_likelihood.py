@@ -11,7 +11,10 @@ import pytest
 from scipy import stats
 
 import bayesglmm as bg
+from bayesglmm.engines import laplace
+from bayesglmm.engines.kernels.likelihood import likelihood_draws
 from bayesglmm.errors import BayesglmmError
+from bayesglmm.results.fit import Fit
 from bayesglmm.results.likelihood import LikelihoodFit
 from bayesglmm.results.wald import bounds
 
@@ -94,9 +97,39 @@ def test_print_of_independent_draws_has_no_convergence(posterior: Any) -> None:
     assert "ESS" not in text
 
 
-def test_ml_has_estimates_and_asymptotic_draws(ml: Any) -> None:
+def test_draws_around_estimates_are_made_when_they_are_read(sleepstudy: Any, monkeypatch: Any) -> None:
+    fit, again = (sleepstudy.fit("laplace", seed=7, objective="ml", draws=20) for _ in range(2))
+    made: list[int] = []
+    monkeypatch.setattr(laplace, "likelihood_draws", lambda *args: made.append(1) or likelihood_draws(*args))
+    assert "maximum likelihood" in repr(fit)
+    fit.summary(), fit.ranef(), fit.verdict, fit.loglik, fit.drop_terms()
+    assert not made
+    assert set(fit.data.children) == {"estimates", "observed_data", "constant_data"}
+    prediction = fit.predict()
+    assert len(made) == 1
+    assert set(fit.data.children) == {"estimates", "asymptotic", "observed_data", "constant_data"}
+    assert fit.draws.identical(fit.data["asymptotic"].to_dataset())
+    assert fit.draws.sizes["chain"] * fit.draws.sizes["draw"] == 80
+    assert fit.draws.attrs["inference_library"] == "bayesglmm"
+    # What happened in between does not matter, only the seed.
+    assert again.draws.drop_attrs().identical(fit.draws.drop_attrs())
+    assert again.predict().equals(prediction)
+    assert len(made) == 2
+
+
+def test_a_stored_tree_has_draws_if_they_were_read(sleepstudy: Any) -> None:
+    fit = sleepstudy.fit("laplace", seed=7, objective="ml", draws=20)
+    stored = Fit.from_tree(fit.data.copy(), sleepstudy.problem, sleepstudy.design)
+    assert stored.summary().equals(fit.summary())
+    with pytest.raises(BayesglmmError, match=r"has no draws around its estimates.*read fit.draws before storing"):
+        stored.predict()
+    expected = fit.predict()
+    stored = Fit.from_tree(fit.data.copy(), sleepstudy.problem, sleepstudy.design)
+    assert stored.predict().equals(expected)
+
+
+def test_ml_has_estimates(ml: Any) -> None:
     assert isinstance(ml, LikelihoodFit)
-    assert set(ml.data.children) == {"estimates", "asymptotic", "observed_data", "constant_data"}
     estimates = ml.data["estimates"]
     assert estimates["beta"].dims == ("column",)
     assert estimates["b_Subject"].dims == estimates["b_Subject_se"].dims == ("level_Subject", "term_Subject")
