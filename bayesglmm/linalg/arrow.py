@@ -155,7 +155,7 @@ class ArrowFactor:
     def solve(self, right: Floats) -> Floats:
         """Return H^-1 right, shape (size,) or (size, m)."""
         pattern = self.pattern
-        count, columns = len(pattern.corners), right.reshape(len(right), -1)
+        count, columns = len(pattern.corners), (right if right.ndim > 1 else right[:, None])
         border = columns[pattern.border]
         parts = [columns[corner.columns] for corner in pattern.corners]
         for c in range(count):
@@ -167,7 +167,7 @@ class ArrowFactor:
 
     def half_solve(self, z: Floats) -> Floats:
         """Return L^-T z, shape (size,) or (size, m)."""
-        columns = z.reshape(len(z), -1)
+        columns = z if z.ndim > 1 else z[:, None]
         parts = [columns[corner.columns] for corner in self.pattern.corners]
         return self._back(parts, self.schur.half_solve(columns[self.pattern.border])).reshape(z.shape)
 

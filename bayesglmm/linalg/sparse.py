@@ -236,7 +236,7 @@ class SparseFactor:
     def solve(self, right: Floats) -> Floats:
         """Return H^-1 right, shape (size,) or (size, k)."""
         own = self.elimination
-        x = right.reshape(len(right), -1)[self.order]
+        x = (right if right.ndim > 1 else right[:, None])[self.order]
         self.kernels.forward(own.start, own.rows, self.leading, x)
         x[own.m :] -= self.rim.T @ x[: own.s]
         x[own.s :] = self.schur.solve(x[own.s :])
@@ -245,7 +245,7 @@ class SparseFactor:
     def half_solve(self, z: Floats) -> Floats:
         """Return L^-T z, shape (size,) or (size, k)."""
         own = self.elimination
-        x = z.reshape(len(z), -1)[self.order]
+        x = (z if z.ndim > 1 else z[:, None])[self.order]
         x[own.s :] = self.schur.half_solve(x[own.s :])
         return self._back(x).reshape(z.shape)
 
