@@ -1,7 +1,8 @@
 """How expressions are compiled here: for numpy, in a fraction of a second, without a C compiler or numba.
 
-Importing this module settles PyTensor's search for a BLAS to link C code with. Without one it would warn at the first
-function that is compiled; nothing here needs it, so the reader of a model should not have to wonder about it.
+PyTensor searches for a BLAS to link C code with when it first compiles such code, and warns if it finds none. Nothing
+here needs one, so the reader of a model should not have to wonder about it: that warning is switched off. The search
+itself, which costs most of a second, is left to whoever does compile C code.
 """
 
 from __future__ import annotations
@@ -10,14 +11,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import pytensor
 from pytensor.compile.mode import Mode
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 
-with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS", category=UserWarning)
-    # Reading the setting makes PyTensor look for a library and remember the answer.
-    _BLAS = pytensor.config.blas__ldflags
+warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS", category=UserWarning)
 
 # local_greedy_distributor fails on comparisons that are multiplied, and says so at length on stderr.
 _LEFT_OUT = ["fusion", "inplace", "cxx_only", "BlasOpt", "local_greedy_distributor"]
