@@ -220,7 +220,8 @@ def _reference(places: Places, reference: Any, area: Region) -> tuple[Floats, st
                 f'reference={reference!r} is not known. It is "{GEOMETRIC}" or a place, such as '
                 f"{{{places.names[0]!r}: {places.x[0]:g}, {places.names[1]!r}: {places.y[0]:g}}}."
             )
-        return _mean(places), f"the geometric mean over the {len(places.x):,} rows of the data"
+        mean = "geometric mean" if places.ratio else "mean"
+        return _mean(places), f"the {mean} over the {len(places.x):,} rows of the data"
     names = places.names
     if isinstance(reference, Mapping):
         if set(reference) != set(names):

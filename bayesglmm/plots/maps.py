@@ -317,7 +317,8 @@ def _bar(ax: Axes, place: Axes | None, drawn: Any, ticks: Floats, label: str) ->
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.yaxis.set_major_formatter(FuncFormatter(_short))
     bar.ax.tick_params(labelsize=SMALL, color=MUTED, labelcolor=INK, length=3)
-    bar.set_label(label, fontsize=NORMAL, color=INK)
+    height = place.get_position().height * figure_of(ax).get_size_inches()[1] if place is not None else 4.0
+    bar.set_label(wrapped(label, max(int(11 * height), 16)), fontsize=NORMAL, color=INK)
     for spine in bar.ax.spines.values():
         spine.set_linewidth(0.5)
         spine.set_color(MUTED)
@@ -336,4 +337,4 @@ def _called(chart: xr.Dataset, which: str) -> str:
 
 
 def _title(chart: xr.Dataset) -> str:
-    return f"{str(chart.attrs['effect']).capitalize()} of {chart.attrs['response']}"
+    return f"{str(chart.attrs['effect']).partition(' (')[0].capitalize()} of {chart.attrs['response']}"

@@ -75,9 +75,10 @@ def test_the_link_names_the_effect(
     assert (chart.attrs["effect"], chart.attrs["null"], chart.attrs["units"]) == (effect, null, units)
     inside = chart["mask"].values
     assert (chart["mean"].values[inside] > 0).all() == (null == 1.0)
-    assert (
-        drawn(chart.plot()).axes[0].get_title(loc="left") == f"{effect.capitalize()} of {fit.problem.response.name}"
-    )
+    title = drawn(chart.plot()).axes[0].get_title(loc="left")
+    assert title == f"{effect.partition(' (')[0].capitalize()} of {fit.problem.response.name}"
+    mean = "the mean" if null == 0.0 else "the geometric mean"
+    assert chart.attrs["reference"] == f"{mean} over the 300 rows of the data"
 
 
 def test_masks(study: Any) -> None:
