@@ -21,14 +21,16 @@ features = [name for name in mails if name not in ("type", "spam", "fold")]
 
 # %% [markdown]
 # Frequencies are skewed and mostly zero, so they enter as log(frequency + 0.1), lengths of runs of capitals as
-# their logarithm. Fold 1 is held out.
+# their logarithm. Fold 1 is held out; its values beyond the range of the training set are taken to the end of it, since
+# no curve knows what happens outside.
 
 # %%
 for name in features:
     mails[name] = np.log(mails[name] + (0.0 if name.startswith("capital") else 0.1))
-train, test = mails[mails["fold"] != 1], mails[mails["fold"] == 1]
+train, test = mails[mails["fold"] != 1], mails[mails["fold"] == 1].copy()
 used = (train[features] > train[features].min()).mean().sort_values(ascending=False)
 chosen = sorted(used.index[:SMOOTHS], key=features.index)
+test[features] = test[features].clip(train[features].min(), train[features].max(), axis=1)
 formula = "spam ~ " + " + ".join(f"s({name}, k={COLUMNS})" for name in chosen)
 model = bg.Model(formula, train, family="bernoulli")
 
