@@ -15,6 +15,7 @@ from bayesglmm.linalg import NotPositiveDefiniteError
 
 _LONGEST = 1.5  # of one step in a hyperparameter: on a log scale a factor of 4.5
 _GAIN = 1e-6  # stop where the quadratic model promises less
+_NEAR = 0.1  # the same for restricted likelihood on the way to maximum likelihood
 _STEP = 1e-3  # of the central differences of the gradient, in standard deviations where these are known
 
 
@@ -247,7 +248,7 @@ def maximise(
     first = LaplaceObjective(view, "posterior" if kind == "posterior" else "reml")
     search = Search(first, report)
     here = _first_point(search, view.initial_theta if start is None else np.asarray(start, dtype=float))
-    here, inverse, converged = search.climb(here, 0.3 * np.eye(first.size), limit, 1e-2 if kind == "ml" else _GAIN)
+    here, inverse, converged = search.climb(here, _first_inverse(view), limit, _NEAR if kind == "ml" else _GAIN)
     if kind != "ml":
         return search.polish(here, inverse, converged)
     objective = LaplaceObjective(view, "ml")
@@ -260,11 +261,29 @@ def maximise(
     whole[:t, :t] = inverse
     whole[t:, t:] = here.mode.factor.solve(units)[fixed]
     psi = np.concatenate([here.psi, here.mode.x[fixed]])
-    point = joint.point(psi)
+    # Given the coefficients at their joint mode, so are the group effects.
+    point = joint.point(psi, here.mode.x[objective.structure.inner])
     if point is None:
         raise NotPositiveDefiniteError("The likelihood cannot be evaluated at the restricted estimates.")
     best, whole, converged = joint.climb(point, whole, limit)
     return joint.polish(best, whole, converged)
+
+
+def _first_inverse(view: LatentView) -> Floats:
+    """Return a guess of the inverse of the curvature in theta.
+
+    m normal values carry the information 2 m about the logarithm of their standard deviation. Effects that the data
+    leave uncertain carry less, so that first steps are rather too short than too long; the search rescales then.
+    """
+    problem = view.problem
+    values: dict[str, float] = {name: 0.5 / len(problem.response.y) for name in problem.dispersions}
+    sizes = dict(zip(problem.names("theta"), (int(np.prod(shape)) for shape in view.theta_shapes), strict=True))
+    for part in problem.blocks:
+        levels, terms = len(part.block.levels), part.block.X.shape[1]
+        values |= {own.name: 0.5 * sizes.get(own.name, 1) / (levels * terms) for own in part.scales.values()}
+        if part.cholesky is not None:
+            values[part.cholesky] = 1.0 / levels
+    return np.diag([values.get(name, 0.3) for name, size in sizes.items() for _ in range(size)])
 
 
 def _first_point(search: Search, start: Floats) -> _Point:
