@@ -21,8 +21,8 @@ features = [name for name in mails if name not in ("type", "spam", "fold")]
 
 # %% [markdown]
 # Frequencies are skewed and mostly zero, so they enter as log(frequency + 0.1), lengths of runs of capitals as
-# their logarithm. Fold 1 is held out; its values beyond the range of the training set are taken to the end of it, since
-# no curve knows what happens outside.
+# their logarithm. Fold 1 is held out; its values beyond the range of the training set are taken to the end of it,
+# since no curve knows what happens outside.
 
 # %%
 for name in features:
