@@ -27,6 +27,7 @@ features = [name for name in mails if name not in ("type", "spam", "fold")]
 # %%
 for name in features:
     mails[name] = np.log(mails[name] + (0.0 if name.startswith("capital") else 0.1))
+mails.attrs.clear()  # the units of the table are not those of logarithms
 train, test = mails[mails["fold"] != 1], mails[mails["fold"] == 1].copy()
 used = (train[features] > train[features].min()).mean().sort_values(ascending=False)
 chosen = sorted(used.index[:SMOOTHS], key=features.index)

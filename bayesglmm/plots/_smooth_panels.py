@@ -130,7 +130,8 @@ def _panel(ax: Axes, panel: Panel, simultaneous: bool, rug: bool, small: bool = 
         _rug(ax, panel.rug)
     clean(ax, keep=("left", "bottom"))
     ax.margins(x=0.01)
-    titles(ax, shortened(panel.title, 30 if small else 60), panel.xlabel, panel.ylabel)
+    width = 28 if small else 60
+    titles(ax, shortened(panel.title, width), shortened(panel.xlabel, width), panel.ylabel)
     if small:
         ax.title.set_fontsize(NORMAL)
         for label in (ax.xaxis.label, ax.yaxis.label):
