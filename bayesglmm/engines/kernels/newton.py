@@ -106,7 +106,12 @@ def conditional_mode(view: LatentView, theta: Floats, start: Floats | None = Non
 
 
 def find_mode(
-    structure: Structure, theta: Floats, coefficients: Floats, start: Floats | None, log_prior: float
+    structure: Structure,
+    theta: Floats,
+    coefficients: Floats,
+    start: Floats | None,
+    log_prior: float,
+    predicted: bool = False,
 ) -> ConditionalMode:
     """Find the conditional mode within a structure.
 
@@ -120,11 +125,14 @@ def find_mode(
         Of what is integrated out.
     log_prior : float
         Added to the log marginal density.
+    predicted : bool
+        Take the start for the mode, without a step of Newton's method.
     """
     view = structure.view
     natural = view.natural(theta)
-    newton = _Newton(structure, view.factors(natural), structure.offset(natural, coefficients), natural)
-    x, derivatives, steps, converged = newton.run(structure.start.copy() if start is None else start)
+    newton = NewtonSearch(structure, view.factors(natural), structure.offset(natural, coefficients), natural)
+    x = structure.start.copy() if start is None else start
+    x, derivatives, steps, converged = newton.run(x, 0 if predicted else _ITERATIONS)
     factor = newton.factor(-newton.observed(derivatives))
     log_marginal = (
         newton.value(x, derivatives)
@@ -138,7 +146,7 @@ def find_mode(
     return ConditionalMode(theta, full, factor, float(log_marginal), steps, converged, work)
 
 
-class _Newton:
+class NewtonSearch:
     """The search at one theta."""
 
     def __init__(
@@ -177,20 +185,20 @@ class _Newton:
             self._last = W, self.rows.factor(W, self.prior.Q)
         return self._last[1]
 
-    def run(self, x: Floats) -> tuple[Floats, RowDerivatives, int, bool]:
+    def run(self, x: Floats, iterations: int = _ITERATIONS) -> tuple[Floats, RowDerivatives, int, bool]:
         """Climb to the mode; return it, the derivatives there, the number of steps and whether it converged."""
         value, derivatives = self.evaluate(x)
         if not np.isfinite(value):
             x = self.structure.start.copy()
             value, derivatives = self.evaluate(x)
         before = 0.0
-        for step in range(1, _ITERATIONS + 1):
-            gradient = self.rows.transpose(self._first(derivatives)) - self.prior.times(x)
-            direction = self._direction(derivatives, gradient)
+        for step in range(1, iterations + 1):
+            gradient = self.rows.transpose(self.first(derivatives)) - self.prior.times(x)
+            direction = self.direction(derivatives, gradient)
             gain = 0.5 * float(gradient @ direction)
             if not np.isfinite(gain):
                 raise NotPositiveDefiniteError("The search for the conditional mode met a non-finite gradient.")
-            found = self._halve(x, direction, value, gain)
+            found = self.halve(x, direction, value, gain)
             if found is None:
                 return x, derivatives, step, gain < 1e-5 * (1.0 + abs(value))
             x, value, derivatives = found
@@ -198,9 +206,9 @@ class _Newton:
             if gain < _GAIN or (gain < _QUADRATIC * before and gain**3 < _GAIN**2 * before**2):
                 return x, derivatives, step, True
             before = gain
-        return x, derivatives, _ITERATIONS, False
+        return x, derivatives, iterations, False
 
-    def _halve(
+    def halve(
         self, x: Floats, direction: Floats, value: float, gain: float
     ) -> tuple[Floats, float, RowDerivatives] | None:
         """Take the first of the halved steps that raises the objective enough; None if there is none."""
@@ -214,7 +222,7 @@ class _Newton:
             size /= 2.0
         return None
 
-    def _direction(self, derivatives: RowDerivatives, gradient: Floats) -> Floats:
+    def direction(self, derivatives: RowDerivatives, gradient: Floats) -> Floats:
         """Return Newton's direction, with the observed curvature where it gives a positive definite precision."""
         W = -self.observed(derivatives)
         try:
@@ -223,7 +231,7 @@ class _Newton:
             return self.factor(positive_part(W)).solve(gradient)
 
     @staticmethod
-    def _first(derivatives: RowDerivatives) -> Floats:
+    def first(derivatives: RowDerivatives) -> Floats:
         if derivatives.d1 is None:
             raise TypeError("The elementwise likelihood came without first derivatives.")
         return derivatives.d1

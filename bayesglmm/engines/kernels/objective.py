@@ -68,7 +68,11 @@ class LaplaceObjective:
         return psi[: self.theta_size], psi[self.theta_size :]
 
     def mode(
-        self, psi: Floats, start: ConditionalMode | Floats | None = None, log_prior: float | None = None
+        self,
+        psi: Floats,
+        start: ConditionalMode | Floats | None = None,
+        log_prior: float | None = None,
+        predicted: bool = False,
     ) -> ConditionalMode:
         """Return the conditional mode at psi.
 
@@ -79,6 +83,8 @@ class LaplaceObjective:
             A mode nearby, or a guess of what is integrated out.
         log_prior : float, optional
             That of theta, where known.
+        predicted : bool
+            Take `start` for the mode, without a step of Newton's method.
 
         Raises
         ------
@@ -90,7 +96,7 @@ class LaplaceObjective:
         if log_prior is None:
             log_prior = self.view.log_prior(theta) if self.kind == "posterior" else 0.0
         inner = start.work.inner if isinstance(start, ConditionalMode) else start
-        return find_mode(self.structure, theta, coefficients, inner, log_prior)
+        return find_mode(self.structure, theta, coefficients, inner, log_prior, predicted)
 
     def gradient(self, mode: ConditionalMode) -> Floats:
         """Return the gradient of L in psi at a conditional mode, shape (size,)."""

@@ -79,17 +79,19 @@ class Search:
         self.objective, self.report = objective, report
         self.evaluations = evaluations
 
-    def point(self, psi: Floats, near: _Point | ConditionalMode | Floats | None = None) -> _Point | None:
-        """Evaluate; None where there is no conditional mode."""
-        found = self._evaluate(psi, near.mode if isinstance(near, _Point) else near)
+    def point(
+        self, psi: Floats, near: _Point | ConditionalMode | Floats | None = None, predicted: bool = False
+    ) -> _Point | None:
+        """Evaluate, at `near` itself if that is the predicted mode; None where there is no conditional mode."""
+        found = self._evaluate(psi, near.mode if isinstance(near, _Point) else near, predicted)
         self.evaluations += 1
         if self.report is not None:
             self.report(self.evaluations, np.nan if found is None else found.value)
         return found
 
-    def _evaluate(self, psi: Floats, start: ConditionalMode | Floats | None) -> _Point | None:
+    def _evaluate(self, psi: Floats, start: ConditionalMode | Floats | None, predicted: bool) -> _Point | None:
         try:
-            mode = self.objective.mode(psi, start)
+            mode = self.objective.mode(psi, start, predicted=predicted)
             if not np.isfinite(mode.log_marginal):
                 return None
             gradient = self.objective.gradient(mode)
@@ -162,13 +164,14 @@ class Search:
         size = len(here.psi)
         out = np.zeros((size, size))
         inner = here.mode.work.inner
-        # The mode moves along, which saves Newton steps.
+        # The mode moves along. Where it ends differs from the mode by the square of the step, on both sides alike, so
+        # that Newton steps, which a difference of two gradients would not notice, are left out.
         moves = self.objective.jacobian(here.mode)[self.objective.structure.inner] * scale
         for j in range(size):
             unit = np.zeros(size)
             unit[j] = scale[j]
-            up = self.point(here.psi + unit, inner + moves[:, j])
-            down = self.point(here.psi - unit, inner - moves[:, j])
+            up = self.point(here.psi + unit, inner + moves[:, j], True)
+            down = self.point(here.psi - unit, inner - moves[:, j], True)
             if up is None and down is None:
                 out[j, j] = 1.0 / scale[j] ** 2
             elif up is None or down is None:
