@@ -94,17 +94,14 @@ class Elementwise:
             found = family.joint_derivatives(self.y, np.asarray(etas), phi, data, links, order)
         if found is None:
             return None
-        weights = self.extras.get("likelihood_weights", 1.0)
-        if order == 0 or found.d1 is None or found.d2 is None:
-            return RowDerivatives(found.value * weights)
-        d1, d2 = found.d1 * weights, found.d2 * weights
-        if order == 1 or found.d3 is None:
-            return RowDerivatives(found.value * weights, d1, d2)
-        by_phi = [
-            self._flat(part, d.shape) * weights
-            for part, d in ((found.dphi, found.value), (found.d1phi, d1), (found.d2phi, d2))
-        ]
-        return RowDerivatives(found.value * weights, d1, d2, found.d3 * weights, *by_phi)
+        parts: list[Any] = [found.value]
+        if order > 0 and found.d1 is not None and found.d2 is not None:
+            parts += [found.d1, found.d2]
+            if order > 1 and found.d3 is not None:
+                by_phi = ((found.dphi, found.value), (found.d1phi, found.d1), (found.d2phi, found.d2))
+                parts += [found.d3, *(self._flat(part, d.shape) for part, d in by_phi)]
+        weights = self.extras.get("likelihood_weights")
+        return RowDerivatives(*(parts if weights is None else [part * weights for part in parts]))
 
     def _flat(self, parts: Mapping[str, Floats], shape: tuple[int, ...]) -> Floats:
         """Return derivatives that involve a dispersion, each of `shape`, one after the other."""

@@ -59,9 +59,16 @@ class Hyperparameters:
 
     def split(self, theta: Floats) -> list[Floats]:
         """Return theta's value variables from the flat unconstrained vector."""
-        sizes = [int(np.prod(shape)) for shape in self.theta_shapes]
-        pieces = np.split(np.asarray(theta, dtype=float), np.cumsum(sizes)[:-1]) if sizes else []
-        return [piece.reshape(shape) for piece, shape in zip(pieces, self.theta_shapes, strict=True)]
+        theta = np.asarray(theta, dtype=float)
+        return [theta[own].reshape(shape) for own, shape in self._pieces]
+
+    @cached_property
+    def _pieces(self) -> list[tuple[slice, tuple[int, ...]]]:
+        """Where the value variables lie in theta, and their shapes."""
+        ends = np.cumsum([int(np.prod(shape)) for shape in self.theta_shapes])
+        return [
+            (slice(end - int(np.prod(shape)), end), shape) for end, shape in zip(ends, self.theta_shapes, strict=True)
+        ]
 
     @cached_property
     def _natural_graphs(self) -> list[Any]:

@@ -179,7 +179,8 @@ class LatentView(Hyperparameters):
     def free_columns(self, predictor: PredictorParts) -> Floats:
         """Return the columns of a predictor whose coefficients are not held, shape (n, q)."""
         free = np.zeros(0, dtype=np.intp) if predictor.beta is None else np.asarray(predictor.beta.free)
-        return self.columns(predictor)[:, free]
+        columns = self.columns(predictor)
+        return columns if len(free) == columns.shape[1] else columns[:, free]
 
     # the whole -----------------------------------------------------------------------------------------------------
 

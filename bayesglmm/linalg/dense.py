@@ -50,7 +50,7 @@ class DenseFactor:
 
     def logdet(self) -> float:
         """Return log |H|."""
-        return 2.0 * float(np.log(np.diag(self.L)).sum() - np.log(self.scale).sum())
+        return 2.0 * float(np.log(np.diag(self.L) / self.scale).sum())
 
     def half_solve(self, z: Floats) -> Floats:
         """Return L^-T z."""

@@ -53,11 +53,7 @@ class Rows:
         self.pattern = pattern
         self.groups = tuple(groups)
         self.dense = tuple(
-            np.concatenate(
-                [np.zeros((pattern.n, 0))]
-                + [values for part, values in zip(pattern.dense, dense, strict=True) if part.predictor == p],
-                axis=1,
-            )
+            _beside(pattern.n, [v for part, v in zip(pattern.dense, dense, strict=True) if part.predictor == p])
             for p in range(pattern.predictors)
         )
 
@@ -261,6 +257,11 @@ class Rows:
                     found += Z.beside(other, b)[:, p_span][index] * self.groups[other][b][:, None]
             dense.append(found)
         return groups, dense
+
+
+def _beside(n: int, parts: list[Floats]) -> Floats:
+    """Return matrices of n rows side by side; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate([np.zeros((n, 0)), *parts], axis=1)
 
 
 def unknown_to_zero(index: Ints, values: Floats) -> tuple[Ints, Floats]:
