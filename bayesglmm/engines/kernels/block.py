@@ -1,0 +1,313 @@
+"""One-block Metropolis in whitened coordinates: the hyperparameters move, and the coefficients move along.
+
+With c(theta) near the conditional mode and H(theta) = L L' the precision there, x = c(theta) + L(theta)^-T z, and the
+density of (theta, z) is p(y, x, theta) |L(theta)|^-1. Two moves alternate:
+
+- theta is moved by a random walk *while z is kept*. Keeping z instead of drawing x anew (Knorr-Held and Rue 2002)
+  leaves the noise of a high-dimensional proposal out of the acceptance ratio.
+- z is moved at fixed theta by z* = rho z + sqrt(1 - rho^2) e, which keeps N(0, I) (preconditioned Crank-Nicolson;
+  Neal 1998, Cotter, Roberts, Stuart and White 2013), so that only the non-normality decides.
+
+Both leave the exact posterior as it is for *any* c and L that are functions of theta alone. Hence c is computed from
+a start that depends on theta only, never from the state of the chain; how near it comes to the mode matters for the
+acceptance, not for correctness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.adaptation import Scale, Walk, first_walk
+from bayesglmm.engines.kernels.centre import Centre
+from bayesglmm.engines.kernels.newton import NewtonSearch, positive_part
+from bayesglmm.engines.kernels.structure import Structure
+from bayesglmm.engines.kernels.target import Conditional, conditional
+from bayesglmm.linalg import Factor, NotPositiveDefiniteError
+
+_GAINS = (0.05, 1.0)  # a first Newton step that gains less, or any later one, is the last: seldom a third
+_STEPS = 30
+_FAR = 4.0  # standard deviations of theta beyond which the mode is not extrapolated
+_ACCEPTANCE = 0.3  # aimed at by moves of z
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """The map from z to x at one theta.
+
+    Attributes
+    ----------
+    conditional : Conditional
+    centre : ndarray, shape (size,)
+    factor : Factor
+        Of H.
+    half_logdet : float
+        log |L|.
+    factorisations : int
+        How many it took.
+    """
+
+    conditional: Conditional
+    centre: Floats
+    factor: Factor
+    half_logdet: float
+    factorisations: int
+
+    def x(self, z: Floats) -> Floats:
+        """Return c + L^-T z."""
+        return self.centre + self.factor.half_solve(z)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockState:
+    """Where a chain is.
+
+    Attributes
+    ----------
+    place : Place
+    z : ndarray, shape (size,)
+    x : ndarray, shape (size,)
+    log_density : float
+        log p(y, x, theta).
+    """
+
+    place: Place
+    z: Floats
+    x: Floats
+    log_density: float
+
+    @property
+    def theta(self) -> Floats:
+        """Hyperparameters, unconstrained."""
+        return self.place.conditional.theta
+
+
+class Whitening:
+    """c and L as functions of theta.
+
+    Parameters
+    ----------
+    structure : Structure
+    centre : Centre
+        The mode at one theta and its derivative, from which the search starts at every other.
+    """
+
+    def __init__(self, structure: Structure, centre: Centre) -> None:
+        self.structure, self.centre = structure, centre
+        self._reach = _FAR * np.sqrt(np.maximum(np.diag(centre.covariance), 1e-12))
+
+    def at(self, theta: Floats) -> Place | None:
+        """Return the map at theta; None where there is none in double precision."""
+        found = conditional(self.structure, theta)
+        if found is None:
+            return None
+        move = np.clip(theta - self.centre.theta, -self._reach, self._reach)
+        with np.errstate(all="ignore"):
+            try:
+                x, factor, count = _near_mode(found.search, self.centre.x + self.centre.jacobian @ move)
+            except (NotPositiveDefiniteError, np.linalg.LinAlgError):
+                return None
+            half_logdet = 0.5 * factor.logdet()
+        return Place(found, x, factor, half_logdet, count) if np.isfinite(half_logdet + x.sum()) else None
+
+    def state(self, theta: Floats, z: Floats) -> BlockState | None:
+        """Return the state with these coordinates; None where it has no density."""
+        place = self.at(theta)
+        return None if place is None else state_at(place, z)
+
+    def state_of(self, theta: Floats, x: Floats) -> BlockState:
+        """Return the state with these natural coordinates: z = L' (x - c), by one product with H and one solve.
+
+        Raises
+        ------
+        NotPositiveDefiniteError
+            If there is no map at theta.
+        """
+        place = self.at(theta)
+        if place is None:
+            raise NotPositiveDefiniteError("The coefficients have no conditional precision at this point.")
+        # half_solve is linear, so L^-T is its image of the unit vectors; this is for adapters, not for every draw.
+        root = place.factor.half_solve(np.eye(len(x)))
+        z = np.linalg.solve(root, x - place.centre)
+        return BlockState(place, z, x, place.conditional.log_density(x))
+
+
+def _near_mode(search: NewtonSearch, x: Floats) -> tuple[Floats, Factor, int]:
+    """Return a point near the mode, the factor of a precision near it, and how many factorisations that took."""
+    value, derivatives = search.evaluate(x)
+    if not np.isfinite(value):
+        x = search.structure.start.copy()
+        value, derivatives = search.evaluate(x)
+    factor, count = None, 0
+    for step in range(_STEPS):
+        previous = factor
+        factor = _factor(search, -search.observed(derivatives))
+        count += factor is not previous
+        gradient = search.rows.transpose(search.first(derivatives)) - search.prior.times(x)
+        direction = factor.solve(gradient)
+        gain = 0.5 * float(gradient @ direction)
+        found = search.halve(x, direction, value, gain) if np.isfinite(gain) else None
+        if found is None:
+            return x, factor, count
+        x, value, derivatives = found
+        if gain < _GAINS[min(step, 1)]:
+            return x, factor, count
+    if factor is None:
+        raise NotPositiveDefiniteError("No precision was computed.")
+    return x, factor, count
+
+
+def _factor(search: NewtonSearch, W: Floats) -> Factor:
+    try:
+        return search.factor(W)
+    except NotPositiveDefiniteError:
+        return search.factor(positive_part(W))
+
+
+def state_at(place: Place, z: Floats) -> BlockState:
+    """Return the state at a place."""
+    x = place.x(z)
+    return BlockState(place, z, x, place.conditional.log_density(x))
+
+
+def hyperparameter_move(
+    rng: np.random.Generator, state: BlockState, whitening: Whitening, root: Floats, refresh: bool = False
+) -> tuple[BlockState, float, int]:
+    """Move theta by a random walk with z kept.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    state : BlockState
+    whitening : Whitening
+    root : ndarray, shape (t, t)
+        Times a standard normal vector the step.
+    refresh : bool
+        Draw z anew, too: the one-block move of Knorr-Held and Rue (2002).
+
+    Returns
+    -------
+    state : BlockState
+    acceptance : float
+        Its probability.
+    factorisations : int
+    """
+    theta = state.theta + root @ rng.standard_normal(len(state.theta))
+    z = rng.standard_normal(len(state.z)) if refresh else state.z
+    uniform = rng.random()
+    place = whitening.at(theta)
+    if place is None:
+        return state, 0.0, 0
+    there = state_at(place, z)
+    log_ratio = (there.log_density - place.half_logdet) - (state.log_density - state.place.half_logdet)
+    if refresh:
+        log_ratio += 0.5 * float(z @ z - state.z @ state.z)
+    acceptance = probability(log_ratio)
+    return (there if uniform < acceptance else state), acceptance, place.factorisations
+
+
+def latent_move(rng: np.random.Generator, state: BlockState, size: float) -> tuple[BlockState, float]:
+    """Move z at fixed theta, autoregressively.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    state : BlockState
+    size : float
+        sqrt(1 - rho^2), in (0, 1]; one draws z anew.
+
+    Returns
+    -------
+    state : BlockState
+    acceptance : float
+    """
+    z = np.sqrt(max(1.0 - size**2, 0.0)) * state.z + size * rng.standard_normal(len(state.z))
+    uniform = rng.random()
+    there = state_at(state.place, z)
+    log_ratio = there.log_density + 0.5 * float(z @ z) - state.log_density - 0.5 * float(state.z @ state.z)
+    acceptance = probability(log_ratio)
+    return (there if uniform < acceptance else state), acceptance
+
+
+def probability(log_ratio: float) -> float:
+    """Return min(1, exp(log_ratio)); zero where it is not a number."""
+    return 0.0 if np.isnan(log_ratio) else float(np.exp(min(log_ratio, 0.0)))
+
+
+@dataclass(frozen=True, eq=False)
+class BlockTuning:
+    """What is adapted, and then frozen."""
+
+    walk: Walk
+    root: Floats
+    latent: Scale
+
+
+class BlockKernel:
+    """A transition: one move of theta, then some of z.
+
+    Parameters
+    ----------
+    structure : Structure
+    centre : Centre
+    moves : int
+        Of z per draw.
+    refresh : bool
+        See `hyperparameter_move`.
+    """
+
+    def __init__(self, structure: Structure, centre: Centre, moves: int = 2, refresh: bool = False) -> None:
+        self.structure, self.centre, self.moves, self.refresh = structure, centre, moves, refresh
+        self.whitening = Whitening(structure, centre)
+        self.stats: Mapping[str, tuple[int, ...]] = dict.fromkeys(
+            [
+                *(["acceptance_theta", "step_size_theta"] if len(centre.theta) else []),
+                *(["acceptance_z", "step_size_z"] if len(centre.x) else []),
+                "n_factorisations",
+            ],
+            (),
+        )
+
+    def tuning(self) -> BlockTuning:
+        """Return what tuning begins with."""
+        walk = first_walk(self.centre.theta, self.centre.covariance)
+        return BlockTuning(walk, walk.root, Scale(np.log(0.5), _ACCEPTANCE, 0.0))
+
+    def start(self, rng: np.random.Generator) -> BlockState:
+        """Draw a start: normal around the mode, spread wider than the posterior."""
+        z = rng.standard_normal(len(self.centre.x))
+        for theta in self.centre.starts(rng):
+            state = self.whitening.state(theta, z)
+            if state is not None and np.isfinite(state.log_density):
+                return state
+        raise NotPositiveDefiniteError("No start with a positive density was found.")
+
+    def step(
+        self, rng: np.random.Generator, state: BlockState, tuning: BlockTuning
+    ) -> tuple[BlockState, dict[str, Any]]:
+        """Return the next state and what happened."""
+        info: dict[str, Any] = {"n_factorisations": 0}
+        if len(state.theta):
+            state, acceptance, count = hyperparameter_move(rng, state, self.whitening, tuning.root, self.refresh)
+            info |= {"acceptance_theta": acceptance, "step_size_theta": float(tuning.walk.scale.value)}
+            info["n_factorisations"] = count
+        if len(state.z):
+            size, accepted = float(tuning.latent.value), []
+            for _ in range(self.moves):
+                state, acceptance = latent_move(rng, state, size)
+                accepted.append(acceptance)
+            info |= {"acceptance_z": float(np.mean(accepted)), "step_size_z": size}
+        return state, info
+
+    def adapted(self, tuning: BlockTuning, state: BlockState, info: Mapping[str, Any]) -> BlockTuning:
+        """Return the tuning after a step."""
+        walk, latent = tuning.walk, tuning.latent
+        if "acceptance_theta" in info:
+            walk = walk.adapted(info["acceptance_theta"], state.theta)
+        if "acceptance_z" in info:
+            latent = latent.adapted(info["acceptance_z"])
+        return BlockTuning(walk, walk.root, latent)
