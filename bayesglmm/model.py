@@ -130,6 +130,7 @@ class Model:
             On an unknown or impossible setting.
         """
         from bayesglmm.engines import ENGINES
+        from bayesglmm.engines.threads import suitable_threads
         from bayesglmm.results import Fit
 
         chosen = ENGINES.get(engine)
@@ -138,7 +139,8 @@ class Model:
         start = time.perf_counter()
         problem = self.problem
         built = time.perf_counter() - start
-        run = chosen.run(problem, configured, seed)
+        with suitable_threads(problem):
+            run = chosen.run(problem, configured, seed)
         seconds = {"build": built}
         return Fit.from_run(
             self,
