@@ -217,10 +217,14 @@ class Logit(Link):
         return Jet(p, p * q, p * q * (q - p), p * q * (1.0 - 6.0 * p * q))
 
     def log_jets(self, eta: Any) -> tuple[Jet, Jet]:
-        p, q = special.expit(eta), special.expit(-eta)
+        # One exponential serves everything: it is at most 1, and both probabilities keep their relative precision.
+        small = np.exp(-np.abs(eta))
+        large = 1.0 / (1.0 + small)
+        upper = np.asarray(eta) >= 0.0
+        p, q = np.where(upper, large, small * large), np.where(upper, small * large, large)
         minus_pq = -p * q
         third = minus_pq * (q - p)
-        shared = np.log1p(np.exp(-np.abs(eta)))
+        shared = np.log1p(small)
         return (
             Jet(np.minimum(eta, 0.0) - shared, q, minus_pq, third),
             Jet(-np.maximum(eta, 0.0) - shared, -p, minus_pq, third),
