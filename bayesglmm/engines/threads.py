@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
@@ -13,7 +14,7 @@ from bayesglmm.graph.problem import Problem
 _WORTH_THREADS = 2000
 
 
-def suitable_threads(problem: Problem) -> AbstractContextManager[object]:
+def suitable_threads(problem: Problem) -> AbstractContextManager[Any]:
     """Return a context in which BLAS uses one thread, unless the problem has wide matrices to factor.
 
     Parameters
@@ -31,4 +32,5 @@ def suitable_threads(problem: Problem) -> AbstractContextManager[object]:
     levels = [size for size, block in zip(sizes, problem.blocks, strict=True) if len(block.block.levels) > 1]
     if columns - max(levels, default=0) >= _WORTH_THREADS:
         return nullcontext()
-    return ThreadpoolController().limit(limits=1, user_api="blas")
+    limited: AbstractContextManager[Any] = ThreadpoolController().limit(limits=1, user_api="blas")
+    return limited

@@ -239,13 +239,15 @@ class LikelihoodFit(Fit):
         BayesglmmError
             For REML fits: the population effects have no likelihood there.
         """
+        from bayesglmm.engines.threads import suitable_threads
         from bayesglmm.graph.latent import LatentView
         from bayesglmm.results.profile import profile
 
         settings = self._settings
         if settings["objective"] == "reml":
             raise BayesglmmError('profile needs a fit with objective="ml"; this one has "reml".')
-        return profile(self.problem, LatentView(self.problem), settings["quadrature"], reach, parameters)
+        with suitable_threads(self.problem):
+            return profile(self.problem, LatentView(self.problem), settings["quadrature"], reach, parameters)
 
     def bootstrap(self, n: int = 500, workers: int = 1, seed: int | None = None) -> Bootstrap:
         """Simulate responses from the estimates, with new group effects, and fit each (parametric bootstrap).
@@ -270,10 +272,12 @@ class LikelihoodFit(Fit):
         BayesglmmError
             For censored or truncated responses.
         """
+        from bayesglmm.engines.threads import suitable_threads
         from bayesglmm.results.bootstrap import bootstrap
 
-        settings = self._settings
-        return bootstrap(self._evaluator, self.point, n, workers, seed, settings["objective"], settings["quadrature"])
+        objective, nodes = self._settings["objective"], self._settings["quadrature"]
+        with suitable_threads(self.problem):
+            return bootstrap(self._evaluator, self.point, n, workers, seed, objective, nodes)
 
     @property
     def _settings(self) -> dict[str, Any]:
