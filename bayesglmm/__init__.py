@@ -3,7 +3,7 @@
 One formula, one PyMC graph, several inference engines, one result type. The public names, nothing else.
 """
 
-from bayesglmm import errors, plots
+from bayesglmm import errors, plots, steps
 from bayesglmm.datasets import list_datasets, load_dataset
 from bayesglmm.families import FAMILIES, Family, FamilyParameter
 from bayesglmm.links import LINKS, Link
@@ -30,4 +30,5 @@ __all__ = [
     "load_dataset",
     "odds_ratio_map",
     "plots",
+    "steps",
 ]

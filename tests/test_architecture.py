@@ -32,8 +32,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("results",),
     ("plots", "describe"),
     ("maps",),
-    ("model",),
-    ("cli", "steps", "__init__"),
+    ("model", "steps"),
+    ("cli", "__init__"),
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesglmm.results import facts
+from bayesglmm.results.acceptance import proposal_checks
 from bayesglmm.results.approximation import approximation_checks, optimum_checks
 from bayesglmm.results.checks import Check, Word
 from bayesglmm.results.convergence import bfmi, statistics, worst_r_hat
@@ -52,6 +53,7 @@ def run_checks(problem: Problem, data: xr.DataTree) -> list[Check]:
     checks += _population(found)
     checks += _group_effects(problem, posterior)
     checks += _sampler(stats, settings)
+    checks += proposal_checks(stats, settings, found)
     return checks
 
 

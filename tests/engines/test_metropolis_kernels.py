@@ -1,8 +1,8 @@
 """Metropolis kernels without PyMC's samplers: each leaves its target as it is, and a wrong one is caught.
 
 Three kinds of evidence. Stationarity: from exact draws of a posterior that is known in closed form, one step gives
-exact draws again. Geweke (2004): parameters drawn from the prior, or by alternating a step of the kernel with new data,
-have the same distribution. And a kernel without its Jacobian fails the first test, so that the test can fail.
+exact draws again. Geweke (2004): parameters drawn from the prior, or by alternating a step of the kernel with new
+data, have the same distribution. And a kernel without its Jacobian fails the first test, so that the test can fail.
 """
 
 from __future__ import annotations
