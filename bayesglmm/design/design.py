@@ -14,6 +14,7 @@ from bayesglmm.design.curves import curve, smooths
 from bayesglmm.design.predictors import PredictorPart
 from bayesglmm.design.rebind import Rebound, rebind
 from bayesglmm.design.response import ResponseCoder
+from bayesglmm.design.roles import ColumnRoles, roles
 from bayesglmm.formula import FormulaSpec
 from bayesglmm.terms import Smooth
 
@@ -143,6 +144,11 @@ class Design:
     def smooths(self) -> dict[str, tuple[Smooth, ...]]:
         """The smooths of every predictor, by family parameter, in the order of the formula."""
         return smooths(self.parts)
+
+    @property
+    def roles(self) -> ColumnRoles:
+        """What each column of the data is in the model: response, grouping factor, factor."""
+        return roles(self.spec, self.parts)
 
     def curve(self, parameter: str, label: str, data: Any) -> tuple[Block, ...]:
         """Return the columns of one smooth alone at new covariate values.

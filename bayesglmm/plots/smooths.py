@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,6 +110,8 @@ def smooth(
         caption = _caption_alone(chosen)
     else:
         x, levels = _varied(fit, chosen), _levels(fit, chosen, by, difference)
+        if levels.column and levels.column in (at or {}):
+            raise SettingsError(f"at: {levels.column!r} tells the curves apart; it cannot be held fixed.")
         fixed = held_fixed(fit, x, at)
         panels = _predicted(fit, x, levels, fixed, scale, difference, prob, points)
         caption = _caption_predicted(fit, x, levels, fixed)
@@ -164,33 +165,72 @@ def _varied(fit: Fit, chosen: Sequence[FittedSmooth]) -> str:
     return names.pop()
 
 
-def _levels(
-    fit: Fit, chosen: Sequence[FittedSmooth], by: str | None, difference: bool
-) -> tuple[str, tuple[str, ...]]:
-    """Return a factor and its levels, or empty ones for a single curve."""
-    data = used_rows(fit)
-    own = chosen[0].smooth.by if chosen[0].smooth.level is not None else None
-    if by is None:
-        by = own
+@dataclass(frozen=True)
+class Levels:
+    """A factor and its levels, one curve each.
+
+    Attributes
+    ----------
+    label : str
+        As in the formula; empty, without levels, for a single curve.
+    column : str
+        The column of the data that it is computed from.
+    values : mapping of str to object
+        By level, a value of that column.
+    """
+
+    label: str = ""
+    column: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _levels(fit: Fit, chosen: Sequence[FittedSmooth], by: str | None, difference: bool) -> Levels:
+    """Return the factor that a user names, else the one that tells the curves apart, if there is one."""
+    data, first = used_rows(fit), chosen[0]
+    if first.smooth.level is not None and by in (None, first.smooth.by):
+        return _levels_of_curves(fit, first)
     if by is None:
         if difference:
             raise SettingsError("difference=True compares the levels of a factor: name it with by=.")
-        return "", ()
+        return Levels()
     if by not in data:
         raise UnknownNameError(f"by: the model has no column {by!r}. {did_you_mean(by, map(str, data))}")
     values = data[by]
     if hasattr(values, "cat"):
-        return by, tuple(level for level in values.cat.categories if (values == level).any())
-    levels = tuple(sorted(values.unique().tolist()))
+        return Levels(by, by, {str(level): level for level in values.cat.categories if (values == level).any()})
+    levels = sorted(values.unique().tolist())
     if len(levels) > 12:
         raise SettingsError(f"by={by!r} has {len(levels)} different values; give a factor of at most 12 levels.")
-    return by, levels
+    return Levels(by, by, {str(level): level for level in levels})
+
+
+def _levels_of_curves(fit: Fit, found: FittedSmooth) -> Levels:
+    """Return the factor whose levels have a curve each, with a value of a row of each level."""
+    smooth, data = found.smooth, used_rows(fit)
+    by = str(smooth.by)
+    if len(smooth.selectors) != 1:
+        raise SettingsError(
+            f"by={by} is made of {', '.join(smooth.selectors)}: predictions need it as one column of the data."
+        )
+    (column,) = smooth.selectors
+    curves = [each for each in fitted_smooths(fit) if _siblings(each, found)]
+    places = {str(each.smooth.level): int(each.smooth.rows[0]) for each in curves if each.smooth.rows is not None}
+    rest = np.flatnonzero(~np.any([members(fit, each) for each in curves], axis=0))
+    if rest.size:  # of an ordered factor the first level has no curve of its own
+        places = {str(data[column].iloc[rest[0]]): int(rest[0])} | places
+    return Levels(by, column, {level: data[column].iloc[place] for level, place in places.items()})
+
+
+def _siblings(one: FittedSmooth, other: FittedSmooth) -> bool:
+    """Return whether two curves are of one term, for levels of one factor."""
+    own, its = one.smooth, other.smooth
+    return (one.parameter, own.term, own.by) == (other.parameter, its.term, its.by)
 
 
 def _predicted(
     fit: Fit,
     x: str,
-    levels: tuple[str, tuple[str, ...]],
+    levels: Levels,
     fixed: dict[str, Any],
     scale: str,
     difference: bool,
@@ -198,12 +238,13 @@ def _predicted(
     points: int,
 ) -> list[Panel]:
     """Return a panel of predictions along a covariate by level, or a panel for each difference of levels."""
-    by, names = levels
+    by, names = levels.label, tuple(levels.values)
     if difference and len(names) < 2:
         raise SettingsError(f"difference=True needs two levels of {by!r}; the data have {len(names)}.")
     data = used_rows(fit)
     grid = grid_of(data[x], points)
-    rows = [along(fit, x, grid, fixed | {by: name}) for name in names] if by else [along(fit, x, grid, fixed)]
+    chosen = [{levels.column: value} for value in levels.values.values()] if by else [{}]
+    rows = [along(fit, x, grid, fixed | own) for own in chosen]
     etas, means = predicted(fit, rows, "link"), predicted(fit, rows, "response")
     labels = [f"{by} = {name}" for name in names] if by else [""]
     response, main = fit.problem.response, fit.problem.family.main_predictors(fit.problem.response)
@@ -242,23 +283,13 @@ def _caption_alone(chosen: Sequence[FittedSmooth]) -> str:
     )
 
 
-def _caption_predicted(fit: Fit, x: str, levels: tuple[str, tuple[str, ...]], fixed: Mapping[str, Any]) -> str:
-    groups = _groups(fit)
-    silent = {x, levels[0]} | groups | _response_columns(fit)
+def _caption_predicted(fit: Fit, x: str, levels: Levels, fixed: Mapping[str, Any]) -> str:
+    assert fit.design is not None  # used_rows has seen to that
+    roles = fit.design.roles
+    silent = {x, levels.column} | roles.groups | roles.response
     held = {name: value for name, value in fixed.items() if name not in silent}
     said = [f"{name} = {v:.4g}" if isinstance(v, float) else f"{name} = {v}" for name, v in held.items()]
     if len(said) > MOST_FIXED:
         said = [*said[:MOST_FIXED], f"{len(said) - MOST_FIXED} more at their median or most frequent level"]
     text = f"Held fixed: {', '.join(said)}." if said else ""
-    return f"{text} Typical group: group effects zero.".strip() if groups else text
-
-
-def _groups(fit: Fit) -> set[str]:
-    """Return the columns that make the grouping factors."""
-    names = {block.block.group for block in fit.problem.blocks if block.block.kind == "group"}
-    return {part for name in names for part in name.split(":")}
-
-
-def _response_columns(fit: Fit) -> set[str]:
-    """Return the columns that the left side of the formula mentions."""
-    return set(re.findall(r"\w+", fit.problem.response.name))
+    return f"{text} Typical group: group effects zero.".strip() if roles.groups else text

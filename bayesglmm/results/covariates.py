@@ -34,16 +34,19 @@ def used_rows(fit: Fit) -> pd.DataFrame:
 
 def members(fit: Fit, found: FittedSmooth) -> NDArray[np.bool_]:
     """Return which of the rows used one curve is for: with ``by=`` of a factor those of its level."""
-    rows, smooth = used_rows(fit), found.smooth
-    if smooth.level is None or smooth.by not in rows:
-        return np.ones(len(rows), dtype=bool)
-    return (rows[smooth.by].astype(str) == smooth.level).to_numpy()
+    n, own = len(used_rows(fit)), found.smooth.rows
+    if own is None:
+        return np.ones(n, dtype=bool)
+    member = np.zeros(n, dtype=bool)
+    member[own] = True
+    return member
 
 
 def row_weights(fit: Fit) -> Floats:
-    """Return how many observations each row stands for: its trials, else one."""
+    """Return how many observations each row stands for: its trials, else one, times its weight in the likelihood."""
     response = fit.problem.response
-    return np.ones(len(response.y)) if response.trials is None else np.asarray(response.trials, dtype=float)
+    counts = np.ones(len(response.y)) if response.trials is None else np.asarray(response.trials, dtype=float)
+    return counts if response.likelihood_weights is None else counts * response.likelihood_weights
 
 
 def label_with_unit(fit: Fit, name: str) -> str:
@@ -53,7 +56,7 @@ def label_with_unit(fit: Fit, name: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
-def typical_row(rows: pd.DataFrame, without: Collection[str] = ()) -> dict[str, Any]:
+def typical_row(rows: pd.DataFrame, without: Collection[str] = (), factors: Collection[str] = ()) -> dict[str, Any]:
     """Return one value per column: the median of numbers, the most frequent level of everything else.
 
     Parameters
@@ -61,6 +64,8 @@ def typical_row(rows: pd.DataFrame, without: Collection[str] = ()) -> dict[str, 
     rows : DataFrame
     without : collection of str
         Columns to leave out.
+    factors : collection of str
+        Columns that the model codes by levels, whatever they hold: a median of numbers need be none of their levels.
     """
     found: dict[str, Any] = {}
     for name in rows:
@@ -68,7 +73,7 @@ def typical_row(rows: pd.DataFrame, without: Collection[str] = ()) -> dict[str, 
             continue
         values = rows[name]
         number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-        if number and values.nunique() > 2:
+        if number and values.nunique() > 2 and name not in factors:
             found[str(name)] = float(values.median())
         else:  # of two values, a number in between describes no row
             found[str(name)] = values.mode().iloc[0]

@@ -14,9 +14,9 @@ from bayesglmm.blocks import Floats
 from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.graph.evaluate import Evaluator
 from bayesglmm.results.covariates import members, typical_row, used_rows
-from bayesglmm.results.draws import interval
+from bayesglmm.results.draws import interval, stacked
 from bayesglmm.results.predict import predicted_draws
-from bayesglmm.results.smooths import FittedSmooth, smooth_values
+from bayesglmm.results.smooths import FittedSmooth, contribution
 
 if TYPE_CHECKING:
     from bayesglmm.results.fit import Fit
@@ -110,7 +110,8 @@ def held_fixed(fit: Fit, x: str, at: Mapping[str, Any] | None) -> dict[str, Any]
             raise UnknownNameError(f"at: the model has no column {name!r}. {did_you_mean(str(name), map(str, data))}")
         if name == x:
             raise SettingsError(f"at: {name!r} is the covariate that varies; it cannot be held fixed.")
-    return typical_row(data, {x}) | given
+    assert fit.design is not None  # used_rows has seen to that
+    return typical_row(data, {x}, fit.design.roles.factors) | given
 
 
 def predicted(fit: Fit, rows: Sequence[pd.DataFrame], scale: str) -> list[Floats]:
@@ -146,19 +147,21 @@ def shown_as(fit: Fit, etas: Floats, means: Floats) -> Callable[[Floats], Floats
 def partial_residuals(fit: Fit, found: FittedSmooth) -> tuple[Floats, Floats]:
     """Return covariate values and partial residuals of the rows of a curve, on the scale of the linear predictor.
 
-    ``f(x_i) + (y_i - mu_i) / (d mu_i / d eta_i)``: the curve at the posterior mean plus the working residual.
+    ``f(x_i) + (y_i - mu_i) / (d mu_i / d eta_i)``: the curve plus the working residual, at the posterior mean of the
+    parameters. Of a curve that a number z multiplies the residual is divided by z_i, so that it is one of the curve
+    per unit of z, and rows with z_i = 0, which say nothing about it, are left out.
 
     Raises
     ------
     SettingsError
         For a smooth of another parameter than the mean, and for responses with categories.
     """
-    problem = fit.problem
+    problem, smooth = fit.problem, found.smooth
     main = problem.family.main_predictors(problem.response)
     if main != (found.parameter,) or problem.family.response in ("ordinal", "nominal"):
         raise SettingsError(f"{found.label} has no partial residuals: they need one expected value per row.")
-    evaluator, posterior = Evaluator(problem), fit.draws
-    centre = {str(name): posterior[name].mean(("chain", "draw")).values[None] for name in posterior}
+    evaluator, point = Evaluator(problem), fit.point
+    centre = stacked(point)
     etas = evaluator.predictors(centre, evaluator.arrays())
     name = found.parameter
     mean, above, below = (evaluator.mean(centre, etas | {name: etas[name] + step})[0] for step in (0.0, STEP, -STEP))
@@ -166,7 +169,11 @@ def partial_residuals(fit: Fit, found: FittedSmooth) -> tuple[Floats, Floats]:
     if problem.response.trials is not None:
         y = y / np.asarray(problem.response.trials, dtype=float)
     working = (y - mean) / ((above - below) / (2 * STEP))
+    part = next(part for part in problem.predictors if part.names.parameter == name)
+    mine = [block for block in (*part.predictor.fixed, *part.predictor.random) if block.label == smooth.label]
+    added = contribution(part, point, mine)[0] + working
     own = members(fit, found)
-    rows = used_rows(fit)[own]
-    curve = smooth_values(fit, found, rows[list(found.smooth.names)]).mean(axis=0)
-    return np.asarray(rows[found.smooth.names[0]], dtype=float), curve + working[own]
+    if smooth.multiplier is not None:
+        own = own & (smooth.multiplier != 0.0)
+        added = np.divide(added, smooth.multiplier, where=own, out=np.zeros_like(added))
+    return np.asarray(used_rows(fit)[smooth.names[0]], dtype=float)[own], added[own]

@@ -124,6 +124,22 @@ class NewRows(Protocol):
         """What readers of predictions for these rows should know, in sentences."""
 
 
+class Roles(Protocol):
+    """Columns of the data by what the model makes of them."""
+
+    @property
+    def response(self) -> frozenset[str]:
+        """Those that the left side mentions."""
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """Those that the grouping factors are computed from."""
+
+    @property
+    def factors(self) -> frozenset[str]:
+        """Those whose values are coded as levels."""
+
+
 class Rebindable(Protocol):
     """A design that can code new data as it coded the data of the fit."""
 
@@ -137,6 +153,10 @@ class Rebindable(Protocol):
     @property
     def smooths(self) -> Mapping[str, Sequence[Smooth]]:
         """The smooths of every predictor, by family parameter."""
+
+    @property
+    def roles(self) -> Roles:
+        """What each column of the data is in the model."""
 
     def curve(self, parameter: str, label: str, data: Any) -> Sequence[Block]:
         """Return the blocks of one smooth alone at new covariate values."""

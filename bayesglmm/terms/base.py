@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from bayesglmm.blocks import Block, FixedBlock, Floats
+from bayesglmm.blocks import Block, FixedBlock, Floats, Ints
 from bayesglmm.formula.syntax import Call, Name, walk
 from bayesglmm.registry import Registry
 from bayesglmm.terms.columns import Columns
@@ -71,6 +71,12 @@ class Smooth:
         Names of its fixed columns.
     units : ndarray, shape (M,)
         See `bases.MixedForm`; empty where nothing is penalised.
+    rows : ndarray of int or None
+        The rows of the model that it is for, where a factor tells curves apart; None for all.
+    selectors : tuple of str
+        The columns of the data that this factor is computed from.
+    multiplier : ndarray, shape (n,), or None
+        What a numeric `by` multiplies it by in the rows of the model; None for one.
     """
 
     label: str
@@ -86,6 +92,9 @@ class Smooth:
     levels: tuple[str, ...]
     columns: tuple[str, ...]
     units: Floats
+    rows: Ints | None = None
+    selectors: tuple[str, ...] = ()
+    multiplier: Floats | None = None
 
 
 class BoundTerm(ABC):

@@ -55,6 +55,8 @@ class BoundSmooth(BoundTerm):
         Columns of the data that these come from.
     members : tuple of ndarray of int
         The rows of each curve.
+    multiplier : ndarray, shape (n,), or None
+        What a numeric ``by=`` multiplies the curve by in the model's rows.
     dropped : frozenset of str
         Fixed columns that others of the model stand for.
     """
@@ -69,6 +71,7 @@ class BoundSmooth(BoundTerm):
     points: Floats
     names: tuple[str, ...]
     members: tuple[Ints, ...]
+    multiplier: Floats | None = None
     dropped: frozenset[str] = frozenset()
 
     @property
@@ -98,6 +101,9 @@ class BoundSmooth(BoundTerm):
                 (),
                 tuple(name for name in self._fixed_names(copy) if name not in self.dropped),
                 np.zeros(0) if self.unpenalised else self.form.units,
+                None if copy.level is None else rows,
+                self.by.selectors,
+                self.multiplier,
             )
             for copy, rows in zip(self.by.copies, self.members, strict=True)
         )
@@ -165,10 +171,16 @@ class BoundSmooth(BoundTerm):
         return replace(self, dropped=self.dropped | frozenset(gone)) if gone else self
 
     def remarks(self, columns: Columns) -> tuple[str, ...]:
-        outside = beyond(values(self.covariates, columns), self.points)
-        if not outside.any():
-            return ()
-        return (extrapolated(self.label, tuple(atom.label for atom in self.covariates), outside, self.points),)
+        x, labels, said = values(self.covariates, columns), tuple(atom.label for atom in self.covariates), []
+        for copy, rows in zip(self.by.copies, self.members, strict=True):
+            # a row multiplied by zero neither teaches anything about the curve nor depends on it
+            points = self.points[rows if self.multiplier is None else np.flatnonzero(self.multiplier)]
+            multiplier = self.by.multiplier(copy, columns)
+            own = np.arange(len(x)) if multiplier is None else np.flatnonzero(multiplier)
+            outside = beyond(x[own], points)
+            if outside.any():
+                said.append(extrapolated(self.label + copy.suffix, labels, outside, points))
+        return tuple(said)
 
 
 def _explained(X: Floats, column: Floats) -> tuple[Floats, float]:
@@ -199,7 +211,9 @@ def bind_smooth(
     masks = [None if copy.level is None else by.multiplier(copy, context.columns) for copy in by.copies]
     members = tuple(np.arange(len(x)) if mask is None else np.flatnonzero(mask) for mask in masks)
     names = dict.fromkeys(name.text for node in read.covariates for name in column_names(node))
-    return BoundSmooth(read.label, title, covariates, form, by, parts or ("",), read.fx, x, tuple(names), members)
+    return BoundSmooth(
+        read.label, title, covariates, form, by, parts or ("",), read.fx, x, tuple(names), members, multiplier
+    )
 
 
 class SmoothTerm(Term):

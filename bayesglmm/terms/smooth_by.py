@@ -53,9 +53,16 @@ class By:
     @property
     def names(self) -> tuple[str, ...]:
         """The columns of the data that a numeric multiplier is computed from; none for a factor."""
-        if self.atom is None or self.atom.is_factor:
-            return ()
-        return tuple(dict.fromkeys(name.text for name in column_names(self.atom.node)))
+        return () if self.atom is None or self.atom.is_factor else self._columns(self.atom)
+
+    @property
+    def selectors(self) -> tuple[str, ...]:
+        """The columns of the data that a factor is computed from; none for a number."""
+        return () if self.atom is None or not self.atom.is_factor else self._columns(self.atom)
+
+    @staticmethod
+    def _columns(atom: Atom) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name.text for name in column_names(atom.node)))
 
     def multiplier(self, copy: Copy, columns: Columns) -> Floats | None:
         """Return what the rows of one curve are multiplied by, shape (n,); None for one."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 import bayesglmm as bg
 from bayesglmm.errors import SettingsError, UnknownNameError
+from bayesglmm.results.covariates import row_weights
 from bayesglmm.results.smooths import smooth_values
 
 
@@ -126,3 +129,14 @@ def test_weights_of_trials() -> None:
     again = np.array([0.0, 1.0, 1.0, 1.0])
     same = _mean(Places("s(x, y)", ("x", "y"), again, 0 * again, np.ones(4), evaluate, "odds ratio", True))
     assert same.tolist() == found.tolist()
+
+
+def test_rows_count_by_their_trials_and_their_weights_in_the_likelihood() -> None:
+    """The reference of a weighted fit is that of the data with each row as often as its weight says."""
+    case, trials, often = [1, 0, 1, 1, 0, 1], [2, 1, 4, 3, 1, 5], [1.0, 2.0, 0.5, 1.0, 3.0, 1.0]
+    frame = pd.DataFrame({"case": case, "trials": trials, "often": often})
+    model = bg.Model("cbind(case, trials - case) ~ 1", frame, family="binomial", likelihood_weights="often")
+    fit: Any = SimpleNamespace(problem=model.problem)
+    assert row_weights(fit).tolist() == (frame["trials"] * frame["often"]).tolist()
+    plain: Any = SimpleNamespace(problem=bg.Model("case ~ 1", frame, family="bernoulli").problem)
+    assert row_weights(plain).tolist() == [1.0] * 6

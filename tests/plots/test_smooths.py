@@ -32,10 +32,18 @@ FRAME = pd.DataFrame(
 )
 
 
-@cache
-def made(formula: str, family: str = "gaussian") -> Fit:
+def made(formula: str, family: str = "gaussian", frame: pd.DataFrame = FRAME) -> Fit:
     """Return a fit with draws from a random number generator."""
-    model = bg.Model(formula, FRAME, family=family)
+    return _made(formula, family) if frame is FRAME else _drawn(formula, family, frame)
+
+
+@cache
+def _made(formula: str, family: str) -> Fit:
+    return _drawn(formula, family, FRAME)
+
+
+def _drawn(formula: str, family: str, frame: pd.DataFrame) -> Fit:
+    model = bg.Model(formula, frame, family=family)
     problem, rng = model.problem, np.random.default_rng(7)
     draws = {}
     for variable in problem.model.free_RVs:
@@ -159,3 +167,63 @@ def test_refusals(fitted: Any) -> None:
         surface(fit, "x")
     with pytest.raises(SettingsError, match="ax= holds one panel"):
         surface(made("y ~ s(x, z, k=8)"), "x, z", ax=Figure().subplots())
+
+
+CODED = pd.DataFrame(
+    {
+        "x": np.concatenate([np.linspace(0, 1, 20), np.linspace(2, 3, 25), np.linspace(4, 5, 15)]),
+        "code": np.repeat([1, 2, 7], [20, 25, 15]),
+        "year": np.tile([1, 2, 4, 7], 15),
+        "y": np.random.default_rng(5).normal(size=60),
+    }
+)
+
+
+@pytest.mark.parametrize("word", ["C", "factor"])
+def test_curves_by_a_coded_column_know_their_own_rows(word: str, drawn: Any) -> None:
+    """A level's curve, dots and predictions belong to its rows though no column is called C(code)."""
+    fit = made(f"y ~ C(code) + s(x, by={word}(code), k=4)", frame=CODED)
+    figure = drawn(smooth(fit, "x", partial_residuals=True, points=5))
+    for ax, level in zip(figure.axes, [1, 2, 7], strict=True):
+        own = CODED.loc[CODED["code"] == level, "x"]
+        line = next(line for line in ax.lines if len(line.get_xdata()) == 5)
+        assert (line.get_xdata()[0], line.get_xdata()[-1]) == (own.min(), own.max())
+        dots = np.concatenate([np.asarray(c.get_offsets())[:, 0] for c in ax.collections if len(c.get_offsets()) > 3])
+        assert set(dots.round(6)) <= set(own.round(6))
+    figure = drawn(smooth(fit, "x", scale="response", points=5))
+    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert texts == [f"{word}(code) = {level}" for level in (1, 2, 7)]
+    grid = np.linspace(CODED["x"].min(), CODED["x"].max(), 5)
+    expected = fit.predict(pd.DataFrame({"x": grid, "code": 7}))["mean"].to_numpy()
+    last = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 5][-1]
+    assert last.get_ydata() == pytest.approx(expected)
+    titles = [ax.get_title(loc="left") for ax in drawn(smooth(fit, "x", difference=True, points=5)).axes]
+    assert titles == [f"{word}(code): 2 − 1", f"{word}(code): 7 − 1"]
+
+
+def test_of_an_ordered_factor_the_reference_has_predictions_too(drawn: Any) -> None:
+    ordered = FRAME.assign(f=pd.Categorical(FRAME["f"], ordered=True))
+    fit = made("y ~ f + s(x, k=4) + s(x, by=f, k=4)", frame=ordered)
+    figure = drawn(smooth(fit, "s(x):f[b]", scale="response", points=5))
+    assert [t.get_text() for t in figure.axes[0].get_legend().get_texts()] == ["f = a", "f = b", "f = c"]
+
+
+def test_numbers_that_are_coded_as_levels_are_held_at_a_level(drawn: Any) -> None:
+    """The median of 1, 2, 4, 7 is no level: the most frequent one stands in."""
+    fit = made("y ~ C(year) + s(x, k=4)", frame=CODED)
+    figure = drawn(smooth(fit, "x", scale="response", points=5))
+    assert "Held fixed: year = 1" in " ".join(figure.get_suptitle().split())
+
+
+def test_the_factor_that_tells_curves_apart_cannot_be_held_fixed() -> None:
+    with pytest.raises(SettingsError, match="'f' tells the curves apart"):
+        smooth(made(GROUPS, "bernoulli"), "x", scale="response", at={"f": "zz"})
+
+
+def test_captions_leave_out_response_and_groups_whatever_they_are_called(drawn: Any) -> None:
+    """Columns come from the formula: `log` is a function in one place and a column in the other."""
+    frame = FRAME.rename(columns={"w": "log", "g": "farm:house"})
+    fit = made("log(y + 9) ~ log + s(x, k=4) + (1 | `farm:house`)", frame=frame)
+    text = " ".join(drawn(smooth(fit, "x", scale="response", points=5)).get_suptitle().split())
+    assert "Held fixed: log = " in text
+    assert "farm" not in text

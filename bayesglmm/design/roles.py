@@ -1,0 +1,60 @@
+"""What each column of the data is in a model: read from the formula and the bound terms, never from labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from bayesglmm.design.predictors import PredictorPart
+from bayesglmm.formula import FormulaSpec
+from bayesglmm.formula.syntax import Node
+from bayesglmm.terms.atoms import Atom
+from bayesglmm.terms.names import column_names
+
+
+class ColumnRoles(NamedTuple):
+    """Columns of the data by what the model makes of them; one column can be several things.
+
+    Attributes
+    ----------
+    response : frozenset of str
+        Those that the left side mentions.
+    groups : frozenset of str
+        Those that the grouping factors are computed from.
+    factors : frozenset of str
+        Those whose values are coded as levels, numbers among them: ``C(year)``. Grouping factors count, conditions
+        such as ``x > 3`` do not.
+    """
+
+    response: frozenset[str]
+    groups: frozenset[str]
+    factors: frozenset[str]
+
+
+def roles(spec: FormulaSpec, parts: Mapping[str, PredictorPart]) -> ColumnRoles:
+    """Return what each column is in a model.
+
+    Parameters
+    ----------
+    spec : FormulaSpec
+        With ``.`` expanded.
+    parts : mapping of str to PredictorPart
+    """
+    groups = _named(node for own in spec.predictors.values() for group in own.groups for node in group.factor)
+    smooths = [smooth for part in parts.values() for term in part.specials for smooth in term.smooths]
+    selectors = {name for smooth in smooths for name in smooth.selectors}
+    selectors |= {smooth.factor for smooth in smooths if smooth.factor is not None}
+    coded = _named(
+        atom.node for part in parts.values() for atom in _atoms(part) if atom.is_factor and not atom.boolean
+    )
+    return ColumnRoles(_named([spec.response.value, *spec.response.additions]), groups, groups | selectors | coded)
+
+
+def _atoms(part: PredictorPart) -> Iterable[Atom]:
+    yield from part.linear.atoms
+    for group in part.groups:
+        yield from group.left.atoms
+
+
+def _named(nodes: Iterable[Node]) -> frozenset[str]:
+    return frozenset(name.text for node in nodes for name in column_names(node))
