@@ -14,6 +14,7 @@ from bayesglmm.engines.kernels.likelihood import Likelihood, likelihood_draws, m
 from bayesglmm.engines.kernels.nested import MANY, Draws, Exploration
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.optimum import maximise
+from bayesglmm.engines.kernels.quadrature import Quadrature
 from bayesglmm.engines.kernels.resample import resample
 from bayesglmm.engines.kernels.verdict import Quality, after_resampling, assess
 from bayesglmm.engines.on_request import OnRequest
@@ -104,7 +105,7 @@ class Laplace(Engine):
         Raises
         ------
         SettingsError
-            If maximum likelihood is asked for and the user gave priors.
+            If maximum likelihood is asked for and the user gave priors, or quadrature where it cannot be done.
         NotPositiveDefiniteError
             If the conditional density of the coefficients has no maximum near the start values.
         InterruptedFitError
@@ -113,6 +114,8 @@ class Laplace(Engine):
         if _KEY not in problem.workspace:
             problem.workspace[_KEY] = LatentView(problem)
         view: LatentView = problem.workspace[_KEY]
+        if settings.quadrature > 1:
+            Quadrature(view, settings.quadrature)  # refuses before anything is searched
         run = _posterior if settings.objective == "posterior" else _likelihood
         with Progress("Laplace", settings.progressbar).running() as progress:
             return run(view, settings, seed, progress)
@@ -167,9 +170,10 @@ def _points(objective: LaplaceObjective, settings: LaplaceSettings) -> int:
 
 
 def _likelihood(view: LatentView, settings: LaplaceSettings, seed: int, progress: Progress) -> LaplaceRun:
-    given = sorted({slot.source for slot in view.problem.priors if slot.source not in ("default", "flat")})
-    held = [slot for slot in view.problem.priors if slot.source in given and slot.prior.distribution == "Fixed"]
-    free = [name for name in given if name not in {slot.source for slot in held}]
+    # A parameter may be held, and a flat prior is no prior.
+    harmless = ("Fixed", "Flat")
+    given = [slot for slot in view.problem.priors if slot.source not in ("default", "flat")]
+    free = sorted({slot.source for slot in given if slot.prior.distribution not in harmless})
     if free:
         raise SettingsError(
             f'objective="{settings.objective}" uses no priors, but there are some for {", ".join(free)}: leave them '

@@ -217,14 +217,14 @@ class LikelihoodFit(Fit):
             raise BayesglmmError('drop_terms needs a fit with objective="ml"; this one has "reml".')
         return drop_terms(self, self._model, self._refit)
 
-    def profile(self, parameters: Sequence[str] | None = None, reach: float = 0.99) -> Profile:
+    def profile(self, parameters: str | Sequence[str] | None = None, reach: float = 0.99) -> Profile:
         """Profile the likelihood: what Wald's intervals only approximate.
 
         Standard deviations that are estimated as zero stay there.
 
         Parameters
         ----------
-        parameters : sequence of str, optional
+        parameters : str or sequence of str, optional
             Labels as in `summary`; all if absent.
         reach : float
             How far to go: intervals of up to this probability can be read off.
@@ -246,8 +246,9 @@ class LikelihoodFit(Fit):
         settings = self._settings
         if settings["objective"] == "reml":
             raise BayesglmmError('profile needs a fit with objective="ml"; this one has "reml".')
+        wanted = [parameters] if isinstance(parameters, str) else parameters
         with suitable_threads(self.problem):
-            return profile(self.problem, LatentView(self.problem), settings["quadrature"], reach, parameters)
+            return profile(self.problem, LatentView(self.problem), settings["quadrature"], reach, wanted)
 
     def bootstrap(self, n: int = 500, workers: int = 1, seed: int | None = None) -> Bootstrap:
         """Simulate responses from the estimates, with new group effects, and fit each (parametric bootstrap).

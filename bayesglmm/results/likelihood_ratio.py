@@ -105,7 +105,7 @@ def likelihood_ratio(*fits: Fit, **named: Fit) -> pd.DataFrame:
         },
         index=pd.Index([label for label, _ in ordered], name="model"),
     )
-    found = -table["deviance"].diff()
+    found = -table["deviance"].diff() + 0.0  # no minus zero
     freedom = table["parameters"].diff()
     table = table.assign(chisq=found, df=freedom, p=_p(found, freedom))
     if len({_group_parameters(fit) for _, fit in ordered}) > 1:

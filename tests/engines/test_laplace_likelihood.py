@@ -288,12 +288,15 @@ def test_default_priors_are_ignored_and_explicit_ones_refused() -> None:
     model = bg.Model("y ~ x + (1 | g)", data, priors={"x": bg.Prior("Normal", mu=0, sigma=1)})
     with pytest.raises(SettingsError, match='objective="ml" uses no priors, but there are some for x'):
         model.fit("laplace", objective="ml")
-    flat: Any = bg.Model("y ~ x + (1 | g)", data, priors="flat").problem
     engine: Any = ENGINES.get("laplace")
-    run = engine.run(flat, engine.configure(objective="ml"), 1)
-    np.testing.assert_allclose(run.likelihood.loglik, fit("y ~ x + (1 | g)", data, "gaussian").loglik, atol=1e-8)
+    for priors in ("flat", {"fixed": bg.Prior("Flat")}):
+        flat: Any = bg.Model("y ~ x + (1 | g)", data, priors=priors).problem
+        run = engine.run(flat, engine.configure(objective="ml"), 1)
+        np.testing.assert_allclose(run.likelihood.loglik, fit("y ~ x + (1 | g)", data, "gaussian").loglik, atol=1e-8)
 
 
 def test_quadrature_needs_one_grouping_factor(dataset: Callable) -> None:
-    with pytest.raises(ValueError, match="exactly one grouping factor"):
-        fit("count ~ zAge + (1 | patient) + (1 | obs)", dataset("epilepsy"), "poisson", quadrature=5)
+    model = bg.Model("count ~ zAge + (1 | patient) + (1 | obs)", dataset("epilepsy"), family="poisson")
+    for objective in ("ml", "posterior"):
+        with pytest.raises(SettingsError, match="exactly one grouping factor.*resample=True"):
+            model.fit("laplace", objective=objective, quadrature=5)

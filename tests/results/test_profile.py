@@ -84,6 +84,10 @@ def test_an_interval_that_reaches_zero_does(fit: Any) -> None:
     assert "95% intervals" in repr(profile)
 
 
+def test_one_parameter_may_be_named_alone(fit: Any) -> None:
+    assert list(fit.profile("Intercept").intervals().index) == ["Intercept"]
+
+
 def test_a_profile_of_a_coefficient_is_nearly_straight(fit: Any) -> None:
     table = fit.profile(["x"]).table
     slope = np.gradient(table["zeta"].to_numpy(), table["value"].to_numpy())

@@ -152,8 +152,8 @@ def _singular(view: LatentView, natural: dict[str, Floats], zero: Flags) -> list
 
 def _sentences(boundary: tuple[str, ...], converged: bool) -> tuple[str, ...]:
     found = [
-        f"{label} is estimated as zero, the edge of what it can be: the data show no more variation between these "
-        "groups than chance explains. It has no standard error."
+        f"{label} is estimated as zero, the edge of what it can be: the data show no more variation there "
+        "than chance explains. It has no standard error."
         for label in boundary
     ]
     if not converged:

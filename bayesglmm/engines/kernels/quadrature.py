@@ -16,6 +16,7 @@ from scipy import special
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode, find_mode
 from bayesglmm.engines.kernels.structure import Structure
+from bayesglmm.errors import SettingsError
 from bayesglmm.graph.latent import LatentView
 
 _MOST_EFFECTS = 3
@@ -33,7 +34,7 @@ class Quadrature:
 
     Raises
     ------
-    ValueError
+    SettingsError
         If the marginal likelihood does not factorise by level, or a level has more than three effects.
     """
 
@@ -42,15 +43,16 @@ class Quadrature:
         self.structure = Structure(view, outer=True, flat=True, smallest=1)
         pattern = self.structure.pattern
         if len(pattern.corners) != 1 or len(pattern.border):
-            raise ValueError(
-                "Quadrature needs exactly one grouping factor and no smooths: with several, or with nested ones, the "
-                "marginal likelihood is no product over levels."
+            raise SettingsError(
+                "Quadrature needs exactly one grouping factor and no smooths: otherwise the marginal likelihood is no "
+                'product over levels. Use model.fit("laplace"), with resample=True where its verdict is not good, or '
+                'model.fit("nuts").'
             )
         self.corner = pattern.corners[0]
         if self.corner.width > _MOST_EFFECTS:
-            raise ValueError(
+            raise SettingsError(
                 f"With {self.corner.width} effects per level quadrature needs {nodes}^{self.corner.width} nodes: "
-                f"at most {_MOST_EFFECTS} are allowed."
+                f'at most {_MOST_EFFECTS} are allowed. Use model.fit("laplace") or model.fit("nuts").'
             )
         points, weights = hermegauss(nodes)
         grid = list(product(range(nodes), repeat=self.corner.width))
@@ -101,6 +103,6 @@ def factorises(view: LatentView) -> bool:
     """Return whether `Quadrature` can serve a model."""
     try:
         Quadrature(view, 1)
-    except ValueError:
+    except SettingsError:
         return False
     return True
