@@ -298,5 +298,5 @@ def test_default_priors_are_ignored_and_explicit_ones_refused() -> None:
 def test_quadrature_needs_one_grouping_factor(dataset: Callable) -> None:
     model = bg.Model("count ~ zAge + (1 | patient) + (1 | obs)", dataset("epilepsy"), family="poisson")
     for objective in ("ml", "posterior"):
-        with pytest.raises(SettingsError, match="exactly one grouping factor.*resample=True"):
+        with pytest.raises(SettingsError, match=r"exactly one grouping factor.*resample=True"):
             model.fit("laplace", objective=objective, quadrature=5)

@@ -44,8 +44,8 @@ class Quadrature:
         pattern = self.structure.pattern
         if len(pattern.corners) != 1 or len(pattern.border):
             raise SettingsError(
-                "Quadrature needs exactly one grouping factor and no smooths: otherwise the marginal likelihood is no "
-                'product over levels. Use model.fit("laplace"), with resample=True where its verdict is not good, or '
+                "Quadrature needs exactly one grouping factor and no smooths: otherwise the marginal likelihood is "
+                'no product over levels. Use model.fit("laplace"), with resample=True where its verdict is not good, or '
                 'model.fit("nuts").'
             )
         self.corner = pattern.corners[0]
