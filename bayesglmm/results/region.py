@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +21,8 @@ type Bools = NDArray[np.bool_]
 type Polygon = tuple[Floats, ...]
 
 EDGES = 2_000_000  # comparisons of points with edges that are made at once
-TRACED = 300  # cells along the longer side on which the outline of a neighbourhood is traced
+TRACED = 300  # cells along the longer side on which the outline of a neighbourhood is traced, at least
+MOST_TRACED = 4_000_000  # cells in all
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,16 +115,45 @@ def neighbourhood(x: Floats, y: Floats, distance: float, stretch: tuple[float, f
     def away(a: Floats, b: Floats) -> Floats:
         return np.asarray(nearest.query(np.column_stack([a, b]) * scale)[0], dtype=float)
 
-    low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
-    low, high = low - 1.1 * distance / scale, high + 1.1 * distance / scale
-    size = (high - low) * scale
-    counts = np.maximum(np.ceil(TRACED * size / size.max()).astype(int), 20)
-    gx, gy = np.linspace(low[0], high[0], counts[0]), np.linspace(low[1], high[1], counts[1])
-    field = away(*(a.ravel() for a in np.meshgrid(gx, gy))).reshape(len(gy), len(gx))
+    gx, gy, step = _lattice(x, y, distance, scale)
+    # Beyond this bound lie no neighbours of a point inside, so that the search need not go further.
+    bound = distance + 2.0 * step
+    places = np.column_stack([a.ravel() for a in np.meshgrid(gx * scale[0], gy * scale[1])])
+    field = np.minimum(nearest.query(places, distance_upper_bound=bound)[0], bound).reshape(len(gy), len(gx))
     traced = contour_generator(gx, gy, field, fill_type=FillType.OuterOffset).filled(-1.0, distance)
     return Region(
         bands_to_polygons(traced), f"places within {distance:g} of the data", lambda a, b: away(a, b) <= distance
     )
+
+
+def _lattice(x: Floats, y: Floats, distance: float, scale: Floats) -> tuple[Floats, Floats, float]:
+    """Return the coordinates on which a neighbourhood is traced, and their step: at most a third of the distance.
+
+    Then every point has a node within the distance, and the outline goes around it.
+    """
+    low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
+    extent = (high - low) * scale
+    size = extent + 2.2 * distance
+    step = min(float(size.max()) / TRACED, distance / 3.0)
+    counts = np.ceil(size / step) + 1.0
+    if counts.prod() > MOST_TRACED:
+        raise SettingsError(
+            f"mask={distance:g}: this is too close for data that reach over {extent[0]:g} by {extent[1]:g}, in units "
+            f"of the distance. The smallest that can be drawn is {_smallest(extent):.2g}."
+        )
+    reach = 1.1 * distance / scale
+    gx, gy = (np.linspace(low[k] - reach[k], high[k] + reach[k], int(counts[k])) for k in (0, 1))
+    return gx, gy, step
+
+
+def _smallest(extent: Floats) -> float:
+    """Return the distance, two digits rounded up, at which the cells of a third of it are as many as there may be."""
+    a, b, room = float(extent.sum()), float(extent.prod()), MOST_TRACED * 0.98
+    # (extent_x / d + 2.2) (extent_y / d + 2.2) 9 = room
+    lead = room / 9.0 - 2.2**2
+    exact = (2.2 * a + np.sqrt((2.2 * a) ** 2 + 4.0 * lead * b)) / (2.0 * lead)
+    digit = 10.0 ** (np.floor(np.log10(exact)) - 1.0)
+    return float(np.ceil(exact / digit) * digit)
 
 
 def bands_to_polygons(traced: Any) -> tuple[Polygon, ...]:
@@ -162,12 +192,16 @@ def _simple(ring: Floats) -> list[Floats]:
     """Cut a ring at the points that it passes more than once; pieces without area are left out."""
     found: list[Floats] = []
     path: list[tuple[float, float]] = []
+    places: dict[tuple[float, float], int] = {}
     for point in map(tuple, ring.tolist()):
-        if point in path:
-            start = path.index(point)
+        if point in places:
+            start = places[point]
             if len(path) - start >= 3:
                 found.append(np.array([*path[start:], point]))
+            for passed in path[start:]:
+                del places[passed]
             del path[start:]
+        places[point] = len(path)
         path.append(point)
     return found
 
@@ -257,29 +291,51 @@ def _read(text: str | os.PathLike[str]) -> Any:
         raise SettingsError(f"mask: this is not valid GeoJSON: {error}.") from error
 
 
-def _polygons(node: Mapping[str, Any]) -> list[Polygon]:
+def _polygons(node: Any) -> list[Polygon]:
+    if not isinstance(node, Mapping):
+        raise SettingsError(f"mask: this is not valid GeoJSON: {_short(node)} stands where an object should.")
     kind = node.get("type")
     if kind == "FeatureCollection":
-        return [p for feature in node["features"] for p in _polygons(feature)]
+        return [p for feature in _list(node, "features") for p in _polygons(feature)]
     if kind == "GeometryCollection":
-        return [p for geometry in node["geometries"] for p in _polygons(geometry)]
+        return [p for geometry in _list(node, "geometries") for p in _polygons(geometry)]
     if kind == "Feature":
         return _polygons(node["geometry"]) if node.get("geometry") else []
     if kind == "Polygon":
-        return [_rings(node["coordinates"])]
+        return [_rings(_list(node, "coordinates"))]
     if kind == "MultiPolygon":
-        return [_rings(polygon) for polygon in node["coordinates"]]
+        return [_rings(polygon) for polygon in _list(node, "coordinates")]
     return []
 
 
+def _list(node: Mapping[str, Any], member: str) -> Sequence[Any]:
+    """Return a member that must be an array."""
+    found = node.get(member)
+    if not isinstance(found, Sequence) or isinstance(found, str):
+        what = "lacks" if found is None else f"has {_short(found)} as"
+        raise SettingsError(f"mask: this is not valid GeoJSON: a {node.get('type')} {what} {member!r}, an array.")
+    return found
+
+
 def _rings(coordinates: Any) -> Polygon:
-    rings = []
-    for ring in coordinates:
-        points = np.array([point[:2] for point in ring], dtype=float)  # a third number is a height
-        if len(points) < 3 or not np.isfinite(points).all():
-            raise SettingsError("mask: a ring of the polygon has fewer than three finite points.")
-        rings.append(_closed(points))
-    return tuple(rings)
+    try:
+        rings = [np.array([point[:2] for point in ring], dtype=float) for ring in coordinates]
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            "mask: this is not valid GeoJSON: the coordinates of a polygon are a list of rings, a ring is a list of "
+            f"points, a point two numbers; here is {_short(coordinates)}."
+        ) from error
+    if not rings:
+        raise SettingsError("mask: this is not valid GeoJSON: a polygon has no ring.")
+    for points in rings:  # a third number, left out above, is a height
+        if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
+            raise SettingsError("mask: a ring of the polygon has fewer than three finite points (x, y).")
+    return tuple(_closed(points) for points in rings)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _closed(points: Floats) -> Floats:

@@ -11,7 +11,7 @@ import pytest
 from contourpy import FillType, contour_generator
 
 from bayesglmm.errors import DataError, SettingsError
-from bayesglmm.results.region import bands_to_polygons, polygons_of, region, to_geometry
+from bayesglmm.results.region import bands_to_polygons, polygon_region, polygons_of, region, to_geometry
 
 RNG = np.random.default_rng(4)
 X, Y = RNG.uniform(0, 4, 60), RNG.uniform(0, 2, 60)
@@ -105,3 +105,51 @@ def test_traced_bands_are_valid_and_keep_their_area() -> None:
         starts = [*np.flatnonzero(codes == 1), len(points)]
         pieces += sum(area(points[a:b]) for a, b in pairwise(starts))
     assert shape.area == pytest.approx(pieces)
+
+
+@pytest.mark.parametrize("distance", [0.2, 0.02, 0.005])
+def test_the_outline_of_a_neighbourhood_goes_around_every_point(distance: float) -> None:
+    """Whatever the distance: the polygons agree with the distances themselves, up to a third of a step at the rim."""
+    rng = np.random.default_rng(6)
+    x, y = rng.uniform(0, 1, 200), rng.uniform(0, 1, 200)
+    found = region(distance, x, y)
+    drawn = polygon_region(found.polygons, "")
+    assert drawn.contains(x, y).all()
+    angle = rng.uniform(0, 2 * np.pi, 200)
+    near, far = ((x + r * distance * np.cos(angle), y + r * distance * np.sin(angle)) for r in (0.9, 1.1))
+    assert drawn.contains(*near).all()
+    away = ~found.contains(*far)
+    gaps = np.hypot(far[0][:, None] - x, far[1][:, None] - y).min(axis=1)
+    assert not drawn.contains(*far)[away & (gaps > 1.05 * distance)].any()
+
+
+def test_a_distance_too_small_to_draw_is_refused_with_the_smallest() -> None:
+    rng = np.random.default_rng(6)
+    x, y = rng.uniform(0, 1, 50), rng.uniform(0, 1, 50)
+    with pytest.raises(SettingsError, match=r"mask=1e-05: .* The smallest that can be drawn is 0\.0015") as refused:
+        region(1e-5, x, y)
+    smallest = float(str(refused.value).rstrip(".").rpartition(" ")[2])
+    assert polygon_region(region(smallest, x, y).polygons, "").contains(x, y).all()
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        {"type": "FeatureCollection"},
+        {"type": "FeatureCollection", "features": ["a"]},
+        {"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": "round"}]},
+        {"type": "GeometryCollection", "geometries": 3},
+        {"type": "Polygon"},
+        {"type": "Polygon", "coordinates": None},
+        {"type": "Polygon", "coordinates": []},
+        {"type": "Polygon", "coordinates": [[0, 0], [1, 0], [1, 1]]},
+        {"type": "Polygon", "coordinates": [[[0], [1], [2]]]},
+        {"type": "Polygon", "coordinates": [[["a", "b"], ["c", "d"], ["e", "f"]]]},
+        {"type": "MultiPolygon", "coordinates": [3]},
+        {"type": "MultiPolygon", "coordinates": [[[[0, 0], [1, 0, 2], [1]]]]},
+    ],
+    ids=str,
+)
+def test_malformed_geojson_is_refused_in_words(malformed: Any) -> None:
+    with pytest.raises(SettingsError, match=r"mask: (this is not valid GeoJSON|a ring of the polygon)"):
+        polygons_of(malformed)
