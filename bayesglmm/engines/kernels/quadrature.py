@@ -45,8 +45,8 @@ class Quadrature:
         if len(pattern.corners) != 1 or len(pattern.border):
             raise SettingsError(
                 "Quadrature needs exactly one grouping factor and no smooths: otherwise the marginal likelihood is "
-                'no product over levels. Use model.fit("laplace"), with resample=True where its verdict is not good, or '
-                'model.fit("nuts").'
+                'no product over levels. Use model.fit("laplace"), with resample=True where its verdict is not good, '
+                'or model.fit("nuts").'
             )
         self.corner = pattern.corners[0]
         if self.corner.width > _MOST_EFFECTS:
