@@ -54,7 +54,10 @@ class MetropolisSettings(Settings):
     cores : int or None
         Chains that run at once; chosen by the size of the work if None. The draws do not depend on it.
     moves : int
-        For ``"block"``: moves of the coefficients per draw.
+        For ``"block"``: steps of the path, or moves, of the coefficients per draw.
+    latent : {"guided", "autoregressive"}
+        For ``"block"``: coefficients follow a path that the gradient of the likelihood guides, or take blind
+        autoregressive steps.
     refresh : bool
         For ``"block"``: draw the coefficients anew with every move of the hyperparameters (Knorr-Held and Rue 2002)
         instead of keeping their whitened values.
@@ -73,7 +76,8 @@ class MetropolisSettings(Settings):
     tune: int = 1000
     chains: int = 4
     cores: int | None = None
-    moves: int = 3
+    moves: int = 2
+    latent: Literal["guided", "autoregressive"] = "guided"
     refresh: bool = False
     scale: float | Mapping[str, float] | None = None
     keep_proposals: bool = False
@@ -88,10 +92,13 @@ class MetropolisSettings(Settings):
             require_integer(name, getattr(self, name), minimum)
         if self.cores is not None:
             require_integer("cores", self.cores, 1)
+        if self.latent not in ("guided", "autoregressive"):
+            raise SettingsError(f'latent must be "guided" or "autoregressive", not {self.latent!r}.')
         for name, idle, proposal in (
             ("scale", None, "random-walk"),
             ("keep_proposals", False, "random-walk"),
             ("refresh", False, "block"),
+            ("latent", "guided", "block"),
         ):
             if getattr(self, name) != idle and self.proposal != proposal:
                 raise SettingsError(f'{name} is a setting of proposal="{proposal}", not of "{self.proposal}".')
@@ -153,7 +160,7 @@ def kernel_for(view: LatentView, settings: MetropolisSettings) -> Kernel:
     structure, centre = structure_of(view), centre_of(view)
     if settings.proposal == "block":
         _need_derivatives(view, settings.proposal)
-        return BlockKernel(structure, centre, settings.moves, settings.refresh)
+        return BlockKernel(structure, centre, settings.moves, settings.refresh, settings.latent)
     if settings.proposal == "iwls":
         _need_derivatives(view, settings.proposal)
         return IwlsKernel(structure, centre)

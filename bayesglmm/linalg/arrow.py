@@ -171,6 +171,20 @@ class ArrowFactor:
         parts = [columns[corner.columns] for corner in self.pattern.corners]
         return self._back(parts, self.schur.half_solve(columns[self.pattern.border])).reshape(z.shape)
 
+    def half_product(self, x: Floats) -> Floats:
+        """Return L' x, shape (size,) or (size, m)."""
+        pattern, columns = self.pattern, x if x.ndim > 1 else x[:, None]
+        out, border = np.empty_like(columns), columns[self.pattern.border]
+        out[pattern.border] = self.schur.half_product(border)
+        own = [columns[corner.columns] for corner in pattern.corners]
+        for c, corner in enumerate(pattern.corners):
+            z = np.linalg.solve(self.inverse_L[c].swapaxes(1, 2), own[c])
+            z += (_flat(self.rim[c]) @ border).reshape(own[c].shape)
+            for d in range(c + 1, len(own)):
+                z += multiply(self.link[c, d], own[d][pattern.parents[c, d]])
+            out[corner.columns] = z
+        return out.reshape(x.shape)
+
     def _back(self, parts: list[Floats], border: Floats) -> Floats:
         """Substitute backwards, from the border to the finest corner."""
         pattern = self.pattern

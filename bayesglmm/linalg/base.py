@@ -65,6 +65,9 @@ class Factor(Protocol):
     def half_solve(self, z: Floats) -> Floats:
         """Return L^-T z: for standard normal z a draw from N(0, H^-1); shape (d,) or (d, m)."""
 
+    def half_product(self, x: Floats) -> Floats:
+        """Return L' x, shape (d,) or (d, m): the inverse of `half_solve`."""
+
     def inverse(self) -> SelectedInverse:
         """Return the entries of H^-1 on the pattern of H."""
 

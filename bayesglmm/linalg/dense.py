@@ -58,6 +58,10 @@ class DenseFactor:
             return np.zeros_like(z)
         return self._scale(z) * linalg.solve_triangular(self.L, z, lower=True, trans="T", check_finite=False)
 
+    def half_product(self, x: Floats) -> Floats:
+        """Return L' x."""
+        return np.asarray(self.L.T @ (x / self._scale(x))) if len(self.L) else np.zeros_like(x)
+
     def inverse(self) -> Floats:
         """Return H^-1, shape (d, d)."""
         if not len(self.L):

@@ -249,6 +249,18 @@ class SparseFactor:
         x[own.s :] = self.schur.half_solve(x[own.s :])
         return self._back(x).reshape(z.shape)
 
+    def half_product(self, x: Floats) -> Floats:
+        """Return L' x, shape (size,) or (size, k)."""
+        own, out = self.elimination, np.empty((len(self.order), x.shape[1] if x.ndim > 1 else 1))
+        ordered = (x if x.ndim > 1 else x[:, None])[self.order]
+        z = np.empty_like(out)
+        if own.s:  # every column of L has its diagonal, so none is empty
+            z[: own.s] = np.add.reduceat(self.leading[:, None] * ordered[own.rows], own.start[:-1])
+            z[: own.s] += self.rim @ ordered[own.m :]
+        z[own.s :] = self.schur.half_product(ordered[own.s :])
+        out[self.order] = z
+        return out.reshape(x.shape)
+
     def _back(self, x: Floats) -> Floats:
         own = self.elimination
         x[: own.s] -= self.rim @ x[own.m :]

@@ -21,15 +21,19 @@ if TYPE_CHECKING:
     from bayesglmm.plots.smooths import smooth
     from bayesglmm.plots.surfaces import surface
     from bayesglmm.plots.traces import trace_panel
+    from bayesglmm.plots.walks import acceptance, metropolis_path, running_mean
 
 __all__ = [
+    "acceptance",
     "caterpillar",
     "compare_engines",
     "effect_map",
     "forest",
     "laplace_quality",
+    "metropolis_path",
     "posterior_predictive",
     "prior_predictive",
+    "running_mean",
     "shrinkage",
     "smooth",
     "surface",
@@ -38,13 +42,16 @@ __all__ = [
 
 # No file is named like a function in it: importing such a file would put the module in the function's place.
 _FILES = {
+    "acceptance": "walks",
     "caterpillar": "effects",
     "compare_engines": "comparison",
     "effect_map": "maps",
     "forest": "intervals",
     "laplace_quality": "integrands",
+    "metropolis_path": "walks",
     "posterior_predictive": "predictive",
     "prior_predictive": "predictive",
+    "running_mean": "walks",
     "shrinkage": "pooling",
     "smooth": "smooths",
     "surface": "surfaces",

@@ -74,7 +74,7 @@ def _accept_more(where: str, settings: Mapping[str, Any]) -> str:
     if settings.get("refresh"):
         return "Leave refresh= out: keeping the whitened coefficients accepts more."
     if where == "z":
-        return f"Use more moves per draw (moves={2 * int(settings.get('moves', 3))}), or model.fit('nuts')."
+        return f"Use more moves per draw (moves={2 * int(settings.get('moves', 2))}), or model.fit('nuts')."
     return "Tune longer (twice tune=); if that does not help, use model.fit('nuts')."
 
 

@@ -33,6 +33,8 @@ LEVEL = 1e-3  # p-values below say that the kernel is wrong; smallest of a few t
 def make_kernel(name: str, structure: Any, centre: Centre) -> Any:
     if name == "block":
         return BlockKernel(structure, centre, moves=1)
+    if name == "autoregressive":
+        return BlockKernel(structure, centre, moves=1, latent="autoregressive")
     if name == "refresh":
         return BlockKernel(structure, centre, moves=1, refresh=True)
     if name == "iwls":
@@ -40,7 +42,7 @@ def make_kernel(name: str, structure: Any, centre: Centre) -> Any:
     return RandomWalkKernel(structure, centre, np.full(len(centre.x) + len(centre.theta), 0.5))
 
 
-KERNELS = ("block", "refresh", "iwls", "random-walk")
+KERNELS = ("block", "autoregressive", "refresh", "iwls", "random-walk")
 
 
 @pytest.fixture(scope="module")

@@ -156,6 +156,8 @@ def test_factor_agrees_with_numpy(case: Example) -> None:
     np.testing.assert_allclose(factor.solve(right[:, 0]), np.linalg.solve(case.H, right[:, 0]), **EXACT)
     root = factor.half_solve(np.eye(SIZE))
     np.testing.assert_allclose(root @ root.T, np.linalg.inv(case.H), **EXACT)
+    np.testing.assert_allclose(factor.half_product(root), np.eye(SIZE), atol=1e-9)
+    np.testing.assert_allclose(factor.half_product(factor.half_solve(right[:, 0])), right[:, 0], **EXACT)
     np.testing.assert_allclose(factor.inverse_diagonal(), np.diag(np.linalg.inv(case.H)), **EXACT)
 
 

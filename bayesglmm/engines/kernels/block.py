@@ -5,8 +5,10 @@ density of (theta, z) is p(y, x, theta) |L(theta)|^-1. Two moves alternate:
 
 - theta is moved by a random walk *while z is kept*. Keeping z instead of drawing x anew (Knorr-Held and Rue 2002)
   leaves the noise of a high-dimensional proposal out of the acceptance ratio.
-- z is moved at fixed theta by z* = rho z + sqrt(1 - rho^2) e, which keeps N(0, I) (preconditioned Crank-Nicolson;
-  Neal 1998, Cotter, Roberts, Stuart and White 2013), so that only the non-normality decides.
+- z is moved at fixed theta by something that keeps N(0, I), so that only the non-normality decides: guided by the
+  gradient of what is not normal, a Hamiltonian path whose normal part is solved exactly (Shahbaba et al. 2014, Beskos
+  et al. 2011); or blindly, z* = rho z + sqrt(1 - rho^2) e (preconditioned Crank-Nicolson; Neal 1998, Cotter, Roberts,
+  Stuart and White 2013).
 
 Both leave the exact posterior as it is for *any* c and L that are functions of theta alone. Hence c is computed from
 a start that depends on theta only, never from the state of the chain; how near it comes to the mode matters for the
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,7 +34,7 @@ from bayesglmm.linalg import Factor, NotPositiveDefiniteError
 _GAINS = (0.05, 1.0)  # a first Newton step that gains less, or any later one, is the last: seldom a third
 _STEPS = 30
 _FAR = 4.0  # standard deviations of theta beyond which the mode is not extrapolated
-_ACCEPTANCE = 0.3  # aimed at by moves of z
+_ACCEPTANCE = {"guided": 0.8, "autoregressive": 0.3}  # aimed at by moves of z
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +122,7 @@ class Whitening:
         return None if place is None else state_at(place, z)
 
     def state_of(self, theta: Floats, x: Floats) -> BlockState:
-        """Return the state with these natural coordinates: z = L' (x - c), by one product with H and one solve.
+        """Return the state with these natural coordinates: z = L' (x - c).
 
         Raises
         ------
@@ -130,9 +132,7 @@ class Whitening:
         place = self.at(theta)
         if place is None:
             raise NotPositiveDefiniteError("The coefficients have no conditional precision at this point.")
-        # half_solve is linear, so L^-T is its image of the unit vectors; this is for adapters, not for every draw.
-        root = place.factor.half_solve(np.eye(len(x)))
-        z = np.linalg.solve(root, x - place.centre)
+        z = place.factor.half_product(x - place.centre)
         return BlockState(place, z, x, place.conditional.log_density(x))
 
 
@@ -233,6 +233,49 @@ def latent_move(rng: np.random.Generator, state: BlockState, size: float) -> tup
     return (there if uniform < acceptance else state), acceptance
 
 
+def guided_move(rng: np.random.Generator, state: BlockState, angle: float, steps: int) -> tuple[BlockState, float]:
+    """Move z at fixed theta along a Hamiltonian path, the normal part of which is a rotation.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    state : BlockState
+    angle : float
+        Of one step; where the posterior is normal given theta, a quarter turn in all makes z anew.
+    steps : int
+
+    Returns
+    -------
+    state : BlockState
+    acceptance : float
+    """
+    velocity, uniform = rng.standard_normal(len(state.z)), rng.random()
+    z, w = state.z, velocity
+    cosine, sine = np.cos(angle), np.sin(angle)
+    kick = _excess(state.place, z, state.x)
+    for _ in range(steps):
+        w = w + 0.5 * angle * kick
+        z, w = cosine * z + sine * w, cosine * w - sine * z
+        x = state.place.x(z)
+        kick = _excess(state.place, z, x)
+        if not np.isfinite(kick).all():
+            return state, 0.0
+        w = w + 0.5 * angle * kick
+    there = BlockState(state.place, z, x, state.place.conditional.log_density(x))
+    log_ratio = there.log_density - 0.5 * float(w @ w) - state.log_density + 0.5 * float(velocity @ velocity)
+    acceptance = probability(log_ratio)
+    return (there if uniform < acceptance else state), acceptance
+
+
+def _excess(place: Place, z: Floats, x: Floats) -> Floats:
+    """Return the gradient in z of log p(y, x, theta) + z'z / 2, zero if x given theta is N(c, H^-1)."""
+    search = place.conditional.search
+    with np.errstate(all="ignore"):
+        derivatives = search.structure.view.elementwise(list(search.etas(x)), search.phi, 1)
+        gradient = search.rows.transpose(search.first(derivatives)) - search.prior.times(x)
+        return z + place.factor.half_product(place.factor.solve(gradient))
+
+
 def probability(log_ratio: float) -> float:
     """Return min(1, exp(log_ratio)); zero where it is not a number."""
     return 0.0 if np.isnan(log_ratio) else float(np.exp(min(log_ratio, 0.0)))
@@ -255,13 +298,22 @@ class BlockKernel:
     structure : Structure
     centre : Centre
     moves : int
-        Of z per draw.
+        Steps of a guided path, or autoregressive moves, per draw.
     refresh : bool
         See `hyperparameter_move`.
+    latent : {"guided", "autoregressive"}
+        How z moves.
     """
 
-    def __init__(self, structure: Structure, centre: Centre, moves: int = 2, refresh: bool = False) -> None:
-        self.structure, self.centre, self.moves, self.refresh = structure, centre, moves, refresh
+    def __init__(
+        self,
+        structure: Structure,
+        centre: Centre,
+        moves: int = 2,
+        refresh: bool = False,
+        latent: Literal["guided", "autoregressive"] = "guided",
+    ) -> None:
+        self.structure, self.centre, self.moves, self.refresh, self.latent = structure, centre, moves, refresh, latent
         self.whitening = Whitening(structure, centre)
         self.stats: Mapping[str, tuple[int, ...]] = dict.fromkeys(
             [
@@ -275,7 +327,8 @@ class BlockKernel:
     def tuning(self) -> BlockTuning:
         """Return what tuning begins with."""
         walk = first_walk(self.centre.theta, self.centre.covariance)
-        return BlockTuning(walk, walk.root, Scale(np.log(0.5), _ACCEPTANCE, 0.0))
+        largest = float(np.log(0.5 * np.pi / self.moves)) if self.latent == "guided" else 0.0
+        return BlockTuning(walk, walk.root, Scale(np.array(largest - 0.5), _ACCEPTANCE[self.latent], largest))
 
     def start(self, rng: np.random.Generator) -> BlockState:
         """Draw a start: normal around the mode, spread wider than the posterior."""
@@ -297,8 +350,11 @@ class BlockKernel:
             info["n_factorisations"] = count
         if len(state.z):
             size, accepted = float(tuning.latent.value), []
-            for _ in range(self.moves):
+            for _ in range(self.moves if self.latent == "autoregressive" else 0):
                 state, acceptance = latent_move(rng, state, size)
+                accepted.append(acceptance)
+            if self.latent == "guided":
+                state, acceptance = guided_move(rng, state, size, self.moves)
                 accepted.append(acceptance)
             info |= {"acceptance_z": float(np.mean(accepted)), "step_size_z": size}
         return state, info
