@@ -17,13 +17,13 @@ from bayesglmm.engines.kernels.optimum import maximise
 from bayesglmm.engines.kernels.quadrature import Quadrature
 from bayesglmm.engines.kernels.resample import resample
 from bayesglmm.engines.kernels.verdict import Quality, after_resampling, assess
+from bayesglmm.engines.modes import keep_mode, latent_view
 from bayesglmm.engines.on_request import OnRequest
 from bayesglmm.engines.progress import Progress
 from bayesglmm.errors import SettingsError
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.problem import Problem
 
-_KEY = "laplace"  # in the problem's workspace
 _SMALL, _CANDIDATES = 600, 1000  # rows up to which draws are resampled unasked, and from how many candidates
 
 
@@ -111,9 +111,7 @@ class Laplace(Engine):
         InterruptedFitError
             On Ctrl-C: a search that has not ended leaves nothing to keep.
         """
-        if _KEY not in problem.workspace:
-            problem.workspace[_KEY] = LatentView(problem)
-        view: LatentView = problem.workspace[_KEY]
+        view = latent_view(problem)
         if settings.quadrature > 1:
             Quadrature(view, settings.quadrature)  # refuses before anything is searched
         run = _posterior if settings.objective == "posterior" else _likelihood
@@ -134,6 +132,7 @@ def _posterior(view: LatentView, settings: LaplaceSettings, seed: int, progress:
     drawn = exploration.draw(settings.chains * settings.draws)
     progress.now("checking the approximation")
     quality = assess(exploration)
+    keep_mode(view.problem, "posterior", 1, exploration.optimum.mode)
     candidates = _candidates(exploration, quality, settings)
     if candidates:
         mended = resample(exploration, len(drawn.psi), candidates)
@@ -183,6 +182,7 @@ def _likelihood(view: LatentView, settings: LaplaceSettings, seed: int, progress
     progress.now("maximising the likelihood")
     found = maximum_likelihood(view, settings.objective, settings.quadrature, progress.report)
     seconds = {"optimise": time.perf_counter() - start}
+    keep_mode(view.problem, settings.objective, settings.quadrature, found.mode)
 
     def draws() -> dict[str, Any]:
         drawn = likelihood_draws(view, found, settings.chains * settings.draws, seed)

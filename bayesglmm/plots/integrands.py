@@ -15,10 +15,8 @@ from matplotlib.ticker import MaxNLocator
 
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.integrand import Integrands, integrands
-from bayesglmm.engines.kernels.likelihood import maximum_likelihood
-from bayesglmm.engines.kernels.optimum import maximise
+from bayesglmm.engines.modes import latent_view, mode_of
 from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
-from bayesglmm.graph.latent import LatentView
 from bayesglmm.plots._axes import legend
 from bayesglmm.plots._parameters import Fitted
 from bayesglmm.plots._style import INK, MUTED, NORMAL, SMALL, clean, colour, new_figure, shortened, wrapped
@@ -68,7 +66,8 @@ def laplace_quality(
     et al. judge Laplace's approximation. Several effects per level give one curve for each principal axis of the
     approximation.
 
-    The hyperparameters are at their estimates, or at their posterior mode. Where one grouping factor is all there
+    The hyperparameters are at their estimates, or at their posterior mode, as the Laplace engine found them; for a
+    fit by another engine, or one read from a file, the mode is searched once. Where one grouping factor is all there
     is, the likelihood is the product of the integrals of these curves, and the number beside a level's name is what
     the approximation leaves out of the log-likelihood there; with several factors the other effects are held, and
     the figure shows conditional densities.
@@ -96,10 +95,12 @@ def laplace_quality(
     UnknownNameError
         For a grouping factor or a level that the model does not have.
     SettingsError
-        If the model has no group effects, or `most` is out of range.
+        If the model has no group effects, `levels` names none, or `most` is out of range.
     """
     if not 1 <= most <= MOST:
         raise SettingsError(f"most must be between 1 and {MOST}, not {most!r}.")
+    if levels is not None and (isinstance(levels, str) or not len(levels)):
+        raise SettingsError(f"levels={levels!r}: name at least one in a list, or leave it out for all.")
     found = _chosen(_curves(fit), group)
     panels = _of_levels(fit, found, levels)
     shown = panels
@@ -138,14 +139,10 @@ def _curves(fit: Fitted) -> list[Integrands]:
     problem = fit.problem
     if not any(block.block.kind == "group" for block in problem.blocks):
         raise SettingsError("The model has no group effects: its formula has no term such as (1 | g).")
-    view = LatentView(problem)
     settings: dict[str, Any] = json.loads(fit.data.attrs.get("settings") or "{}")
     objective: Literal["posterior", "ml", "reml"] = settings.get("objective", "posterior")
-    if objective == "posterior":
-        mode = maximise(view).mode
-    else:
-        mode = maximum_likelihood(view, objective, settings.get("quadrature", 1)).mode
-    return integrands(view, mode.theta, mode.x)
+    mode = mode_of(problem, objective, settings.get("quadrature", 1))
+    return integrands(latent_view(problem), mode.theta, mode.x)
 
 
 def _chosen(found: list[Integrands], group: str | None) -> list[Integrands]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import bayesglmm as bg
+from bayesglmm.engines import modes
 from bayesglmm.errors import SettingsError, UnknownNameError
 from bayesglmm.plots import laplace_quality
 
@@ -95,3 +97,25 @@ def test_errors(cbpp: Any, fitted: Any) -> None:
         laplace_quality(fitted("y ~ x"))
     with pytest.raises(SettingsError, match="levels= needs group="):
         laplace_quality(fitted("y ~ x + (1 + x | g) + (1 | h)"), levels=["u"])
+    for none in ([], "7"):
+        with pytest.raises(SettingsError, match="name at least one in a list"):
+            laplace_quality(cbpp["ml"], levels=none)
+
+
+@pytest.mark.parametrize("objective", ["ml", "posterior"])
+def test_a_figure_of_a_laplace_fit_searches_no_mode(objective: str, cbpp: Any, monkeypatch: Any) -> None:
+    def search(*_: Any, **__: Any) -> None:
+        raise AssertionError("the fit has found the mode")
+
+    for name in ("maximise", "maximum_likelihood"):
+        monkeypatch.setattr(modes, name, search)
+    assert len(laplace_quality(cbpp[objective]).axes) == 30
+
+
+def test_a_mode_searched_later_is_that_of_the_fit(cbpp: Any) -> None:
+    problem = cbpp["ml"].problem
+    for objective, nodes in (("ml", 1), ("posterior", 1)):
+        found = modes.mode_of(problem, objective, nodes)
+        again = modes.mode_of(replace(problem, workspace={}), objective, nodes)
+        assert again.theta == pytest.approx(found.theta, abs=1e-5)
+        assert again.x == pytest.approx(found.x, abs=1e-5)

@@ -1,0 +1,72 @@
+"""The structured view of a problem and the modes found in it: made once, kept with the problem."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.likelihood import maximum_likelihood
+from bayesglmm.engines.kernels.newton import ConditionalMode
+from bayesglmm.engines.kernels.objective import Objective
+from bayesglmm.engines.kernels.optimum import maximise
+from bayesglmm.graph.latent import LatentView
+from bayesglmm.graph.problem import Problem
+
+_VIEW, _MODES = "laplace", "modes"  # in the problem's workspace
+
+
+class Mode(NamedTuple):
+    """Where an objective is highest.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (t,)
+        Unconstrained hyperparameters.
+    x : ndarray, shape (size,)
+        Coefficients, as the view lays them out.
+    """
+
+    theta: Floats
+    x: Floats
+
+
+def latent_view(problem: Problem) -> LatentView:
+    """Return the structured view of a problem, the same one whoever asks."""
+    if _VIEW not in problem.workspace:
+        problem.workspace[_VIEW] = LatentView(problem)
+    view: LatentView = problem.workspace[_VIEW]
+    return view
+
+
+def keep_mode(problem: Problem, objective: Objective, nodes: int, found: ConditionalMode) -> None:
+    """Keep what a search found, for `mode_of`.
+
+    Parameters
+    ----------
+    problem : Problem
+    objective : {"posterior", "ml", "reml"}
+    nodes : int
+        Of quadrature, per group effect; see `mode_of`.
+    found : ConditionalMode
+    """
+    problem.workspace.setdefault(_MODES, {})[objective, nodes] = Mode(found.theta, found.x)
+
+
+def mode_of(problem: Problem, objective: Objective = "posterior", nodes: int = 1) -> Mode:
+    """Return the mode that a fit found, or search it if nobody has yet.
+
+    Parameters
+    ----------
+    problem : Problem
+    objective : {"posterior", "ml", "reml"}
+        Laplace's approximation of the posterior of the hyperparameters, or the (restricted) likelihood.
+    nodes : int
+        Quadrature nodes per group effect of a likelihood fit; of the posterior the mode is Laplace's.
+    """
+    nodes = 1 if objective == "posterior" else nodes
+    known: dict[tuple[str, int], Mode] = problem.workspace.setdefault(_MODES, {})
+    if (objective, nodes) not in known:
+        view = latent_view(problem)
+        found = maximise(view).mode if objective == "posterior" else maximum_likelihood(view, objective, nodes).mode
+        keep_mode(problem, objective, nodes, found)
+    return known[objective, nodes]
