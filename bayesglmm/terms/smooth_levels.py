@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,8 @@ class BoundLevels(BoundTerm):
     covariance : str
     options : mapping
     points : ndarray, shape (n, d)
+    index : ndarray of int, shape (n,)
+        Level of each of these.
     """
 
     label: str
@@ -57,6 +60,7 @@ class BoundLevels(BoundTerm):
     covariance: str
     options: Mapping[str, Any]
     points: Floats
+    index: Ints
 
     @property
     def order(self) -> int:  # type: ignore[override]
@@ -90,9 +94,7 @@ class BoundLevels(BoundTerm):
         )
 
     def blocks(self, columns: Columns) -> tuple[Block, ...]:
-        index: Ints = np.zeros(columns.n, dtype=np.intp)
-        if self.factor is not None:
-            index = np.asarray(self.factor.factor(columns).codes, dtype=np.intp)
+        index = _codes(self.factor, columns)
         x = values(self.covariates, columns) if self.covariates else np.zeros((columns.n, 0))
         terms: tuple[str, ...]
         if self.form is None:
@@ -123,17 +125,50 @@ class BoundLevels(BoundTerm):
     def remarks(self, columns: Columns) -> tuple[str, ...]:
         if self.form is None:
             return ()
-        outside = beyond(values(self.covariates, columns), self.points)
-        labels = tuple(atom.label for atom in self.covariates)
-        return (extrapolated(self.label, labels, outside, self.points),) if outside.any() else ()
+        x, index = values(self.covariates, columns), _codes(self.factor, columns)
+        seen, asked = _rows_by_level(self.index), _rows_by_level(index)
+        nothing: Ints = np.zeros(0, dtype=np.intp)
+        outside = np.zeros(len(x), dtype=bool)
+        for level, rows in asked.items():
+            outside[rows] = beyond(x[rows], self.points[seen.get(level, nothing)])
+        if not outside.any():
+            return ()
+        if self.factor is None or beyond(x[outside], self.points).all():
+            return (extrapolated(self.label, tuple(atom.label for atom in self.covariates), outside, self.points),)
+        count, found = int(outside.sum()), [self.factor.levels[level] for level in np.unique(index[outside]).tolist()]
+        shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+        rows_lie = "row lies" if count == 1 else "rows lie"
+        return (
+            f"{count:,} {rows_lie} outside of the data of `{self.label}` for their level of {self.factor.label} "
+            f"({shown}): extrapolated.",
+        )
 
 
-def _sort(read: SmoothCall, context: Context) -> tuple[list[Node], list[Atom]]:
-    """Return the numeric covariates and the factors."""
-    if read.by is not None or read.fx:
-        word = "by" if read.by is not None else "fx"
-        message = f"`{word}=` does not go with bs={read.bs[0]!r}: its coefficients are random, a set for each level."
-        raise FormulaError(message, context.formula, read.place(word))
+def _codes(factor: Atom | None, columns: Columns) -> Ints:
+    if factor is None:
+        return np.zeros(columns.n, dtype=np.intp)
+    return np.asarray(factor.factor(columns).codes, dtype=np.intp)
+
+
+def _rows_by_level(index: Ints) -> dict[int, Ints]:
+    """Return the rows of each level that occurs; -1 stands for a level that the model has not seen."""
+    order = np.argsort(index, kind="stable")
+    levels, starts = np.unique(index[order], return_index=True)
+    return dict(zip(levels.tolist(), np.split(order, starts[1:]), strict=True))
+
+
+_RANDOM = "its coefficients are random, a set for each level"
+_NO_CURVE = "it has one coefficient for each level, and no curve whose basis could be chosen"
+
+
+def _sort(
+    read: SmoothCall, context: Context, refused: Mapping[str, str] = MappingProxyType({})
+) -> tuple[list[Node], list[Atom]]:
+    """Return the numeric covariates and the factors; refuse arguments that mean nothing, each with its reason."""
+    for word, why in {"by": _RANDOM, "fx": _RANDOM, **refused}.items():
+        if getattr(read, word):
+            message = f"`{word}=` does not go with bs={read.bs[0]!r}: {why}."
+            raise FormulaError(message, context.formula, read.place(word))
     numeric, factors = [], []
     for node in read.covariates:
         atom = bind_atom(node, context.columns, context.formula, context.notes)
@@ -149,11 +184,12 @@ def _sort(read: SmoothCall, context: Context) -> tuple[list[Node], list[Atom]]:
 
 def bind_random(read: SmoothCall, context: Context) -> BoundTerm:
     """Bind ``s(f, bs="re")``: an effect for each level, times the product of numeric covariates."""
-    numeric, factors = _sort(read, context)
+    numeric, factors = _sort(read, context, dict.fromkeys(("k", "m", "knots"), _NO_CURVE))
     covariates = tuple(bind_covariate(node, context) for node in numeric)
     x = values(covariates, context.columns) if covariates else np.zeros((context.columns.n, 0))
     factor = factors[0] if factors else None
-    return BoundLevels(read.label, "random effects", covariates, factor, None, np.ones(0), "iid", {}, x)
+    index = _codes(factor, context.columns)
+    return BoundLevels(read.label, "random effects", covariates, factor, None, np.ones(0), "iid", {}, x, index)
 
 
 def bind_factor_smooth(read: SmoothCall, context: Context) -> BoundTerm:
@@ -168,7 +204,7 @@ def bind_factor_smooth(read: SmoothCall, context: Context) -> BoundTerm:
     covariates = tuple(bind_covariate(node, context) for node in numeric)
     x = values(covariates, context.columns)
     basis = basis_called("tp", len(covariates), read, context)
-    options = BasisOptions(read.k[0] if read.k else None, tuple(read.m))
+    options = BasisOptions(read.k[0] if read.k else None, tuple(read.m), read.knots)
     form = mixed_form(fit_basis(basis, x, options, read, context), x, constrain=False)
     fixed, random = form.columns(x)
     scales = np.sqrt(np.mean(np.square(fixed), axis=0))
@@ -179,7 +215,10 @@ def bind_factor_smooth(read: SmoothCall, context: Context) -> BoundTerm:
     parts = ("curve", *(monomial_name(powers, covariates) for powers in form.monomials))
     options_of_block = {"weights": weights, "parts": parts}
     title = f"{basis.title} for each level"
-    return BoundLevels(read.label, title, covariates, factors[0], form, scales, "penalties", options_of_block, x)
+    index = _codes(factors[0], context.columns)
+    return BoundLevels(
+        read.label, title, covariates, factors[0], form, scales, "penalties", options_of_block, x, index
+    )
 
 
 LEVEL_BASES = {"re": bind_random, "fs": bind_factor_smooth}

@@ -25,6 +25,8 @@ OF_FACTORS = ("fs", "re")
 
 def beyond(x: Floats, points: Floats) -> np.ndarray:
     """Return which rows of x (n, d) lie outside of the range of the points (m, d), or in a plane of their hull."""
+    if not len(points):
+        return np.ones(len(x), dtype=bool)
     low, high = points.min(axis=0), points.max(axis=0)
     slack = 1e-9 * (high - low)
     outside: np.ndarray = ((x < low - slack) | (x > high + slack)).any(axis=1)
@@ -49,6 +51,8 @@ def extrapolated(label: str, covariates: Sequence[str], outside: np.ndarray, poi
     """Return the sentence about rows where a smooth met no data."""
     count = int(outside.sum())
     rows = "row lies" if count == 1 else "rows lie"
+    if not len(points):
+        return f"{count:,} {rows} where `{label}` met no data: extrapolated."
     where = " and ".join(
         f"{name} from {low:.6g} to {high:.6g}"
         for name, low, high in zip(covariates, points.min(axis=0), points.max(axis=0), strict=True)

@@ -8,6 +8,7 @@ import pytest
 
 import bayesglmm as bg
 from bayesglmm.errors import DataError, UnknownNameError
+from bayesglmm.results.curves import partial_residuals
 from bayesglmm.results.smooths import find_smooth, find_smooths, smooth_values
 
 
@@ -155,3 +156,31 @@ def test_a_model_without_smooths_has_an_empty_table(data):
     assert fit.smooths().empty
     with pytest.raises(UnknownNameError, match="has none"):
         find_smooth(fit, "s(age)")
+
+
+def test_partial_residuals_of_a_multiplied_curve_are_per_unit_of_its_multiplier():
+    """y = (2 + x) z with little noise: around every curve per unit of z lie residuals of size noise / z."""
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"x": rng.uniform(0.0, 1.0, 150), "z": rng.choice([0.0, 1.0, 10.0], 150)})
+    frame["y"] = (2.0 + np.sin(6.0 * frame["x"])) * frame["z"] + rng.normal(0.0, 0.1, 150)
+    fit = bg.Model("y ~ s(x, by=z, k=8)", frame).fit("laplace", objective="reml")
+    (found,) = find_smooths(fit, "x")
+    x, residuals = partial_residuals(fit, found)
+    used = frame[frame["z"] != 0.0]
+    np.testing.assert_array_equal(x, used["x"])
+    curve = smooth_values(fit, found, used[["x"]], at_estimates=True)[0]
+    expected = curve + (used["y"] - fit.predict().iloc[:, 0].to_numpy()[used.index]) / used["z"]
+    np.testing.assert_allclose(residuals, expected, rtol=1e-6, atol=1e-8)  # the slope of the mean is a difference
+    assert np.std(residuals - curve) < 0.15  # undivided they spread over the size of y
+
+
+def test_partial_residuals_of_curves_by_level(fit, data):
+    x, residuals = partial_residuals(fit, find_smooth(fit, "s(age, site)"))
+    curve = smooth_values(fit, "s(age, site)", data, at_estimates=True)[0]
+    np.testing.assert_array_equal(x, data["age"])
+    np.testing.assert_allclose(
+        residuals - curve, data["y"] - fit.predict().iloc[:, 0].to_numpy(), rtol=1e-6, atol=1e-8
+    )
+    male = (data["sex"] == "male").to_numpy()
+    x, residuals = partial_residuals(fit, find_smooth(fit, "s(age):sex[male]"))
+    assert x == pytest.approx(data["age"].to_numpy()[male])

@@ -204,6 +204,10 @@ def test_default_prior_of_a_smooth_is_the_spread_of_the_response(data):
         ("te(x, z, d=c(2, 1))", FormulaError, "adds up to 3"),
         ("s(x, bs='fs')", DataError, "a covariate and a factor"),
         ("s(x, f, bs='fs', by=z)", FormulaError, "does not go with"),
+        ("s(x, f, bs='fs', knots=c(0, 99))", FormulaError, "takes no knots"),
+        ("s(f, bs='re', k=3)", FormulaError, "`k=` does not go with bs='re': it has one coefficient for each level"),
+        ("s(f, bs='re', m=2)", FormulaError, "`m=` does not go with"),
+        ("s(f, bs='re', knots=c(0, 99))", FormulaError, "`knots=` does not go with"),
         ("x:s(x)", FormulaError, "cannot take part in an interaction"),
         ("s(q)", UnknownNameError, "no column 'q'"),
     ],
@@ -250,3 +254,22 @@ def test_every_column_of_a_smooth_carries_its_label(data):
         assert isinstance(block, FixedBlock)
         if block.label != "fixed":
             assert set(block.terms) == {block.label}
+
+
+def test_extrapolation_is_judged_by_the_level_of_a_curve(data):
+    """The first half of x is seen in level a only: there all other curves are extrapolated."""
+    own = data[(data["f"] == "a") | (data["x"] > 0.5)]
+    new = pd.DataFrame({"x": [0.2, 0.2, 0.8], "f": ["a", "b", "b"]})
+    (said,) = design("s(x, by=f, k=5)", own).rebind(new).remarks
+    assert said.startswith("1 row lies outside of the data of `s(x):f[b]`, x from 0.5")
+    (said,) = design("s(x, f, bs='fs', k=5)", own).rebind(new).remarks
+    assert said.startswith("1 row lies outside of the data of `s(x, f)` for their level of f (b)")
+    (said,) = design("s(x, f, bs='fs', k=5)", own).rebind(new.assign(x=9.0)).remarks
+    assert said.startswith("3 rows lie outside of the data of `s(x, f)`, x from 0")
+
+
+def test_rows_that_a_curve_is_not_multiplied_into_are_no_data_of_it(data):
+    own = data.assign(on=(data["x"] > 0.5).astype(float))
+    new = pd.DataFrame({"x": [0.2, 0.2, 0.8], "on": [0.0, 1.0, 1.0]})
+    (said,) = design("on + s(x, by=on, k=5)", own).rebind(new).remarks
+    assert said.startswith("1 row lies outside of the data of `s(x):on`, x from 0.5")
