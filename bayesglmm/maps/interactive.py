@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from bayesglmm.maps.export import axes_of, geojson, missing, outline_of
+from bayesglmm.results.geography import aspect, middle
 
 COLOURS = "RdBu_r"
 BASE = "carto-positron"
@@ -36,20 +37,13 @@ def page(chart: xr.Dataset, path: str | os.PathLike[str] | None, offline: bool) 
         centre = {"lon": float(np.mean(x)), "lat": float(np.mean(y))}
         figure.update_layout(map={"style": BASE, "center": centre, "zoom": zoom})
     else:
-        ratio = _aspect(chart, vertical)
+        ratio = aspect(chart.attrs["units"], middle(chart[vertical].values))
         figure.update_xaxes(title=horizontal)
         figure.update_yaxes(title=vertical, scaleanchor="x", scaleratio=ratio)
     text: str = figure.to_html(include_plotlyjs=True if offline else "cdn", full_html=True)
     if path is not None:
         Path(path).write_text(text, encoding="utf-8")
     return text
-
-
-def _aspect(chart: xr.Dataset, vertical: str) -> float:
-    """Return how long a unit upwards is, in units to the right."""
-    if chart.attrs["units"] != "degrees":
-        return 1.0
-    return float(1.0 / np.cos(np.deg2rad(chart[vertical].values.mean())))
 
 
 def _scale(chart: xr.Dataset) -> tuple[Any, dict[str, Any]]:

@@ -11,10 +11,11 @@ import numpy as np
 
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import DataError, SettingsError
-from bayesglmm.plots._parameters import scale_words
 from bayesglmm.results.covariates import members, row_weights, used_rows
 from bayesglmm.results.draws import interval, pieces, summarise
+from bayesglmm.results.geography import middle, stretch
 from bayesglmm.results.region import Bools, Region, hull, region, to_geometry
+from bayesglmm.results.scales import scale_words
 from bayesglmm.results.smooths import find_smooth, smooth_values
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from bayesglmm.results.fit import Fit
 
 GEOMETRIC = "geometric mean"
-KM_PER_DEGREE = 111.2  # of latitude, and of longitude at the equator
 MOST_CELLS = 4_000_000
 
 type Evaluate = Callable[[Floats, Floats], Floats]
@@ -105,7 +105,7 @@ def odds_ratio_map(
     columns, rows = _shape(grid)
     places = _places(fit, term)
     units = _units(places.names) if units is None else str(units)
-    area = region(mask, places.x, places.y, _stretch(units, places.y))
+    area = region(mask, places.x, places.y, stretch(units, middle(places.y)))
     x, y = _axes(area, columns, rows)
     inside = area.contains(*np.meshgrid(x, y))
     if not inside.any():
@@ -194,13 +194,6 @@ def _units(names: tuple[str, str]) -> str:
     return endings.pop() if len(endings) == 1 and endings <= {"km", "m", "ft", "miles"} else ""
 
 
-def _stretch(units: str, y: Floats) -> tuple[float, float]:
-    """Return what a unit of x and of y is worth in the unit of distances."""
-    if units != "degrees":
-        return 1.0, 1.0
-    return KM_PER_DEGREE * float(np.cos(np.deg2rad(y.mean()))), KM_PER_DEGREE
-
-
 def _axes(area: Region, columns: int, rows: int) -> tuple[Floats, Floats]:
     """Return the centres of cells over the box around the region."""
     found = []
@@ -259,7 +252,8 @@ def _threshold(threshold: float | None, null: float) -> float | None:
     """Return the threshold on the scale of the linear predictor."""
     if threshold is None:
         return None
-    value = float(threshold)
+    number = isinstance(threshold, int | float | np.number) and not isinstance(threshold, bool)
+    value = float(threshold) if number else np.nan
     if not np.isfinite(value) or (null == 1.0 and value <= 0):
         raise SettingsError(f"threshold={threshold!r} must be {'a positive' if null == 1.0 else 'a finite'} number.")
     return float(np.log(value)) if null == 1.0 else value
@@ -302,7 +296,7 @@ def _about(fit: Fit, places: Places, area: Region, prob: float, said: str) -> di
         "outline": json.dumps(to_geometry(area.polygons)),
         "formula": formula if isinstance(formula, str) else json.dumps(formula),
         "engine": str(fit.data.attrs.get("engine", "")),
-        "verdict": str(fit.verdict).split(":")[0],
+        "verdict": fit.verdict.word,
         "note": note,
     }
 

@@ -13,9 +13,10 @@ from bayesglmm.blocks import Floats
 from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.plots._axes import interval_rows, reference_line, row_labels, titles
 from bayesglmm.plots._numerics import Interval, check_prob
-from bayesglmm.plots._parameters import Fitted, posterior_of, scale_words
+from bayesglmm.plots._parameters import Fitted, posterior_of
 from bayesglmm.plots._style import MAIN, MUTED, NORMAL, SMALL, clean, figure_of, new_figure, percent
 from bayesglmm.results.draws import summarise
+from bayesglmm.results.scales import scale_words
 from bayesglmm.results.tables import prefix_of
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from bayesglmm.errors import SettingsError, UnknownNameError
 from bayesglmm.plots._axes import interval_rows, legend, ratio_axis, reference_line, row_labels, titles
 from bayesglmm.plots._numerics import Interval, check_prob, interval
-from bayesglmm.plots._parameters import Entry, Fitted, chosen, scale_words
+from bayesglmm.plots._parameters import Entry, Fitted, chosen
 from bayesglmm.plots._style import INK, MUTED, SMALL, clean, colour, new_figure, number, percent
+from bayesglmm.results.scales import scale_words
 
 if TYPE_CHECKING:
     from bayesglmm.graph.problem import Problem

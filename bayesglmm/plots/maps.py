@@ -20,6 +20,7 @@ from bayesglmm.plots._axes import legend, ratio_ticks
 from bayesglmm.plots._raster import clip, labelled, padded, spread
 from bayesglmm.plots._style import INK, LARGE, MUTED, NORMAL, SMALL, figure_of, new_figure, percent, wrapped
 from bayesglmm.results.draws import check_choice
+from bayesglmm.results.geography import aspect, middle, stretch
 from bayesglmm.results.region import polygons_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 WHICH = ("mean", "lower", "upper", "probability", "exceedance")
 # Without its darkest ends, so that lines and points stay visible on it.
 DIVERGING = LinearSegmentedColormap.from_list("ratios", colormaps["RdBu_r"](np.linspace(0.08, 0.92, 256)))
-KM_PER_DEGREE = 111.2
 # No map is so flat that a ratio of 1.1 should look like a hot spot.
 LEAST = 1.25
 EXCLUSIONS: tuple[tuple[str, Literal["-", "--"], str], ...] = (("lower", "-", "above"), ("upper", "--", "below"))
@@ -128,7 +128,7 @@ def _canvas(
 
     Margins are in inches, whatever the size: a free layout does not see what stands below axes of fixed proportions.
     """
-    across, up = np.ptp(x), np.ptp(y) * _stretch(chart, y)
+    across, up = np.ptp(x), np.ptp(y) * aspect(chart.attrs["units"], middle(y))
     below, right, above = 0.85 + 0.155 * lines, 1.35, 0.45
     if figsize is None:
         scale = min(LONGEST / across, LONGEST / up)
@@ -151,10 +151,6 @@ def _fraction(ax: Axes, inches: float) -> float:
     """Return a length as a share of the height of the axes."""
     height = ax.get_position().height * float(figure_of(ax).get_size_inches()[1])
     return inches / height
-
-
-def _stretch(chart: xr.Dataset, y: Floats) -> float:
-    return float(1.0 / np.cos(np.deg2rad(y.mean()))) if chart.attrs["units"] == "degrees" else 1.0
 
 
 def _colours(chart: xr.Dataset, which: str, limit: float | None) -> tuple[Normalize, Floats]:
@@ -266,7 +262,7 @@ def _frame(ax: Axes, chart: xr.Dataset, horizontal: str, vertical: str) -> None:
         low = min(own.min(), *(polygon[0][:, k].min() for polygon in polygons))
         high = max(own.max(), *(polygon[0][:, k].max() for polygon in polygons))
         set_limits(low - 0.03 * (high - low), high + 0.03 * (high - low))
-    ax.set_aspect(_stretch(chart, y))
+    ax.set_aspect(aspect(units, middle(y)))
     for spine in ax.spines.values():
         spine.set_color(MUTED)
         spine.set_linewidth(0.6)
@@ -276,7 +272,7 @@ def _frame(ax: Axes, chart: xr.Dataset, horizontal: str, vertical: str) -> None:
     if units == "degrees":
         ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: _degrees(v, "EW")))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _degrees(v, "NS")))
-        _scale_bar(ax, KM_PER_DEGREE * float(np.cos(np.deg2rad(y.mean()))), "km")
+        _scale_bar(ax, stretch(units, middle(y))[0], "km")
     else:
         for set_label, name in ((ax.set_xlabel, horizontal), (ax.set_ylabel, vertical)):
             set_label(name, fontsize=NORMAL, color=INK, parse_math=False)

@@ -15,9 +15,10 @@ from bayesglmm.blocks import Floats
 from bayesglmm.errors import SettingsError
 from bayesglmm.plots._axes import legend, reference_line, row_labels, titles
 from bayesglmm.plots._no_pooling import no_pooling
-from bayesglmm.plots._parameters import Fitted, posterior_of, scale_words
+from bayesglmm.plots._parameters import Fitted, posterior_of
 from bayesglmm.plots._style import ACCENT, MAIN, MUTED, NORMAL, SMALL, clean, figure_of, new_figure
 from bayesglmm.plots.effects import Facet, facets
+from bayesglmm.results.scales import scale_words
 
 LABELLED = 40
 LINE = "#BDBDBD"

@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 
 from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.plots._numerics import check_prob
-from bayesglmm.plots._parameters import posterior_of, scale_words
+from bayesglmm.plots._parameters import posterior_of
 from bayesglmm.plots._smooth_panels import Curve, Panel, draw
 from bayesglmm.results.covariates import label_with_unit, members, used_rows
 from bayesglmm.results.curves import along, band, grid_of, held_fixed, predicted, shown_as
 from bayesglmm.results.curves import partial_residuals as residuals_of
 from bayesglmm.results.draws import check_choice
+from bayesglmm.results.scales import scale_words
 from bayesglmm.results.smooths import FittedSmooth, find_smooths, fitted_smooths, smooth_values
 
 if TYPE_CHECKING:

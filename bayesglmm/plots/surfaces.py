@@ -14,12 +14,13 @@ from bayesglmm.blocks import Floats
 from bayesglmm.errors import SettingsError
 from bayesglmm.plots._axes import titles
 from bayesglmm.plots._numerics import check_prob
-from bayesglmm.plots._parameters import posterior_of, scale_words
+from bayesglmm.plots._parameters import posterior_of
 from bayesglmm.plots._raster import clip, labelled, padded, spread
 from bayesglmm.plots._style import INK, MUTED, NORMAL, SMALL, figure_of, new_figure, percent, wrapped
 from bayesglmm.results.covariates import label_with_unit, members, used_rows
 from bayesglmm.results.draws import check_choice, pieces, summarise
 from bayesglmm.results.region import Polygon, region
+from bayesglmm.results.scales import scale_words
 from bayesglmm.results.smooths import FittedSmooth, find_smooths, smooth_values
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ import xarray as xr
 import bayesglmm as bg
 from bayesglmm.errors import SettingsError, UnknownNameError
 from bayesglmm.results.covariates import row_weights
+from bayesglmm.results.geography import middle, stretch
 from bayesglmm.results.smooths import smooth_values
 
 
@@ -140,3 +142,31 @@ def test_rows_count_by_their_trials_and_their_weights_in_the_likelihood() -> Non
     assert row_weights(fit).tolist() == (frame["trials"] * frame["often"]).tolist()
     plain: Any = SimpleNamespace(problem=bg.Model("case ~ 1", frame, family="bernoulli").problem)
     assert row_weights(plain).tolist() == [1.0] * 6
+
+
+@pytest.mark.parametrize("threshold", ["a", True, [1.5], float("nan")])
+def test_a_threshold_is_a_number(study: Any, threshold: Any) -> None:
+    with pytest.raises(SettingsError, match=r"threshold=.* must be a positive number"):
+        bg.odds_ratio_map(study, "s(lon, lat)", grid=4, threshold=threshold)
+
+
+def test_the_verdict_is_a_word(study: Any, chart: Any) -> None:
+    assert chart.attrs["verdict"] == study.verdict.word
+
+
+def test_one_latitude_gives_every_length_of_a_map(make: Any, drawn: Any) -> None:
+    """Most rows in the south: the mask, the proportions of both figures and the scale bar agree all the same."""
+    rng = np.random.default_rng(9)
+    lat = np.concatenate([rng.uniform(50, 51, 90), rng.uniform(60, 64, 10)])
+    frame = pd.DataFrame({"lon": rng.uniform(0, 4, 100), "lat": lat, "y": rng.normal(size=100)})
+    chart = bg.odds_ratio_map(make("y ~ s(lon, lat, k=6)", "gaussian", frame), "s(lon, lat)", grid=8, mask=80.0)
+    across, up = stretch("degrees", middle(frame["lat"].to_numpy()))
+    assert across == pytest.approx(111.2 * np.cos(np.deg2rad((lat.min() + lat.max()) / 2)))
+    figure = drawn(chart.plot())
+    assert figure.axes[0].get_aspect() == pytest.approx(up / across, rel=2e-3)
+    page = chart.to_html()
+    ratio = float(re.findall(r'"scaleratio":\s*([0-9.]+)', page)[-1])
+    assert ratio == pytest.approx(up / across, rel=2e-3)
+    outline = json.loads(chart.attrs["outline"])["coordinates"]
+    xs = np.concatenate([np.asarray(polygon[0])[:, 0] for polygon in outline])
+    assert xs.max() - frame["lon"].max() == pytest.approx(80.0 / across, rel=0.02)

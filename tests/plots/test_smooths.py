@@ -86,6 +86,7 @@ def test_a_term_alone(term: str, drawn: Any) -> None:
     assert "zero is the average over the data" in " ".join(figure.get_suptitle().split())
 
 
+@pytest.mark.filterwarnings("ignore:.*outside of the data of:bayesglmm.errors.ModelWarning")  # of a level
 def test_the_response_is_the_prediction_for_a_typical_group(drawn: Any) -> None:
     fit = made(GROUPS, "bernoulli")
     figure = drawn(smooth(fit, "x", scale="response", points=9))
@@ -109,6 +110,7 @@ def test_the_band_on_the_response_scale_stays_within_its_bounds(drawn: Any) -> N
     assert heights.max() <= 1
 
 
+@pytest.mark.filterwarnings("ignore:.*outside of the data of:bayesglmm.errors.ModelWarning")  # of a level
 def test_differences_of_levels(drawn: Any) -> None:
     fit = made(GROUPS, "bernoulli")
     figure = drawn(smooth(fit, "s(x)", difference=True, points=5))
@@ -179,6 +181,7 @@ CODED = pd.DataFrame(
 )
 
 
+@pytest.mark.filterwarnings("ignore:.*outside of the data of:bayesglmm.errors.ModelWarning")  # of a level
 @pytest.mark.parametrize("word", ["C", "factor"])
 def test_curves_by_a_coded_column_know_their_own_rows(word: str, drawn: Any) -> None:
     """A level's curve, dots and predictions belong to its rows though no column is called C(code)."""
