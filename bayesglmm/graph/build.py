@@ -13,7 +13,6 @@ from bayesglmm.arraymath import pytensor_math
 from bayesglmm.blocks import Floats, Predictor, RandomBlock, Response
 from bayesglmm.covariances import COVARIANCES, CovarianceParameter
 from bayesglmm.families import Family
-from bayesglmm.graph import compiler as _compiler  # noqa: F401 - silences a warning about a missing BLAS
 from bayesglmm.graph.declare import (
     Declared,
     declare_coefficients,

@@ -1,20 +1,16 @@
 """How expressions are compiled here: for numpy, in a fraction of a second, without a C compiler or numba.
 
-PyTensor searches for a BLAS to link C code with when it first compiles such code, and warns if it finds none. Nothing
-here needs one, so the reader of a model should not have to wonder about it: that warning is switched off. The search
-itself, which costs most of a second, is left to whoever does compile C code.
+PyTensor searches for a BLAS to link C code with when it first compiles such code, which costs most of a second, and
+warns if it finds none. Nothing here compiles C code, so neither happens unless a user does.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from pytensor.compile.mode import Mode
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
-
-warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS", category=UserWarning)
 
 # local_greedy_distributor fails on comparisons that are multiplied, and says so at length on stderr.
 _LEFT_OUT = ["fusion", "inplace", "cxx_only", "BlasOpt", "local_greedy_distributor"]

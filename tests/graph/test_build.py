@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import cache
 from typing import Any
 
@@ -224,3 +226,22 @@ def test_simulated_responses_respect_their_bounds(family: str, make: Any, bounde
     assert (drawn >= response.lower).all()
     assert (drawn <= response.upper).all()
     assert drawn.std(axis=0).max() > 0
+
+
+@pytest.mark.slow
+def test_a_fit_neither_silences_nor_needs_the_search_for_a_blas() -> None:
+    """PyTensor's setting is still unread after a fit, so that whoever compiles C code is warned as ever."""
+    code = """
+import warnings
+import pandas as pd
+import bayesglmm as bg
+data = pd.DataFrame({"y": [0, 1, 3, 2, 5, 1], "x": [1, 2, 3, 4, 5, 6.5], "g": list("aabbcc")})
+fit = bg.Model("y ~ x + (1 | g)", data, family="poisson").fit("laplace", draws=10, seed=1)
+fit.posterior_predictive(seed=1), fit.log_likelihood()
+text = "PyTensor could not link to a BLAS"
+print(sum(own[1] is not None and bool(own[1].match(text)) for own in warnings.filters))
+from pytensor.configdefaults import config
+print(hasattr(config._config_var_dict["blas__ldflags"], "val"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0", "False"]
