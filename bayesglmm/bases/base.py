@@ -169,6 +169,25 @@ def require_distinct(x: Floats, k: int) -> Floats:
     return distinct
 
 
+def require_plane(points: Floats, exponents: tuple[Monomial, ...]) -> None:
+    """Raise unless polynomials of several covariates can be told apart at the points (n, d).
+
+    Raises
+    ------
+    DataError
+        For a covariate with one value, and for points on a line (or a curve, for quadratics).
+    """
+    spread = np.ptp(points, axis=0)
+    for j in np.flatnonzero(spread == 0.0):
+        raise DataError(f"covariate {j + 1} has the same value in all rows: leave it out.")
+    P = evaluate_monomials((points - points.mean(axis=0)) / spread, exponents)
+    if np.linalg.matrix_rank(P, tol=1e-7 * float(np.linalg.norm(P, 2))) < len(exponents):
+        raise DataError(
+            "one covariate follows from the others, so that there is no function of all of them to be seen: "
+            "leave one out."
+        )
+
+
 def ends_of(x: Floats, options: BasisOptions) -> tuple[float, float]:
     """Return between which values knots are placed: those of the user, or the ends of the data.
 

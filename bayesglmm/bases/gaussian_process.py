@@ -18,6 +18,7 @@ from bayesglmm.bases.base import (
     evaluate_monomials,
     monomials,
     require_distinct,
+    require_plane,
 )
 from bayesglmm.bases.thin_plate import centres, largest
 from bayesglmm.errors import DataError
@@ -84,9 +85,11 @@ class GaussianProcess(Basis):
         points = centres(require_distinct(x, k))
         centre = x.mean(axis=0)
         points = points - centre
+        trend = monomials(d, 0 if stationary else 1)
+        if d > 1:
+            require_plane(points, trend)
         distances = cdist(points, points)
         reach = float(distances.max()) if reach <= 0.0 else reach
-        trend = monomials(d, 0 if stationary else 1)
         values, vectors = largest(correlation(distances / reach, kernel, power), k - len(trend))
         penalty = np.diag(np.concatenate([values, np.zeros(len(trend))]))
         return FittedProcess(points, centre, kernel, reach, power, vectors, trend, (penalty,), trend)

@@ -26,6 +26,7 @@ from bayesglmm.bases.base import (
     order,
     polynomial_count,
     require_distinct,
+    require_plane,
     signed,
 )
 from bayesglmm.bases.shrinkage import shrunk
@@ -92,8 +93,10 @@ class ThinPlate(Basis):
         k = basis_size(options, M + (8, 27, 100)[min(d, 3) - 1], M + 1, f"a {self.title} of {d} covariates")
         centre = x.mean(axis=0)
         points = centres(require_distinct(x, k)) - centre
-        values, vectors = largest(radial_function(cdist(points, points), m, d), k)
         exponents = tuple(sorted(monomials(d, m - 1), key=lambda powers: powers[::-1]))
+        if d > 1:
+            require_plane(points, exponents)
+        values, vectors = largest(radial_function(cdist(points, points), m, d), k)
         T = evaluate_monomials(points, exponents)
         # delta = Z d with T' U delta = 0: what is left of the radial functions is orthogonal to polynomials
         Z = _null_space((vectors.T @ T).T)

@@ -53,7 +53,7 @@ class TruncatedLines(Basis):
     def fit(self, x: Floats, options: BasisOptions) -> FittedTruncated:
         degree = order(options, (1,), (1,))[0]
         distinct = np.unique(x)
-        default = min(len(distinct) // 4, 35) + degree + 1
+        default = max(min(len(distinct) // 4, 35), 1) + degree + 1  # fewer values than that: `require_distinct`
         k = basis_size(options, default, degree + 2, f"a {self.title} of degree {degree}")
         require_distinct(x, k)
         centre, scale = float(distinct.mean()), float(np.ptp(distinct)) / 2.0

@@ -50,11 +50,14 @@ class Covariance(ABC):
         Registered name; also the word of formulas: ``diag(1 + x | g)``.
     latent : {"spherical", "precision"}
         Form in which engines see blocks with this structure.
+    in_formulas : bool
+        Whether users may write its name before a group term; not where only a smooth can say what it needs.
     """
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     latent: ClassVar[LatentForm] = "spherical"
+    in_formulas: ClassVar[bool] = True
 
     @abstractmethod
     def parameters(self, block: RandomBlock) -> tuple[CovarianceParameter, ...]:

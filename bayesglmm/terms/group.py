@@ -212,8 +212,9 @@ def _joined(names: Sequence[str]) -> str:
 def _covariance(spec: GroupSpec, width: int, context: Context) -> tuple[str, LatentForm]:
     """Return name and latent form of the structure that a word means; one plain column has no correlation."""
     word = "diag" if spec.word == "us" and width == 1 else spec.word
-    if word not in COVARIANCES:
-        message = f"Unknown covariance word `{word}` in `{spec.text}`. {did_you_mean(word, COVARIANCES.names())}"
+    if word not in COVARIANCES or not COVARIANCES.get(word).in_formulas:
+        words = [structure.name for structure in COVARIANCES if structure.in_formulas]
+        message = f"Unknown covariance word `{word}` in `{spec.text}`. {did_you_mean(word, words)}"
         raise UnknownNameError(caret(message, context.formula, spec.position))
     structure = COVARIANCES.get(word)
     return structure.name, structure.latent

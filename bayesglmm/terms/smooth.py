@@ -230,10 +230,14 @@ class SmoothTerm(Term):
             if len(given) > 1:
                 message = f"`{word}=` has {len(given)} values, but s() has one basis; te() takes one for each margin."
                 raise FormulaError(message, context.formula, read.place(word))
+        if any(isinstance(value, tuple) for value in read.m):
+            message = "`m=list(...)` has an element for each margin of te(); s() takes m=2 or m=c(2, 1)."
+            raise FormulaError(message, context.formula, read.place("m"))
         if read.bs and read.bs[0] in LEVEL_BASES:
             return LEVEL_BASES[read.bs[0]](read, context)
         covariates = tuple(bind_covariate(node, context) for node in read.covariates)
-        basis = basis_called(read.bs[0] if read.bs else "tp", len(covariates), read, context)
+        name = read.bs[0] if read.bs else "tp"
+        basis = basis_called(name, len(covariates), read, context, tuple(LEVEL_BASES))
         options = BasisOptions(read.k[0] if read.k else None, tuple(read.m), read.knots)
         fitted = fit_basis(basis, values(covariates, context.columns), options, read, context)
         return bind_smooth(read, context, covariates, fitted, basis.title)

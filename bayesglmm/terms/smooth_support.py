@@ -19,8 +19,6 @@ from bayesglmm.terms.smooth_call import SmoothCall
 
 ALL = ("all",)
 """The only level of the random columns of a smooth: they are those of every row."""
-OF_FACTORS = ("fs", "re")
-"""Words of ``bs=`` that take factors."""
 
 
 def beyond(x: Floats, points: Floats) -> np.ndarray:
@@ -95,8 +93,18 @@ def bind_covariate(node: Node, context: Context) -> Atom:
     return atom
 
 
-def basis_called(name: str, d: int, read: SmoothCall, context: Context) -> Basis:
+def basis_called(name: str, d: int, read: SmoothCall, context: Context, others: tuple[str, ...] = ()) -> Basis:
     """Return a basis for d covariates by its name.
+
+    Parameters
+    ----------
+    name : str
+    d : int
+    read : SmoothCall
+    context : Context
+        For carets.
+    others : tuple of str
+        Words that could be meant besides the names of bases.
 
     Raises
     ------
@@ -106,7 +114,7 @@ def basis_called(name: str, d: int, read: SmoothCall, context: Context) -> Basis
         If it does not take so many covariates.
     """
     if name not in BASES:
-        message = f"Unknown basis bs={name!r}. {did_you_mean(name, (*BASES.names(), *OF_FACTORS))}"
+        message = f"Unknown basis bs={name!r}. {did_you_mean(name, (*BASES.names(), *others))}"
         raise UnknownNameError(caret(message, context.formula, read.place("bs")))
     basis = BASES.get(name)
     least, most = basis.dimensions

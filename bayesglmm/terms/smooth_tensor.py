@@ -15,6 +15,7 @@ from bayesglmm.formula.syntax import Call, Name
 from bayesglmm.terms.base import TERMS, BoundTerm, Context, Term
 from bayesglmm.terms.smooth import bind_smooth
 from bayesglmm.terms.smooth_call import SmoothCall, data_names, read_smooth
+from bayesglmm.terms.smooth_levels import LEVEL_BASES
 from bayesglmm.terms.smooth_support import basis_called, bind_covariate, fit_basis, values
 
 _ONE_DIMENSION_ONLY = ("cr", "cs", "ps")  # for margins of several covariates mgcv takes these words for "tp"
@@ -108,6 +109,10 @@ def _pieces(read: SmoothCall, context: Context) -> Iterator[_Piece]:
         message = f"`d=` adds up to {sum(sizes)}, but there are {total} covariates."
         raise FormulaError(message, context.formula, read.place("d"))
     bases = _each(read.bs or ("cr",), len(sizes), "bs", read, context)
+    for name in bases:
+        if name in LEVEL_BASES:
+            message = f"bs={name!r} takes a factor and is no basis of a product: it goes into s()."
+            raise FormulaError(message, context.formula, read.place("bs"))
     ks = _each(read.k, len(sizes), "k", read, context) if read.k else [5**size for size in sizes]
     orders = _each(read.m, len(sizes), "m", read, context) if read.m else [()] * len(sizes)
     start = 0

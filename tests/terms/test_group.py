@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayesglmm.errors import DataError, FormulaError, UnknownNameError
+from bayesglmm.blocks import RandomBlock
+from bayesglmm.covariances import COVARIANCES
+from bayesglmm.errors import BayesglmmError, DataError, FormulaError, UnknownNameError
 from bayesglmm.formula import parse
 from bayesglmm.terms import Columns, Context, Numeric
 from bayesglmm.terms.columns import Factor, as_factor
@@ -200,3 +202,12 @@ def test_gathers_equal_the_dense_design(left, factor, diagonal, seed):
                 if of_row[i] == level:
                     Z[i, j * len(block.terms) + c] = block.X[i, c]
     np.testing.assert_allclose(gathered, Z @ b.ravel(), atol=1e-12)
+
+
+def test_structures_that_only_smooths_can_make_are_no_words_of_formulas(data):
+    with pytest.raises(UnknownNameError, match=r"Unknown covariance word `penalties`") as caught:
+        part("penalties(1 + x | g)", data)
+    assert "'penalties'" not in str(caught.value)
+    block = RandomBlock("p", "g", ("1",), ("a",), np.zeros(2, dtype=int), np.ones((2, 1)), "penalties")
+    with pytest.raises(BayesglmmError, match="needs `weights`"):
+        COVARIANCES.get("penalties").parameters(block)

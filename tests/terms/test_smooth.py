@@ -43,6 +43,7 @@ def data() -> pd.DataFrame:
             "z": rng.uniform(10.0, 30.0, n),
             "w": rng.normal(size=n),
             "f": rng.choice(list("abc"), n),
+            "one": 5.0,
             "few": rng.integers(0, 4, n).astype(float),
         }
     )
@@ -206,6 +207,15 @@ def test_default_prior_of_a_smooth_is_the_spread_of_the_response(data):
         ("s(x, f, bs='fs', by=z)", FormulaError, "does not go with"),
         ("s(x, f, bs='fs', knots=c(0, 99))", FormulaError, "takes no knots"),
         ("s(f, bs='re', k=3)", FormulaError, "`k=` does not go with bs='re': it has one coefficient for each level"),
+        ("s(x, m=list(2, 2))", FormulaError, "an element for each margin of te()"),
+        ("s(x, f, bs='fs', m=list(2, 2))", FormulaError, "an element for each margin of te()"),
+        ("s(x, 5)", FormulaError, "The number of basis functions is k=5"),
+        ("s(x, one)", DataError, "covariate 2 has the same value in all rows"),
+        ("s(one, x, bs='gp')", DataError, "covariate 1 has the same value in all rows"),
+        ("s(x, I(2 * x))", DataError, "one covariate follows from the others"),
+        ("te(x, z, bs='re')", FormulaError, "bs='re' takes a factor and is no basis of a product"),
+        ("te(x, z, bs='rr')", UnknownNameError, "cs, gp, os, ps, tl"),
+        ("s(x, bs='rr')", UnknownNameError, "cs, fs, gp, os, ps, re, tl"),
         ("s(f, bs='re', m=2)", FormulaError, "`m=` does not go with"),
         ("s(f, bs='re', knots=c(0, 99))", FormulaError, "`knots=` does not go with"),
         ("x:s(x)", FormulaError, "cannot take part in an interaction"),
