@@ -18,7 +18,7 @@ acceptance, not for correctness.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -75,12 +75,15 @@ class BlockState:
     x : ndarray, shape (size,)
     log_density : float
         log p(y, x, theta).
+    excess : ndarray, shape (size,), or None
+        Gradient in z of what is not normal, where a move has computed it.
     """
 
     place: Place
     z: Floats
     x: Floats
     log_density: float
+    excess: Floats | None = None
 
     @property
     def theta(self) -> Floats:
@@ -252,28 +255,31 @@ def guided_move(rng: np.random.Generator, state: BlockState, angle: float, steps
     velocity, uniform = rng.standard_normal(len(state.z)), rng.random()
     z, w = state.z, velocity
     cosine, sine = np.cos(angle), np.sin(angle)
-    kick = _excess(state.place, z, state.x)
+    kick = _excess(state.place, z, state.x)[0] if state.excess is None else state.excess
+    start, log_density = replace(state, excess=kick), -np.inf
     for _ in range(steps):
         w = w + 0.5 * angle * kick
         z, w = cosine * z + sine * w, cosine * w - sine * z
         x = state.place.x(z)
-        kick = _excess(state.place, z, x)
+        kick, log_density = _excess(state.place, z, x)
         if not np.isfinite(kick).all():
-            return state, 0.0
+            return start, 0.0
         w = w + 0.5 * angle * kick
-    there = BlockState(state.place, z, x, state.place.conditional.log_density(x))
+    there = BlockState(state.place, z, x, log_density, kick)
     log_ratio = there.log_density - 0.5 * float(w @ w) - state.log_density + 0.5 * float(velocity @ velocity)
     acceptance = probability(log_ratio)
-    return (there if uniform < acceptance else state), acceptance
+    return (there if uniform < acceptance else start), acceptance
 
 
-def _excess(place: Place, z: Floats, x: Floats) -> Floats:
-    """Return the gradient in z of log p(y, x, theta) + z'z / 2, zero if x given theta is N(c, H^-1)."""
-    search = place.conditional.search
+def _excess(place: Place, z: Floats, x: Floats) -> tuple[Floats, float]:
+    """Return the gradient in z of log p(y, x, theta) + z'z / 2, zero if x given theta is N(c, H^-1), and log p."""
+    found, search = place.conditional, place.conditional.search
     with np.errstate(all="ignore"):
-        derivatives = search.structure.view.elementwise(list(search.etas(x)), search.phi, 1)
+        value, derivatives = search.evaluate(x)
         gradient = search.rows.transpose(search.first(derivatives)) - search.prior.times(x)
-        return z + place.factor.half_product(place.factor.solve(gradient))
+        excess = z + place.factor.half_product(place.factor.solve(gradient))
+        log_density = value + search.prior.constant + found.log_prior
+    return excess, log_density if np.isfinite(log_density) else -np.inf
 
 
 def probability(log_ratio: float) -> float:
