@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bayesglmm.errors import BayesglmmError
 from bayesglmm.results import diagnose as diagnosis
 from bayesglmm.results import facts, tables
 from bayesglmm.results.checks import CHAINS_AGREE, Check, Verdict, table, verdict_of
 from bayesglmm.results.draws import check_choice
 from bayesglmm.results.protocols import EngineRun, EngineSettings, FittedModel, Rebindable
+from bayesglmm.results.run_facts import RunFacts
 from bayesglmm.results.schema import ESTIMATES, POSTERIOR, Meta, assemble
 from bayesglmm.results.smooth_answers import SmoothAnswers
 from bayesglmm.results.text import fit_html, fit_text
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from bayesglmm.graph.problem import Problem
 
 
-class Fit(SmoothAnswers):
+class Fit(SmoothAnswers, RunFacts):
     """A fitted model.
 
     Made by ``model.fit()``; all numbers are in `data`, and every method answers one question from them.
@@ -75,8 +74,11 @@ class Fit(SmoothAnswers):
         Parameters
         ----------
         model : FittedModel
+            With `formula`, `problem` and `design`.
         run : EngineRun
+            Draws and statistics; or estimates, and what makes draws around them.
         engine : str
+            Its registered name.
         settings : Settings or mapping
         seed : int or None
         seconds : mapping of str to float, optional
@@ -335,54 +337,11 @@ class Fit(SmoothAnswers):
         """
         return table(self._checks)
 
-    # ------------------------------------------------------------------------------------------------- facts
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Wall-clock time by stage: build, compile, sample, total."""
-        return dict(json.loads(self.data.attrs["seconds"]))
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the engine wants the user to know, in sentences."""
-        return tuple(json.loads(self.data.attrs["notes"]))
-
-    @property
-    def loglik(self) -> float:
-        """Maximised log-likelihood, for maximum likelihood fits."""
-        return self._number("loglik", '"laplace" and objective="ml"')
-
-    @property
-    def aic(self) -> float:
-        """Akaike's information criterion, for maximum likelihood fits."""
-        return self._number("aic", '"laplace" and objective="ml"')
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's information criterion, for maximum likelihood fits."""
-        return self._number("bic", '"laplace" and objective="ml"')
-
-    @property
-    def log_evidence(self) -> float:
-        """Logarithm of the marginal likelihood of the model, from engines that integrate under proper priors."""
-        return self._number("log_evidence", '"laplace" or "ep" and proper priors')
-
-    @property
-    def khat(self) -> float:
-        """Pareto k of the importance ratios between exact and approximate posterior, where there is one."""
-        return self._number("khat", '"laplace"')
-
     def __repr__(self) -> str:
         return fit_text(self)
 
     def _repr_html_(self) -> str:
         return fit_html(self)
-
-    def _number(self, name: str, needed: str) -> float:
-        if name in self.data.attrs:
-            return float(self.data.attrs[name])
-        engine = self.data.attrs["engine"]
-        raise BayesglmmError(f"This fit by the engine {engine!r} has no {name}: it needs the engine {needed}.")
 
     @cached_property
     def parameters(self) -> list[tables.Parameter]:

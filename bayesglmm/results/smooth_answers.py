@@ -37,8 +37,9 @@ class SmoothAnswers:
             in mgcv; columns, the most that edf could be; mean, sd, lower, upper of the standard deviation (of a
             likelihood fit estimate, se, lower, upper); unit, the standard deviation that a smoothing parameter of 1
             stands for; reading: ``flat``, ``linear`` or ``curved``, whichever is the simplest within a simultaneous
-            band.
+            band. It prints rounded; its numbers are not.
         """
+        from bayesglmm.results.printed import SmoothTable
         from bayesglmm.results.smooth_table import smooth_table
 
-        return smooth_table(cast("Fit", self), prob)
+        return SmoothTable(smooth_table(cast("Fit", self), prob))

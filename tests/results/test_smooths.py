@@ -9,6 +9,7 @@ import pytest
 import bayesglmm as bg
 from bayesglmm.errors import DataError, UnknownNameError
 from bayesglmm.results.curves import partial_residuals
+from bayesglmm.results.printed import SmoothTable
 from bayesglmm.results.smooths import find_smooth, find_smooths, smooth_values
 
 
@@ -184,3 +185,23 @@ def test_partial_residuals_of_curves_by_level(fit, data):
     male = (data["sex"] == "male").to_numpy()
     x, residuals = partial_residuals(fit, find_smooth(fit, "s(age):sex[male]"))
     assert x == pytest.approx(data["age"].to_numpy()[male])
+
+
+def test_the_table_prints_whole_and_rounded(fit):
+    """In the narrow display that pandas assumes: every column, every row, and no more than 88 characters."""
+    with pd.option_context("display.max_columns", 10, "display.width", 80):
+        lines = repr(fit.smooths()).splitlines()
+    assert lines[0].split() == ["part", "edf", "columns", "estimate", "se", "lower", "upper", "unit"]
+    assert max(map(len, lines)) <= 88
+    assert "..." not in "".join(lines)
+    assert [line.split()[0] for line in lines[1:8:6]] == ["s(age):sex[female]", "s(age,"]
+    assert sum(line.startswith("s(age):sex[male]: ") for line in lines) == 1
+    edf = fit.smooths()["edf"].iloc[0]
+    assert lines[1].split()[1] == f"{edf:.2f}"
+    assert type(fit.smooths()[["smooth", "edf"]]) is pd.DataFrame
+
+
+def test_small_numbers_keep_their_digits():
+    table = SmoothTable({"smooth": ["s(x)"], "part": [""], "edf": [2.0], "sd": [0.00123], "reading": ["curved"]})
+    assert repr(table).splitlines()[1].split() == ["s(x)", "2.00", "0.00123"]
+    assert repr(table.iloc[:0]).startswith("Empty")
