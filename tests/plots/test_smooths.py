@@ -16,8 +16,9 @@ from bayesglmm.errors import SettingsError, UnknownNameError
 from bayesglmm.plots import smooth, surface
 from bayesglmm.results import Fit
 from bayesglmm.results.curves import band
+from bayesglmm.results.curves import partial_residuals as residuals_of
 from bayesglmm.results.schema import Meta, assemble
-from bayesglmm.results.smooths import smooth_values
+from bayesglmm.results.smooths import fitted_smooths, smooth_values
 
 FRAME = pd.DataFrame(
     {
@@ -230,3 +231,19 @@ def test_captions_leave_out_response_and_groups_whatever_they_are_called(drawn: 
     text = " ".join(drawn(smooth(fit, "x", scale="response", points=5)).get_suptitle().split())
     assert "Held fixed: log = " in text
     assert "farm" not in text
+
+
+@pytest.mark.parametrize("factor", ["f", "C(code)"])
+def test_partial_residuals_of_the_curves_of_levels(factor: str, drawn: Any) -> None:
+    """The dots are what each row's own curve is, plus its residual."""
+    frame = FRAME.assign(code=np.arange(60) % 3)
+    fit = made(f"y ~ w + s(x, {factor}, bs='fs', k=4)", frame=frame)
+    (found,) = fitted_smooths(fit)
+    x, dots = residuals_of(fit, found)
+    assert x.tolist() == frame["x"].tolist()
+    others = frame["y"] - fit.predict()["mean"].to_numpy()
+    beta = fit.fixed()["mean"]
+    own = fit.predict(scale="link")["mean"].to_numpy() - beta["Intercept"] - beta["w"] * frame["w"]
+    assert dots == pytest.approx((own + others).to_numpy())
+    if factor == "f":
+        drawn(smooth(fit, found.label, partial_residuals=True, points=5))
