@@ -18,10 +18,12 @@ class SmoothTable(pd.DataFrame):
         plain = pd.DataFrame(self)
         if plain.empty or not {"smooth", "part", "reading"} <= set(plain.columns):
             return repr(plain)
+        deviation = [name for name in plain.columns if name not in (*_WORDS, "edf", "columns", "unit")]
         shown = {}
         for name in plain.columns.drop("reading"):
-            column = plain[name]
-            shown[str(name)] = column.astype(str) if name in _WORDS else _rounded(column)
+            # what describes one standard deviation has the same decimals throughout
+            like = plain[deviation] if name in deviation else plain[[name]]
+            shown[str(name)] = plain[name].astype(str) if name in _WORDS else _rounded(plain[name], like)
         if not any(shown["part"]):
             del shown["part"]
         table = pd.DataFrame(shown).set_index("smooth").rename_axis(None).to_string(line_width=1000)
@@ -29,11 +31,11 @@ class SmoothTable(pd.DataFrame):
         return "\n".join([table, *(f"{label}: {reading}" for label, reading in readings.items())])
 
 
-def _rounded(column: pd.Series[float]) -> pd.Series[str]:
-    """Return numbers as text, all with the same decimals: three digits of the largest, two decimals at least."""
+def _rounded(column: pd.Series[float], like: pd.DataFrame) -> pd.Series[str]:
+    """Return numbers as text, with as many decimals as give the largest of `like` three digits, two at least."""
     if pd.api.types.is_integer_dtype(column):
         return column.astype(str)
-    values = column.to_numpy(dtype=float)
+    values = like.to_numpy(dtype=float)
     largest = float(np.max(np.abs(values[np.isfinite(values)]), initial=0.0))
     places = 2 if largest == 0.0 else int(np.clip(2 - np.floor(np.log10(largest)), 2, 9))
     return column.map(lambda value: "" if np.isnan(value) else f"{value:.{places}f}")
