@@ -55,11 +55,14 @@ class FittedBasis(ABC):
         function is penalised.
     has_constant : bool
         Whether the constant is among the functions, so that a constraint has to take it out.
+    left_out : int
+        How many functions fewer there are than asked for, because the data cannot tell them from zero.
     """
 
     penalties: tuple[Floats, ...]
     null: tuple[Monomial, ...]
     has_constant: bool = True
+    left_out: int = 0
 
     @abstractmethod
     def columns(self, x: Floats) -> Floats:

@@ -55,6 +55,7 @@ class FittedProcess(FittedBasis):
     trend: tuple[Monomial, ...]
     penalties: tuple[Floats, ...]
     null: tuple[Monomial, ...]
+    left_out: int = 0
 
     def columns(self, x: Floats) -> Floats:
         centred, q = x - self.centre, self.weights.shape[1]
@@ -91,8 +92,12 @@ class GaussianProcess(Basis):
         distances = cdist(points, points)
         reach = float(distances.max()) if reach <= 0.0 else reach
         values, vectors = largest(correlation(distances / reach, kernel, power), k - len(trend))
+        # over a long range a process has few directions in which it varies at all; rounding makes up the others
+        seen = values > np.finfo(float).eps * len(points) * values.max()
+        left_out = int(np.sum(~seen))
+        values, vectors = values[seen], vectors[:, seen]
         penalty = np.diag(np.concatenate([values, np.zeros(len(trend))]))
-        return FittedProcess(points, centre, kernel, reach, power, vectors, trend, (penalty,), trend)
+        return FittedProcess(points, centre, kernel, reach, power, vectors, trend, (penalty,), trend, left_out)
 
 
 def _kernel(options: BasisOptions) -> tuple[int, float, float, bool]:

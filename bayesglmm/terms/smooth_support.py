@@ -131,6 +131,13 @@ def fit_basis(basis: Basis, x: Floats, options: BasisOptions, read: SmoothCall, 
         message = f"bs={basis.name!r} takes no knots=: it places them by the data; k= says how many."
         raise FormulaError(message, context.formula, read.place("knots"))
     try:
-        return basis.fit(x, options)
+        fitted = basis.fit(x, options)
     except BayesglmmError as error:
         raise type(error)(caret(f"`{read.call}`: {error}", context.formula, read.call.position)) from None
+    if fitted.left_out:
+        size = len(fitted.penalties[0])
+        context.notes.append(
+            f"`{read.call}` has {size} basis functions, not {size + fitted.left_out}: over this range the process "
+            "varies in no more directions that numbers can tell from zero."
+        )
+    return fitted
