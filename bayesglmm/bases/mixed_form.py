@@ -39,6 +39,10 @@ class MixedForm:
     units : ndarray, shape (M,)
         The standard deviation here that a penalty parameter 1 stands for: sd_m = units_m / sqrt(lambda_m), with
         the prior density proportional to exp(-sum_m lambda_m c' S_m c / 2).
+    points : ndarray, shape (n, d)
+        The covariate values of the model.
+    made : tuple of ndarray, shapes (n, p) and (n, q)
+        The columns there: a basis can be dear, and a model asks for them more than once.
     """
 
     basis: FittedBasis
@@ -48,12 +52,14 @@ class MixedForm:
     monomials: tuple[Monomial, ...]
     weights: Floats
     units: Floats
+    points: Floats
+    made: tuple[Floats, Floats]
 
     def columns(self, x: Floats) -> tuple[Floats, Floats]:
         """Return fixed columns (n, p) and random columns (n, q) at covariate values x (n, d)."""
-        B = self.basis.columns(x)
-        p = self.fixed.shape[1]
-        return B @ self.fixed - self.shift[:p], B @ self.random - self.shift[p:]
+        if np.array_equal(x, self.points):
+            return self.made
+        return _columns(self.basis.columns(x), self.fixed, self.random, self.shift)
 
 
 def mixed_form(basis: FittedBasis, x: Floats, constrain: bool, by: Floats | None = None) -> MixedForm:
@@ -84,7 +90,13 @@ def mixed_form(basis: FittedBasis, x: Floats, constrain: bool, by: Floats | None
     shift = np.zeros(fixed.shape[1] + random.shape[1])
     if constrain and not basis.null and not absorb:
         shift[fixed.shape[1] :] = (B @ random).mean(axis=0)
-    return MixedForm(basis, nothing @ fixed, random, shift, chosen, weights, units)
+    fixed = nothing @ fixed
+    return MixedForm(basis, fixed, random, shift, chosen, weights, units, x, _columns(B, fixed, random, shift))
+
+
+def _columns(B: Floats, fixed: Floats, random: Floats, shift: Floats) -> tuple[Floats, Floats]:
+    p = fixed.shape[1]
+    return B @ fixed - shift[:p], B @ random - shift[p:]
 
 
 def _absorbed(basis: FittedBasis, B: Floats) -> tuple[Floats, Floats]:

@@ -154,8 +154,8 @@ def _settled_terms(
         block = linear.block(columns)
         X, names = np.hstack([X, block.X]), (*names, *block.columns)
     for i in sorted(range(len(terms)), key=lambda i: terms[i].order):
-        terms[i] = terms[i].settled(FixedBlock(FIXED, names, names, X), columns, notes)
-        for own in terms[i].blocks(columns) if terms[i].smooths else ():
-            if isinstance(own, FixedBlock):
-                X, names = np.hstack([X, own.X]), (*names, *own.columns)
+        terms[i], kept = terms[i].settled(FixedBlock(FIXED, names, names, X), columns, notes)
+        if kept:
+            X = np.hstack([X, *(own.X for own in kept)])
+            names = (*names, *(column for own in kept for column in own.columns))
     return tuple(terms)

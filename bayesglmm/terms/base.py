@@ -121,9 +121,14 @@ class BoundTerm(ABC):
     def blocks(self, columns: Columns) -> tuple[Block, ...]:
         """Return the blocks for these rows: those of the model, or new ones."""
 
-    def settled(self, others: FixedBlock, columns: Columns, notes: list[str]) -> BoundTerm:
-        """Return the term without those fixed columns that are combinations of `others`; say so in `notes`."""
-        return self
+    def settled(
+        self, others: FixedBlock, columns: Columns, notes: list[str]
+    ) -> tuple[BoundTerm, tuple[FixedBlock, ...]]:
+        """Return the term without those fixed columns that are combinations of `others`, and the fixed columns left.
+
+        What is left out is said in `notes`.
+        """
+        return self, ()
 
     def remarks(self, columns: Columns) -> tuple[str, ...]:
         """Return what readers of a prediction for these rows should know, in sentences."""

@@ -30,6 +30,7 @@ from bayesglmm.terms.smooth_support import (
 )
 
 _DEPENDENT = 1e-7  # a fixed column is a combination of others when less than this share of it is its own
+_SEEN = 1e-6  # columns with smaller weights in a combination are not named
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +129,14 @@ class BoundSmooth(BoundTerm):
         there = bool(self.by.names) and all(name in columns for name in self.by.names)
         return tuple(self._copy(copy, fixed, random, self.by.multiplier(copy, columns) if there else None))
 
+    def _fixed(self, copy: Copy, fixed: Floats, multiplier: Floats | None) -> FixedBlock | None:
+        names = self._fixed_names(copy)
+        keep = [j for j, name in enumerate(names) if name not in self.dropped]
+        if not keep:
+            return None
+        label, kept = self.label + copy.suffix, tuple(names[j] for j in keep)
+        return FixedBlock(label, kept, (label,) * len(kept), _times(fixed[:, keep], multiplier))
+
     def _columns(self, columns: Columns) -> tuple[Floats, Floats]:
         fixed, random = self.form.columns(values(self.covariates, columns))
         if self.unpenalised:
@@ -135,13 +144,10 @@ class BoundSmooth(BoundTerm):
         return fixed, random
 
     def _copy(self, copy: Copy, fixed: Floats, random: Floats, multiplier: Floats | None) -> Iterator[Block]:
-        names = self._fixed_names(copy)
-        keep = [j for j, name in enumerate(names) if name not in self.dropped]
         label = self.label + copy.suffix
-        scale = 1.0 if multiplier is None else multiplier[:, None]
-        if keep:
-            kept = tuple(names[j] for j in keep)
-            yield FixedBlock(label, kept, (label,) * len(kept), fixed[:, keep] * scale)
+        block = self._fixed(copy, fixed, multiplier)
+        if block is not None:
+            yield block
         if random.shape[1]:
             terms = tuple(str(j + 1) for j in range(random.shape[1]))
             zero = np.zeros(len(random), dtype=np.intp)
@@ -149,26 +155,28 @@ class BoundSmooth(BoundTerm):
             options = {"weights": self.form.weights, "parts": self.parts} if several else {}
             covariance = "penalties" if several else "iid"
             yield RandomBlock(
-                label, label, terms, ALL, zero, random * scale, covariance, kind="smooth", options=options
+                label, label, terms, ALL, zero, _times(random, multiplier), covariance, kind="smooth", options=options
             )
 
-    def settled(self, others: FixedBlock, columns: Columns, notes: list[str]) -> BoundTerm:
-        X, names = others.X, list(others.columns)
-        gone: dict[str, list[str]] = {}
-        mine = [block for block in self.blocks(columns) if isinstance(block, FixedBlock)]
-        for block in reversed(mine):  # of curves by the levels of a factor the first one gives way: the reference
-            for j, name in enumerate(block.columns):
-                column = block.X[:, j]
-                weights, rest = _explained(X, column)
-                if rest <= _DEPENDENT * float(np.linalg.norm(column)):
-                    gone[name] = [names[i] for i in np.flatnonzero(np.abs(weights) > 1e-6)]
-                    continue
-                X, names = np.column_stack([X, column]), [*names, name]
-        for name, combination in gone.items():
+    def settled(
+        self, others: FixedBlock, columns: Columns, notes: list[str]
+    ) -> tuple[BoundTerm, tuple[FixedBlock, ...]]:
+        fixed, _ = self._columns(columns)
+        pairs = [(copy, self._fixed(copy, fixed, self.by.multiplier(copy, columns))) for copy in self.by.copies]
+        mine = [block for _, block in pairs if block is not None]
+        mine.reverse()  # of curves by the levels of a factor the first one gives way: the reference
+        names = [*others.columns, *(name for block in mine for name in block.columns)]
+        gone = combinations(np.hstack([others.X, *(block.X for block in mine)]), others.X.shape[1])
+        if not gone:
+            return self, tuple(mine)
+        for j, weights in gone.items():
+            combination = [names[i] for i, weight in weights.items() if abs(weight) > _SEEN]
             shown = ", ".join(f"`{other}`" for other in combination[:4]) + (", ..." if len(combination) > 4 else "")
             why = f"it is a combination of {shown}" if combination else "it is zero in every row"
-            notes.append(f"The column `{name}` is left out: {why}.")
-        return replace(self, dropped=self.dropped | frozenset(gone)) if gone else self
+            notes.append(f"The column `{names[j]}` is left out: {why}.")
+        term = replace(self, dropped=self.dropped | {names[j] for j in gone})
+        kept = (term._fixed(copy, fixed, self.by.multiplier(copy, columns)) for copy in reversed(self.by.copies))
+        return term, tuple(block for block in kept if block is not None)
 
     def remarks(self, columns: Columns) -> tuple[str, ...]:
         x, labels, said = values(self.covariates, columns), tuple(atom.label for atom in self.covariates), []
@@ -183,15 +191,38 @@ class BoundSmooth(BoundTerm):
         return tuple(said)
 
 
-def _explained(X: Floats, column: Floats) -> tuple[Floats, float]:
-    """Return the weights of X in a column, and the length of what they leave."""
-    if not X.shape[1]:
-        return np.zeros(0), float(np.linalg.norm(column))
-    scale = np.linalg.norm(X, axis=0)
-    scale[scale == 0.0] = 1.0
-    weights = np.linalg.lstsq(X / scale, column, rcond=None)[0]
-    rest = float(np.linalg.norm(column - X / scale @ weights))
-    return weights / max(float(np.linalg.norm(column)), 1e-300), rest
+def _times(X: Floats, multiplier: Floats | None) -> Floats:
+    return X if multiplier is None else X * multiplier[:, None]
+
+
+def combinations(X: Floats, first: int) -> dict[int, dict[int, float]]:
+    """Return the columns of X from number `first` on that are combinations of columns before them that are not.
+
+    One QR decomposition of X: the columns of its triangle R have the lengths of those of X and the angles between
+    them, so that leaving columns out takes place in R.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, p)
+    first : int
+        The columns before it are not looked at: they stay.
+
+    Returns
+    -------
+    dict of int to dict of int to float
+        For each such column the weights of the columns that stay, all of them in units of their lengths.
+    """
+    length = np.linalg.norm(X, axis=0)
+    R = np.linalg.qr(X / np.where(length > 0.0, length, 1.0), mode="r")
+    stay, gone, j = list(range(X.shape[1])), {}, first
+    while j < len(stay):
+        if float(np.linalg.norm(R[j:, j])) > _DEPENDENT:
+            j += 1
+            continue
+        weights = np.linalg.lstsq(R[:j, :j], R[:j, j], rcond=None)[0]
+        gone[stay.pop(j)] = dict(zip(stay[:j], weights.tolist(), strict=True))
+        R = np.linalg.qr(np.delete(R, j, axis=1), mode="r")
+    return gone
 
 
 def bind_smooth(

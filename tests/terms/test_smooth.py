@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 import bayesglmm as bg
+from bayesglmm.bases.thin_plate import FittedThinPlate
 from bayesglmm.blocks import FixedBlock
 from bayesglmm.errors import BayesglmmError, DataError, FormulaError, ModelWarning, UnknownNameError
 from bayesglmm.graph.compiler import INTERPRETED
 from bayesglmm.graph.latent import LatentView
+from bayesglmm.terms.smooth import combinations
 
 EVERY = [
     "s(x)",
@@ -283,3 +285,42 @@ def test_rows_that_a_curve_is_not_multiplied_into_are_no_data_of_it(data):
     new = pd.DataFrame({"x": [0.2, 0.2, 0.8], "on": [0.0, 1.0, 1.0]})
     (said,) = design("on + s(x, by=on, k=5)", own).rebind(new).remarks
     assert said.startswith("1 row lies outside of the data of `s(x):on`, x from 0.5")
+
+
+def test_a_basis_is_evaluated_no_more_than_it_must_be(monkeypatch, data):
+    """Once by the basis for its scale and once for the columns; not again to settle the model and to build it."""
+    asked = []
+    plain = FittedThinPlate.columns
+    monkeypatch.setattr(FittedThinPlate, "columns", lambda own, x: (asked.append(len(x)), plain(own, x))[1])
+    for right in ("s(x, z, k=12)", "f + s(x, by=f, k=5)", "s(x, f, bs='fs', k=5)"):
+        asked.clear()
+        design(right, data)
+        assert asked.count(len(data)) == 2, right
+
+
+def test_combinations_are_found_as_by_least_squares():
+    """Column by column against numpy's least squares on the columns that stay."""
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(40, 9)) * 10.0 ** np.arange(-4, 5)
+    X[:, 4] = X[:, 0] * 3.0 - X[:, 3]
+    X[:, 5] = 0.0
+    X[:, 8] = X[:, 7] + 1e6 * X[:, 1]
+    gone = combinations(X, 2)
+    assert list(gone) == [4, 5, 8]
+    for j, weights in gone.items():
+        stay = list(weights)
+        assert stay == [i for i in range(j) if i not in gone]
+        length = np.linalg.norm(X[:, stay], axis=0)
+        own = np.linalg.norm(X[:, j]) or 1.0
+        expected = np.linalg.lstsq(X[:, stay] / length, X[:, j] / own, rcond=None)[0]
+        np.testing.assert_allclose(list(weights.values()), expected, atol=1e-9)
+    assert list(combinations(rng.normal(size=(3, 5)), 2)) == [3, 4]  # more columns than rows
+
+
+def test_functions_that_numbers_cannot_tell_from_zero_are_left_out_and_said(data):
+    made = design("s(x, k=40, bs='gp', m=c(5, 10))", data)
+    (said,) = (note for note in made.notes if "basis functions" in note)
+    (block,) = made.predictors["mu"].random
+    size = block.X.shape[1] + 2  # and the trend
+    assert f"has {size} basis functions, not 40" in said
+    assert size < 40
