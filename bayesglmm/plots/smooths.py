@@ -15,7 +15,7 @@ from bayesglmm.plots._numerics import check_prob
 from bayesglmm.plots._parameters import posterior_of
 from bayesglmm.plots._smooth_panels import Curve, Panel, draw
 from bayesglmm.results.covariates import label_with_unit, members, used_rows
-from bayesglmm.results.curves import along, band, grid_of, held_fixed, predicted, shown_as
+from bayesglmm.results.curves import along, band, grid_of, held_fixed, level_curves, predicted, shown_as
 from bayesglmm.results.curves import partial_residuals as residuals_of
 from bayesglmm.results.draws import check_choice
 from bayesglmm.results.scales import scale_words
@@ -146,11 +146,7 @@ def _alone(fit: Fit, found: FittedSmooth, prob: float, points: int, dots: bool) 
         own = band(smooth_values(fit, found, {name: grid}), prob)
         curve = Curve("", grid, own, own.mean)
     else:
-        means = [
-            smooth_values(fit, found, {name: grid, found.smooth.factor: [level] * points}).mean(axis=0)
-            for level in found.smooth.levels
-        ]
-        curve = Curve("", grid, None, np.column_stack(means))
+        curve = Curve("", grid, None, level_curves(fit, found, grid))
     words = scale_words(fit.problem, found.parameter).plain
     if found.smooth.multipliers:
         words += f" per unit of {found.smooth.by}"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesglmm.arraymath import NUMPY
-from bayesglmm.blocks import Floats
+from bayesglmm.blocks import FixedBlock, Floats, RandomBlock
 from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.graph.evaluate import Evaluator
 from bayesglmm.results.covariates import members, typical_row, used_rows
@@ -144,6 +144,29 @@ def shown_as(fit: Fit, etas: Floats, means: Floats) -> Callable[[Floats], Floats
     return inverse if np.allclose(inverse(etas), means, rtol=1e-6, atol=1e-12) else None
 
 
+def level_curves(fit: Fit, found: FittedSmooth, grid: Floats) -> Floats:
+    """Return the posterior mean of every level's curve of a smooth of one covariate and a factor, shape (m, J).
+
+    The basis is the same for all levels, and a mean curve is that of the mean coefficients: both are computed once.
+
+    Parameters
+    ----------
+    fit : Fit
+    found : FittedSmooth
+        With a `factor`: ``s(x, f, bs="fs")``.
+    grid : ndarray, shape (m,)
+        Values of the covariate.
+    """
+    assert fit.design is not None  # fitted_smooths has seen to that
+    rows = used_rows(fit).iloc[np.zeros(len(grid), dtype=np.intp)].assign(**{found.smooth.names[0]: grid})
+    (block,) = fit.design.curve(found.parameter, found.smooth.label, rows)
+    assert isinstance(block, RandomBlock)  # all of its coefficients are random
+    part = next(part for part in fit.problem.predictors if part.names.parameter == found.parameter)
+    own = next(each for each in part.blocks if each.block.label == block.label)
+    means: Floats = np.asarray(fit.point[own.names.b].values[0, 0], dtype=float)
+    return np.asarray(block.X @ means.T)
+
+
 def partial_residuals(fit: Fit, found: FittedSmooth) -> tuple[Floats, Floats]:
     """Return covariate values and partial residuals of the rows of a curve, on the scale of the linear predictor.
 
@@ -170,7 +193,8 @@ def partial_residuals(fit: Fit, found: FittedSmooth) -> tuple[Floats, Floats]:
         y = y / np.asarray(problem.response.trials, dtype=float)
     working = (y - mean) / ((above - below) / (2 * STEP))
     part = next(part for part in problem.predictors if part.names.parameter == name)
-    mine = [block for block in (*part.predictor.fixed, *part.predictor.random) if block.label == smooth.label]
+    every: tuple[FixedBlock | RandomBlock, ...] = (*part.predictor.fixed, *part.predictor.random)
+    mine = [block for block in every if block.label == smooth.label]
     added = contribution(part, point, mine)[0] + working
     own = members(fit, found)
     if smooth.multiplier is not None:

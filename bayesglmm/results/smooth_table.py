@@ -36,22 +36,20 @@ def smooth_table(fit: Fit, prob: float) -> pd.DataFrame:
     """
     interval(prob)
     found = fitted_smooths(fit)
-    if not found:
-        return pd.DataFrame(columns=["smooth", "part", "edf", "columns", *_statistics(fit), "unit", "reading"])
-    free = effective_degrees(fit)
     described = fit.summary(prob)
+    described = described[described.columns[:4]]
+    columns = ["smooth", "part", "edf", "columns", *described.columns, "unit", "reading"]
+    if not found:
+        return pd.DataFrame(columns=columns)
+    free = effective_degrees(fit)
     rows = []
     for smooth in found:
         edf, size = free[smooth.label]
         reading = _reading(fit, smooth, prob)
         for part, label, unit in _deviations(fit, smooth):
-            values = described.loc[label, _statistics(fit)] if label in described.index else [np.nan] * 4
+            values = described.loc[label] if label in described.index else [np.nan] * 4
             rows.append([smooth.label, part, edf, size, *values, unit, reading])
-    return pd.DataFrame(rows, columns=["smooth", "part", "edf", "columns", *_statistics(fit), "unit", "reading"])
-
-
-def _statistics(fit: Fit) -> list[str]:
-    return list(fit.summary().columns[:4])
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _deviations(fit: Fit, found: FittedSmooth) -> list[tuple[str, str, float]]:

@@ -170,9 +170,11 @@ def _random(b: Floats, block: RandomBlock) -> Floats:
     if len(block.levels) == 1:
         return np.asarray(b[:, 0] @ block.X.T)
     total = np.zeros((len(b), len(block.X)))
-    for level in np.unique(block.index[block.index >= 0]):
-        rows = block.index == level
-        total[:, rows] = b[:, level] @ block.X[rows].T
+    order = np.argsort(block.index, kind="stable")  # rows level by level, so that each level looks at its own only
+    levels, starts = np.unique(block.index[order], return_index=True)
+    for level, rows in zip(levels.tolist(), np.split(order, starts[1:]), strict=True):
+        if level >= 0:
+            total[:, rows] = b[:, level] @ block.X[rows].T
     return total
 
 

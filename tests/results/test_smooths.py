@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import bayesglmm as bg
+from bayesglmm.blocks import RandomBlock
 from bayesglmm.errors import DataError, UnknownNameError
-from bayesglmm.results.curves import partial_residuals
+from bayesglmm.results.curves import level_curves, partial_residuals
 from bayesglmm.results.printed import SmoothTable
-from bayesglmm.results.smooths import find_smooth, find_smooths, smooth_values
+from bayesglmm.results.smooths import _random, find_smooth, find_smooths, smooth_values
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +208,35 @@ def test_small_numbers_keep_their_digits():
     table = SmoothTable({"smooth": ["s(x)"], "part": [""], "edf": [2.0], "sd": [0.00123], "reading": ["curved"]})
     assert repr(table).splitlines()[1].split() == ["s(x)", "2.00", "0.00123"]
     assert repr(table.iloc[:0]).startswith("Empty")
+
+
+def test_curves_of_all_levels_at_once_are_those_of_each(fit, data):
+    found, grid = find_smooth(fit, "s(age, site)"), np.linspace(20.0, 60.0, 7)
+    for j, level in enumerate(found.smooth.levels):
+        one = smooth_values(fit, found, {"age": grid, "site": [level] * 7}, at_estimates=True)[0]
+        np.testing.assert_allclose(level_curves(fit, found, grid)[:, j], one, rtol=1e-12, atol=1e-12)
+
+
+def test_each_level_looks_at_its_own_rows_only(fit, data):
+    """Against the sum written out row by row, with a level that the model has not seen."""
+    rng = np.random.default_rng(3)
+    index, X, b = rng.integers(-1, 4, 50), rng.normal(size=(50, 2)), rng.normal(size=(6, 4, 2))
+    block = RandomBlock("f", "f", ("1", "2"), tuple("abcd"), index, X, "iid")
+    expected = np.einsum("snk,nk->sn", b[:, index], X) * (index >= 0)
+    np.testing.assert_allclose(_random(b, block), expected, rtol=1e-12, atol=1e-12)
+    compared = []
+
+    class Counted(np.ndarray):
+        def __eq__(self, other):
+            compared.append(other)
+            return np.asarray(self) == other
+
+    _random(b, replace(block, index=index.view(Counted)))
+    assert not compared  # no comparison of all rows for each level
+
+
+def test_the_summary_is_computed_once_for_the_table(fit, monkeypatch):
+    asked, plain = [], type(fit).summary
+    monkeypatch.setattr(type(fit), "summary", lambda own, *given: (asked.append(given), plain(own, *given))[1])
+    fit.smooths()
+    assert len(asked) == 1
