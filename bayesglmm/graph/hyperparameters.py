@@ -20,6 +20,10 @@ from bayesglmm.blocks import Floats
 from bayesglmm.graph.compiler import SMALL, compiled_once
 from bayesglmm.graph.problem import BlockParts, Problem
 
+# Compiling the prior of many hyperparameters once more, for arrays, takes seconds; a few hundred points do not.
+_COSTLY = 16
+_FEW_ROWS = 256
+
 
 class Hyperparameters:
     """theta and its maps to natural quantities, with derivatives.
@@ -237,6 +241,10 @@ class Hyperparameters:
         """Return log p(theta), Jacobian included, for many theta at once: shape (draws,) from (draws, t)."""
         if not self.theta_values:
             return np.zeros(len(theta))
+        if theta.shape[1] > _COSTLY:
+            rows, back = np.unique(theta, axis=0, return_inverse=True)
+            if len(rows) <= _FEW_ROWS:
+                return np.array([self.log_prior(row) for row in rows])[np.ravel(back)]
         return np.asarray(self._log_prior_batch(*self._stack(theta))[0], dtype=float)
 
     def log_prior_gradient(self, theta: Floats) -> tuple[float, Floats]:

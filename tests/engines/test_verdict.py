@@ -13,7 +13,9 @@ from scipy import stats
 
 import bayesglmm as bg
 from bayesglmm.engines import ENGINES
+from bayesglmm.engines.kernels import verdict
 from bayesglmm.engines.kernels.blockwise import BlockRatio
+from bayesglmm.engines.kernels.cumulants import correct
 from bayesglmm.engines.kernels.grouped import GroupedRatio
 from bayesglmm.engines.kernels.nested import Exploration
 from bayesglmm.engines.kernels.objective import LaplaceObjective
@@ -244,6 +246,67 @@ def test_many_hyperparameters_are_drawn_at_their_points(monkeypatch: pytest.Monk
         assert np.all(np.abs(one.mean(axis=0) - two.mean(axis=0)) < 0.15 * spread)
         assert np.all(np.abs(one.std(axis=0) / spread - 1) < 0.25)
     assert assess(at_points).verdict == "good"
+
+
+def test_cumulants_correct_the_hyperparameters_as_quadrature_does() -> None:
+    """log E exp r of every support point against 15 nodes per level, which are exact here to 1e-4."""
+    model = bg.Model("y ~ x + (1 | g)", grouped("binary", 12, 12, 1.0)(), family="bernoulli")
+    found = explored(model)
+    ratio, random = GroupedRatio(found.objective, 15), np.random.default_rng(1)
+    prior = found.objective.view.log_prior_draws(found.points)
+    exact = np.array(
+        [
+            ratio.log_marginal(ratio.marginal(here.mode, here.centre), float(log_prior), random) - here.height
+            for here, log_prior in zip(found.support, prior, strict=True)
+        ]
+    )
+    own = correct(found, np.random.default_rng(2))
+    assert np.ptp(exact) > 0.05
+    # The third cumulant is left out, and 96 draws give the second with an error of a seventh.
+    np.testing.assert_allclose(own.log_mean, exact[own.at], atol=0.1 * np.abs(exact).max() + 0.02)
+
+
+def test_cumulants_move_coefficients_to_their_exact_means() -> None:
+    """Two coefficients and no hyperparameter: the mean is a sum over a grid."""
+    data = grouped("binary", 8, 4, 1.0)()
+    found = explored(bg.Model("y ~ x", data, family="bernoulli"))
+    here, view = found.support[0], found.objective.view
+    H = np.linalg.inv(here.mode.factor.solve(np.eye(2)))
+    spread = np.sqrt(np.diag(np.linalg.inv(H)))
+    axes = [here.centre[j] + spread[j] * np.linspace(-7, 7, 141) for j in range(2)]
+    places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    work = here.mode.work
+    height = np.array(
+        [
+            view.elementwise(list(work.etas + work.rows.eta(x - work.inner)), work.phi, 0).value.sum()
+            - 0.5 * (x - work.prior.mean) @ work.prior.times(x)
+            for x in places
+        ]
+    )
+    weight = np.exp(height - height.max())
+    exact = weight @ places / weight.sum()
+    moves = correct(found, np.random.default_rng(3)).moves[0]
+    assert np.all(np.abs(here.mode.x - exact) > 0.001 * spread)
+    assert np.all(np.abs(here.centre + moves - exact) < 0.05 * spread)
+
+
+def test_uneven_ratios_are_measured_by_cumulants_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = bg.Model("y ~ x + (1 | g)", grouped("binary", 40, 30, 1.0)(), family="bernoulli")
+    found = explored(model, 64)
+    by_weights = assess(found)
+    monkeypatch.setattr(verdict, "_UNEVEN", 0.0)
+    by_cumulants = assess(found)
+    assert by_cumulants.method == "cumulants"
+    assert by_cumulants.verdict == by_weights.verdict == "good"
+    for name, shift in by_weights.shifts.items():
+        assert by_cumulants.shifts[name] == pytest.approx(shift, abs=0.05)
+    assert "to second order" in " ".join(by_cumulants.sentences)
+    noise = np.full(len(by_weights.shifts), 0.5)
+    monkeypatch.setattr(verdict, "_by_cumulants", lambda *_: (4.0 * noise, noise))
+    lost = assess(found)
+    assert lost.verdict == "check"
+    assert "could not be measured" in " ".join(lost.sentences)
+    assert lost.advice == 'Compare with model.fit("laplace", quadrature=15), or model.fit("nuts").'
 
 
 def test_impossible_resampling_is_refused() -> None:

@@ -2,7 +2,8 @@
 
 Two errors are measured. At the support points nothing but the normal approximation of x given theta stands between
 draws and posterior: there importance ratios of theta and the shared coefficients, the levels integrated out
-(`BlockRatio`), say how far each mean would move. And at fresh values of theta the approximation is made anew, which
+(`BlockRatio`), say how far each mean would move; where these are too uneven for weights, their cumulants say it to
+second order (`cumulants`). And at fresh values of theta the approximation is made anew, which
 shows what the interpolation between the support points costs. Pareto k, the skewness of conditional distributions,
 failed searches and other modes are reported beside the shifts.
 """
@@ -18,6 +19,7 @@ import numpy as np
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.blockwise import BlockRatio, Ratios
 from bayesglmm.engines.kernels.correction import conditional_mean
+from bayesglmm.engines.kernels.cumulants import correct
 from bayesglmm.engines.kernels.nested import Draws, Exploration
 from bayesglmm.engines.kernels.pareto import TRUSTED, smoothed
 from bayesglmm.engines.kernels.resample import Resampled
@@ -32,6 +34,7 @@ _FEWEST = 24
 _WORK = 1.2e7  # rows of the data times evaluations of the likelihood, at most, beyond the fewest
 _FRESH = 24  # values of theta at which the interpolation is tested
 _LEVELS = 5  # that are named
+_UNEVEN = 1.5  # standard deviation of log ratios: with one draw in ten effective, weights measure nothing
 _ENOUGH = 400.0  # effective draws after resampling
 _WORDS = ("good", "check", "bad")
 
@@ -50,8 +53,8 @@ class Quality:
         posterior standard deviations.
     errors : mapping of str to float
         Monte Carlo errors of the shifts.
-    method : {"quadrature", "draws"}
-        How the levels' coefficients were integrated out.
+    method : {"quadrature", "draws", "cumulants"}
+        How the levels' coefficients were integrated out; ``"cumulants"`` where importance ratios were too uneven.
     sentences : tuple of str
         For the user.
     advice : str
@@ -93,7 +96,11 @@ def assess(exploration: Exploration) -> Quality:
     labels, values = read_parameters(exploration, drawn)
     between = _between(exploration, values.std(axis=0), random)
     shifts, errors = _moved(values, ratios.shared, between)
-    if _close(shifts, errors) and most > _PAIRS:
+    uneven = bool(np.all(np.isfinite(ratios.shared))) and float(ratios.shared.std()) > _UNEVEN
+    method = "cumulants" if uneven else "quadrature" if len(ratio.grid) else "draws"
+    if uneven:
+        shifts, errors = _by_cumulants(exploration, values.std(axis=0), random)
+    elif _close(shifts, errors) and most > _PAIRS:
         extra, more = _at_support(exploration, ratio, min(_MORE, most) - _PAIRS, random)
         values = np.concatenate([values, read_parameters(exploration, extra)[1]])
         pieces = zip(vars(ratios).values(), vars(more).values(), strict=True)
@@ -112,7 +119,7 @@ def assess(exploration: Exploration) -> Quality:
         smoothed(ratios.joint)[1],
         dict(zip(labels, shifts.tolist(), strict=True)),
         dict(zip(labels, errors.tolist(), strict=True)),
-        "quadrature" if len(ratio.grid) else "draws",
+        method,
         (),
         details=details,
     )
@@ -142,6 +149,17 @@ def _moved(values: Floats, log_ratio: Floats, between: Floats) -> tuple[Floats, 
     by_pair = change.reshape(-1, 2, values.shape[1]).mean(axis=1)
     errors = by_pair.std(axis=0) / np.sqrt(len(by_pair))
     return shifts + between, errors
+
+
+def _by_cumulants(exploration: Exploration, spread: Floats, random: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return shifts of means to second order in the log ratio, and their Monte Carlo errors."""
+    found = correct(exploration, random)
+    psi, centre = exploration.points[found.at], np.array([exploration.support[k].centre for k in found.at])
+    values = _parameters(exploration, psi, centre)
+    moves = _parameters(exploration, psi, centre + found.moves) - values
+    shifts, errors = found.shifts(values, moves)
+    scale = np.maximum(spread, 1e-300)
+    return shifts / scale, errors / scale
 
 
 def _between(exploration: Exploration, spread: Floats, random: np.random.Generator) -> Floats:
@@ -259,7 +277,7 @@ def _concluded(quality: Quality, exploration: Exploration, factorises: bool) -> 
     verdict = max([word, *("check" for _ in others)], key=_WORDS.index)
     sentences = [_WHAT[verdict], *([sentence] if sentence else []), *others]
     ways = ['model.fit("nuts")']
-    if quality.shifts and float(quality.details["shared_khat"]) < TRUSTED:
+    if quality.shifts and quality.method != "cumulants" and float(quality.details["shared_khat"]) < TRUSTED:
         ways.insert(0, 'model.fit("laplace", resample=True)')
     if factorises and exploration.quadrature is None:
         ways.insert(0, 'model.fit("laplace", quadrature=15)')
@@ -280,10 +298,17 @@ def _by_shift(quality: Quality) -> tuple[str, str]:
     word = "good" if certain[name] < GOOD else "check" if certain[name] < CHECK else "bad"
     if word == "good":
         name = max(shifts, key=lambda key: abs(shifts[key]))
+    if quality.method == "cumulants" and quality.errors[name] > 2 * GOOD:
+        return "check", (
+            "How far correcting Laplace's approximation would move the results could not be measured: the ratios of "
+            "exact and approximate density vary too much over so many coefficients."
+        )
     sentence = (
         f"Correcting Laplace's approximation would move {name} by {abs(shifts[name]):.2f} posterior standard "
         f"deviations (the largest shift; Monte Carlo error {quality.errors[name]:.2f})."
     )
+    if quality.method == "cumulants":
+        sentence += " It was computed to second order, since importance weights would be too uneven."
     if word == "good" and quality.errors[name] > 2 * GOOD:
         return "check", f"{sentence} That error is too large to call the approximation good."
     return word, sentence
