@@ -168,14 +168,14 @@ class BoundSmooth(BoundTerm):
         names = [*others.columns, *(name for block in mine for name in block.columns)]
         gone = combinations(np.hstack([others.X, *(block.X for block in mine)]), others.X.shape[1])
         if not gone:
-            return self, tuple(mine)
+            return self, tuple(reversed(mine))
         for j, weights in gone.items():
             combination = [names[i] for i, weight in weights.items() if abs(weight) > _SEEN]
             shown = ", ".join(f"`{other}`" for other in combination[:4]) + (", ..." if len(combination) > 4 else "")
             why = f"it is a combination of {shown}" if combination else "it is zero in every row"
             notes.append(f"The column `{names[j]}` is left out: {why}.")
         term = replace(self, dropped=self.dropped | {names[j] for j in gone})
-        kept = (term._fixed(copy, fixed, self.by.multiplier(copy, columns)) for copy in reversed(self.by.copies))
+        kept = (term._fixed(copy, fixed, self.by.multiplier(copy, columns)) for copy in self.by.copies)
         return term, tuple(block for block in kept if block is not None)
 
     def remarks(self, columns: Columns) -> tuple[str, ...]:

@@ -108,7 +108,8 @@ def read_smooth(call: Call, context: Context, allowed: tuple[str, ...]) -> Smoot
             message = f"`{node}` is there twice: the covariates of a smooth differ."
             raise FormulaError(message, context.formula, node.position)
         if next(column_names(node), None) is None:
-            message = f"`{node}` is no column of the data. The number of basis functions is k={node}."
+            hint = f" The number of basis functions is k={node}." if isinstance(node, Number) else ""
+            message = f"`{node}` holds no column of the data.{hint}"
             raise FormulaError(message, context.formula, node.position)
     read = _Reader(context.formula)
     by = places.get("by")
