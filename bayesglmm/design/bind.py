@@ -250,7 +250,7 @@ def _refuse_response_on_the_right(spec: FormulaSpec) -> None:
 
 def _one_row_per_level(parts: Mapping[str, PredictorPart], n: int, family: Family) -> list[str]:
     names = dict.fromkeys(g.group for part in parts.values() for g in part.groups if len(g.levels) == n)
-    residual = " Only the priors tell it from the residual." if any(p.scaled for p in family.parameters) else ""
+    residual = " The data cannot tell it from the residual." if any(p.scaled for p in family.parameters) else ""
     return [f"Grouping factor `{g}` has one row per level: an observation-level effect.{residual}" for g in names]
 
 

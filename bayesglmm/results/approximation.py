@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from bayesglmm.results.checks import Check
 
 _WEIGHTS = 0.7  # Pareto k up to which importance weights can be trusted (Vehtari et al. 2024)
 _VISIBLE = 0.3  # standard deviation of a level's log ratio below which its effect is as good as normal
+SEPARATED = "Complete separation"  # how the design's note begins
+RESIDUAL = "from the residual"  # what its note on one row per level says where there is a residual
 _SKEW = 0.5  # skewness that one sees in a figure
 
 
@@ -100,13 +102,15 @@ def _resampled(details: Mapping[str, Any]) -> Iterator[Check]:
         )
 
 
-def optimum_checks(convergence: Mapping[str, Any]) -> list[Check]:
+def optimum_checks(convergence: Mapping[str, Any], notes: Sequence[str] = ()) -> list[Check]:
     """Return the checks of maximum likelihood estimates.
 
     Parameters
     ----------
     convergence : mapping
         As `bayesglmm.results.facts` keeps it.
+    notes : sequence of str
+        Those of the design, which know what no likelihood can estimate.
     """
     found, boundary = bool(convergence["converged"]), convergence["boundary"]
     return [
@@ -132,4 +136,28 @@ def optimum_checks(convergence: Mapping[str, Any]) -> list[Check]:
             if boundary
             else "",
         ),
+        *_without_estimate(notes),
     ]
+
+
+def _without_estimate(notes: Sequence[str]) -> Iterator[Check]:
+    if any(note.startswith(SEPARATED) for note in notes):
+        yield Check(
+            "separation",
+            1.0,
+            "none",
+            "bad",
+            "Predictors separate the responses completely, so the likelihood has no maximum.",
+            "The estimates are those of wherever the search stopped, and there is no prior that would hold them.",
+            'Use model.fit("laplace"), whose priors keep them finite, or drop the predictor.',
+        )
+    if any(RESIDUAL in note for note in notes):
+        yield Check(
+            "identified",
+            0.0,
+            "all",
+            "check",
+            "A grouping factor has one row per level: its standard deviation and the residual's cannot be told apart.",
+            "With independent intercepts only the sum of their variances is estimated.",
+            "Drop that group term.",
+        )

@@ -40,7 +40,7 @@ def run_checks(problem: Problem, data: xr.DataTree) -> list[Check]:
     """
     convergence, quality = facts.read(data.attrs, "convergence"), facts.read(data.attrs, "quality")
     if convergence is not None:
-        return optimum_checks(convergence)
+        return optimum_checks(convergence, json.loads(data.attrs.get("notes", "[]")))
     posterior = data["posterior"].to_dataset()
     if quality is not None:
         finite = _finite(parameters(problem, posterior))

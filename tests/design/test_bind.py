@@ -379,7 +379,7 @@ def test_one_row_per_level_is_noted(design, frame):
     frame["obs"] = np.arange(12)
     note = "Grouping factor `obs` has one row per level: an observation-level effect."
     assert design("g ~ x + (1 | obs)", frame, "poisson").notes == (note,)
-    assert design("y ~ x + (1 | obs)", frame).notes == (note + " Only the priors tell it from the residual.",)
+    assert design("y ~ x + (1 | obs)", frame).notes == (note + " The data cannot tell it from the residual.",)
 
 
 def test_a_design_shows_itself_in_one_line(design, frame):
