@@ -157,7 +157,7 @@ def _without_estimate(notes: Sequence[str]) -> Iterator[Check]:
             0.0,
             "all",
             "check",
-            "A grouping factor has one row per level: its standard deviation and the residual's cannot be told apart.",
+            "A grouping factor has one row per level: its sd and the residual's cannot be told apart.",
             "With independent intercepts only the sum of their variances is estimated.",
             "Drop that group term.",
         )
