@@ -164,7 +164,8 @@ class Exploration:
     def _supports(self, modes: Sequence[ConditionalMode]) -> Iterator[Support]:
         objective = self.objective
         grouped = None if self.quadrature is None else GroupedRatio(objective, self.quadrature)
-        prior = objective.view.log_prior_draws(self.points)
+        known = grouped is not None
+        prior = objective.view.log_prior_draws(self.points) if known else np.zeros(len(self.points))
         for psi, mode, log_prior in zip(self.points, modes, prior, strict=True):
             centre, height = conditional_mean(objective, mode), mode.log_marginal
             if grouped is not None:
