@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from bayesglmm.errors import BayesglmmError, ModelWarning
 from bayesglmm.results import tables
-from bayesglmm.results.checks import Verdict, verdict_of
+from bayesglmm.results.checks import Check, Verdict, verdict_of
 from bayesglmm.results.fit import Fit
+from bayesglmm.results.likelihood_quality import good_words, laplace_check
 from bayesglmm.results.protocols import Rebindable
 from bayesglmm.results.schema import ASYMPTOTIC, ESTIMATES, asymptotic
 from bayesglmm.results.wald import Wald, normal_quantile
@@ -190,8 +191,21 @@ class LikelihoodFit(Fit):
 
     @cached_property
     def verdict(self) -> Verdict:
-        """``"good"`` where the search ended at a maximum, else ``"bad"``; ``print(fit.verdict)`` says more."""
-        return verdict_of(self._checks, "the search ended at a maximum of the likelihood.")
+        """Whether the search ended at a maximum, and Laplace's approximation is good there.
+
+        ``"good"``, ``"check"`` or ``"bad"``; ``print(fit.verdict)`` says why. The approximation is compared with
+        quadrature where the likelihood is a product over levels; see `bayesglmm.results.likelihood_quality`.
+        """
+        return verdict_of(self._checks, good_words(self._approximation))
+
+    @cached_property
+    def _approximation(self) -> Check | None:
+        return laplace_check(self.problem, self._settings["objective"], self._settings["quadrature"])
+
+    @cached_property
+    def _checks(self) -> list[Check]:
+        found = super()._checks
+        return found if self._approximation is None else [*found, self._approximation]
 
     # -------------------------------------------------------------------------------------------- fitting it again
 

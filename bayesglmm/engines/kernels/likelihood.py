@@ -111,7 +111,7 @@ def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report
         beta_se = np.sqrt(np.diag(mode.factor.solve(units)[at])) if len(at) else np.zeros(0)
     parameters = t + len(at)
     rows = objective.structure.n
-    boundary = tuple(label for label, is_zero in zip(_labels(view), zero, strict=False) if is_zero)
+    boundary = tuple(label for label, is_zero in zip(hyperparameter_labels(view), zero, strict=False) if is_zero)
     return Likelihood(
         objective=objective,
         psi=psi,
@@ -174,7 +174,8 @@ def _scale_positions(view: LatentView) -> tuple[Ints, list[str]]:
     return np.array(positions, dtype=int), labels
 
 
-def _labels(view: LatentView) -> list[str]:
+def hyperparameter_labels(view: LatentView) -> list[str]:
+    """Return a label for every entry of theta."""
     return _scale_positions(view)[1]
 
 
