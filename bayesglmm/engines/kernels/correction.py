@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
@@ -22,9 +23,13 @@ from numpy.polynomial.hermite_e import hermegauss
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import LaplaceObjective
+from bayesglmm.graph.latent import LatentView
+from bayesglmm.linalg import NotPositiveDefiniteError
 
 _STEPS = 8
+_MORE_STEPS = 25  # with the curvature made anew
 _SMALL = 1e-4  # squared length of a step, in posterior standard deviations, that is not worth another
+_CLOSE = 1e-2  # the same, that is close enough where steps end
 _NODES = {1: 7, 2: 5, 3: 3}
 
 
@@ -39,29 +44,62 @@ def conditional_mean(objective: LaplaceObjective, mode: ConditionalMode) -> Floa
     Returns
     -------
     ndarray, shape (view.size,)
-        The mode itself where the correction does not converge.
+        The mode itself where the correction does not converge, not even with its curvature made anew at every step.
     """
-    view, structure, work = objective.view, objective.structure, mode.work
-    leverage = work.rows.leverage(mode.factor.inverse(), -work.d2)
-    spread, weights = row_nodes(leverage.h, _NODES)
+    leverage = mode.work.rows.leverage(mode.factor.inverse(), -mode.work.d2)
+    nodes = row_nodes(leverage.h, _NODES)
+    centre = _climb(objective, mode, nodes, _STEPS)
+    if centre is None:
+        centre = _climb(objective, mode, nodes, _MORE_STEPS, remade=True)
+    return mode.x if centre is None else objective.structure.full(centre, mode.x[objective.structure.coefficients])
+
+
+def _climb(
+    objective: LaplaceObjective,
+    mode: ConditionalMode,
+    nodes: tuple[list[Floats], Floats],
+    steps: int,
+    remade: bool = False,
+) -> Floats | None:
+    """Solve for m by Newton's method; None where it does not converge.
+
+    With `remade` the curvature is -A' E[l''] A + Q at each m instead of H: a factorisation per step, for skew
+    likelihoods (nearly separated responses), where the curvature at the mode says little about that at the mean.
+    """
+    work = mode.work
     centre, last = work.inner, np.inf
-    for _ in range(_STEPS):
+    for _ in range(steps):
         etas = work.etas + work.rows.eta(centre - work.inner)
-        slope = np.zeros_like(etas)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for shift, weight in zip(spread, weights, strict=True):
-                first = view.elementwise(list(etas + shift), work.phi, 1).d1
-                assert first is not None
-                slope += weight * first
+        slope, curvature = _expected(objective.view, etas, work.phi, nodes, remade)
         gradient = work.rows.transpose(slope) - work.prior.times(centre)
-        step = mode.factor.solve(gradient)
+        try:
+            factor = mode.factor if curvature is None else work.rows.factor(-curvature, work.prior.Q)
+        except NotPositiveDefiniteError:
+            return None
+        step = factor.solve(gradient)
         length = float(step @ gradient)
-        if not np.isfinite(length) or length > last:
-            return mode.x
+        if not np.isfinite(length) or (length > last and not remade):
+            return None
         centre, last = centre + step, length
         if length < _SMALL:
             break
-    return structure.full(centre, mode.x[structure.coefficients])
+    return None if remade and last > _CLOSE else centre
+
+
+def _expected(
+    view: LatentView, etas: Floats, phi: Mapping[str, Any], nodes: tuple[list[Floats], Floats], curved: bool
+) -> tuple[Floats, Floats | None]:
+    """Return E l', shape (P, n), and E l'', shape (P, P, n), if `curved`, over the nodes of every row."""
+    slope, curvature = np.zeros_like(etas), np.zeros((len(etas), *etas.shape)) if curved else None
+    with np.errstate(over="ignore", invalid="ignore"):
+        for shift, weight in zip(*nodes, strict=True):
+            found = view.elementwise(list(etas + shift), phi, 1)
+            assert found.d1 is not None
+            slope += weight * found.d1
+            if curvature is not None:
+                assert found.d2 is not None
+                curvature += weight * found.d2
+    return slope, curvature
 
 
 @cache
