@@ -109,6 +109,8 @@ def test_random_walk_has_the_scale_that_was_given(cbpp_model: bg.Model) -> None:
 
 
 def test_ctrl_c_returns_the_draws_that_every_chain_has(cbpp_model: bg.Model) -> None:
+    # A shell starts background jobs with the signal ignored, and Python then leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     try:

@@ -53,6 +53,8 @@ def test_a_missing_seed_is_drawn_and_recorded(cbpp_model: bg.Model) -> None:
 
 
 def _interrupt_after(seconds: float) -> threading.Timer:
+    # A shell starts background jobs with the signal ignored, and Python then leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(seconds, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
     return timer
