@@ -63,17 +63,17 @@ def _climb(
 ) -> Floats | None:
     """Solve for m by Newton's method; None where it does not converge.
 
-    With `remade` the curvature is -A' E[l''] A + Q at each m instead of H: a factorisation per step, for skew
+    With `remade` the curvature is -A' E[l''] A + Q at each m instead of H, until steps are short: for skew
     likelihoods (nearly separated responses), where the curvature at the mode says little about that at the mean.
     """
-    work = mode.work
+    work, factor = mode.work, mode.factor
     centre, last = work.inner, np.inf
     for _ in range(steps):
         etas = work.etas + work.rows.eta(centre - work.inner)
-        slope, curvature = _expected(objective.view, etas, work.phi, nodes, remade)
+        slope, curvature = _expected(objective.view, etas, work.phi, nodes, remade and last > 1.0)
         gradient = work.rows.transpose(slope) - work.prior.times(centre)
         try:
-            factor = mode.factor if curvature is None else work.rows.factor(-curvature, work.prior.Q)
+            factor = factor if curvature is None else work.rows.factor(-curvature, work.prior.Q)
         except NotPositiveDefiniteError:
             return None
         step = factor.solve(gradient)
