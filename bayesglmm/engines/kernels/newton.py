@@ -170,7 +170,8 @@ class NewtonSearch:
 
     def value(self, x: Floats, derivatives: RowDerivatives) -> float:
         """Return log p(y | x) - (x - m)' Q (x - m) / 2."""
-        return float(derivatives.value.sum() - 0.5 * (x - self.prior.mean) @ self.prior.times(x))
+        with np.errstate(over="ignore", invalid="ignore"):  # a step too far, which the search takes back
+            return float(derivatives.value.sum() - 0.5 * (x - self.prior.mean) @ self.prior.times(x))
 
     @staticmethod
     def observed(derivatives: RowDerivatives) -> Floats:
