@@ -234,7 +234,8 @@ class LikelihoodFit(Fit):
     def profile(self, parameters: str | Sequence[str] | None = None, reach: float = 0.99) -> Profile:
         """Profile the likelihood: what Wald's intervals only approximate.
 
-        Standard deviations that are estimated as zero stay there.
+        Standard deviations that are estimated as zero grow along the profiles of the others where that raises the
+        likelihood; their own profile begins at zero.
 
         Parameters
         ----------

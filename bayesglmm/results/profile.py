@@ -6,17 +6,17 @@ Wald's interval is right, and the interval is where |zeta| stays below the norma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import interpolate, optimize
+from scipy import interpolate, linalg, optimize
 
-from bayesglmm.blocks import Floats
+from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels.identified import standard_errors
-from bayesglmm.engines.kernels.likelihood import Likelihood, maximum_likelihood
+from bayesglmm.engines.kernels.likelihood import Likelihood, hyperparameter_labels, maximum_likelihood
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.quadrature import Quadrature
@@ -36,6 +36,9 @@ _MOST = 30
 _LONGEST = 0.7  # step of a hyperparameter on its unconstrained scale
 _NOTHING = 1e-9  # a standard deviation relative to its estimate, where it is as good as zero
 _DIFFERENCE = 1e-3  # of gradients by quadrature, in standard errors
+_SMALL = -2.5  # log of a standard deviation, relative to its typical size, at which one of zero is asked to grow
+_RELEASED = 0.5  # first guess of the spread of its logarithm once it does
+_EDGE = 1e-3  # from a correlation of one, where it is as good as that
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +54,14 @@ class Profile:
     left_out : tuple of str
         Parameters without a profile: those that are no coordinate of the search, such as cutpoints and the
         correlations of three and more terms.
+    edges : mapping of str to tuple of float
+        The ends of what a parameter can be, for those whose profile may reach them.
     """
 
     table: pd.DataFrame
     reach: float
     left_out: tuple[str, ...] = ()
+    edges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def intervals(self, prob: float = 0.95) -> pd.DataFrame:
         """Return the intervals in which the likelihood ratio test does not reject.
@@ -68,8 +74,9 @@ class Profile:
         Returns
         -------
         DataFrame
-            Index: parameter. Columns: estimate, lower, upper. The lower end of a standard deviation is 0 where the
-            data do not rule that out; an end that was not found is nan.
+            Index: parameter. Columns: estimate, lower, upper. An end is the edge of what the parameter can be (0
+            for a standard deviation, -1 or 1 for a correlation) where the data do not rule that out; one that was
+            not found is nan.
         """
         z = normal_quantile(prob)
         if prob > self.reach:
@@ -78,7 +85,8 @@ class Profile:
         for name, own in self.table.groupby("parameter", sort=False):
             value, zeta = own["value"].to_numpy(), own["zeta"].to_numpy()
             estimate = float(value[np.argmin(np.abs(zeta))])
-            rows[name] = (estimate, _inverse(zeta, value, -z), _inverse(zeta, value, z))
+            edges = self.edges.get(str(name), _NO_EDGES)
+            rows[name] = (estimate, _inverse(zeta, value, -z, edges), _inverse(zeta, value, z, edges))
         return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "lower", "upper"]).rename_axis(
             "parameter"
         )
@@ -88,15 +96,19 @@ class Profile:
         return text + (f"\nWithout a profile: {', '.join(self.left_out)}" if self.left_out else "")
 
 
-def _inverse(zeta: Floats, value: Floats, at: float) -> float:
+_NO_EDGES = (float("nan"), float("nan"))
+_EDGES = {"sd": (0.0, float("inf")), "cor": (-1.0, 1.0)}  # of kinds of parameters
+
+
+def _inverse(zeta: Floats, value: Floats, at: float, edges: tuple[float, float]) -> float:
     """Return the value at which a profile has the height `at`.
 
     zeta is interpolated over the values, not the other way round: near a standard deviation of zero it is flat.
     """
     if at < zeta[0]:
-        return 0.0 if value[0] == 0.0 else float("nan")
+        return edges[0] if value[0] == edges[0] else float("nan")
     if at > zeta[-1]:
-        return float("nan")
+        return edges[1] if value[-1] == edges[1] else float("nan")
     place = int(np.clip(np.searchsorted(zeta, at), 1, len(zeta) - 1))
     low, high = float(value[place - 1]), float(value[place])
     curve = interpolate.CubicSpline(value, zeta) if len(zeta) > 3 else interpolate.PchipInterpolator(value, zeta)
@@ -127,18 +139,29 @@ def profile(
         if name not in owner:
             raise UnknownNameError(f"No profile of {name!r}. {did_you_mean(name, owner)}")
     walker = _Walker(found, view, nodes, normal_quantile(reach))
-    tables = []
+    tables, edges = [], dict[str, tuple[float, float]]()
     for j in sorted({owner[name] for name in wanted or owner}):
         psi, zeta = walker.walk(j)
         for parameter in _values(problem, found, psi):
             if owner.get(parameter.label) == j and (wanted is None or parameter.label in wanted):
                 values = parameter.values[0]
                 values = np.where(walker.is_nothing(j, psi[:, j]), 0.0, values)
-                tables.append(pd.DataFrame({"parameter": parameter.label, "value": values, "zeta": zeta}))
+                if parameter.kind in _EDGES:
+                    edges[parameter.label] = _EDGES[parameter.kind]
+                own = pd.DataFrame({"parameter": parameter.label, "value": values, "zeta": zeta})
+                tables.append(_to_one(own) if parameter.kind == "cor" else own)
     order = {name: position for position, name in enumerate(known)}
     tables.sort(key=lambda table: order[table["parameter"].iloc[0]])
     left_out = tuple(name for name in known if name not in owner) if wanted is None else ()
-    return Profile(pd.concat(tables, ignore_index=True), reach, left_out)
+    return Profile(pd.concat(tables, ignore_index=True), reach, left_out, edges)
+
+
+def _to_one(table: pd.DataFrame) -> pd.DataFrame:
+    """Let the profile of a correlation end where it is as good as one."""
+    value, inside = table["value"].to_numpy(), np.abs(table["value"].to_numpy()) <= 1.0 - _EDGE
+    kept = inside | np.append(inside[1:], False) | np.append(False, inside[:-1])
+    ended: pd.DataFrame = table.assign(value=np.where(inside, value, np.sign(value))).loc[kept]
+    return ended
 
 
 def _values(problem: Problem, found: Likelihood, psi: Floats) -> list[Parameter]:
@@ -151,12 +174,19 @@ def _coordinates(problem: Problem, found: Likelihood) -> dict[str, int]:
     size = len(found.psi)
     moved = _values(problem, found, np.concatenate([found.psi[None], found.psi + 1e-3 * np.eye(size)]))
     bends = standard_errors(np.eye(size), found.covariance, found.flat) > 0.0
+    bends[_boundary(found)] = True  # on the way up from zero
     owner = {}
     for parameter in moved:
         movers = np.flatnonzero(parameter.values[0, 1:] != parameter.values[0, 0])
         if len(movers) == 1 and bends[movers[0]]:
             owner[parameter.label] = int(movers[0])
     return owner
+
+
+def _boundary(found: Likelihood) -> Ints:
+    """Return the positions in psi of standard deviations that are estimated as zero."""
+    labels = hyperparameter_labels(found.objective.view)
+    return np.array([k for k, label in enumerate(labels) if label in found.boundary], dtype=np.intp)
 
 
 @dataclass(eq=False)
@@ -170,8 +200,10 @@ class _Walker:
     near: ConditionalMode = field(init=False)
 
     def __post_init__(self) -> None:
-        self.near = self.found.mode
+        self.near, self.zeros = self.found.mode, _boundary(self.found)
         self.errors = np.sqrt(np.diag(self.found.covariance))
+        self.errors[self.zeros] = _RELEASED
+        self.grown = np.concatenate([self.view.initial_theta + _SMALL, np.zeros(len(self.errors))])
         self.surface = _by_quadrature(self) if self.nodes > 1 else _by_laplace(self)
         scales = {part.name for block in self.view.problem.blocks for part in block.scales.values()}
         shapes = zip(self.view.problem.names("theta"), self.view.theta_shapes, strict=True)
@@ -181,7 +213,8 @@ class _Walker:
 
     def is_nothing(self, j: int, x: Any) -> Any:
         """Return whether values of coordinate j stand for a standard deviation of zero."""
-        return self.is_scale[j] & (np.asarray(x) <= self.found.psi[j] + np.log(_NOTHING))
+        nothing = self.found.psi[j] + (0.0 if j in self.zeros else np.log(_NOTHING))
+        return self.is_scale[j] & (np.asarray(x) <= nothing)
 
     def walk(self, j: int) -> tuple[Floats, Floats]:
         """Return points of the ridge along coordinate j, shape (points, size), and zeta there, both ends included."""
@@ -191,13 +224,14 @@ class _Walker:
 
     def _branch(self, j: int, sign: float) -> Iterator[tuple[Floats, float]]:
         """Yield points of one side, with steps that raise zeta evenly."""
-        centre = float(self.found.psi[j])
-        longest = _LONGEST if j < self.view.theta_size else np.inf
+        if j in self.zeros and sign < 0:
+            return
+        centre = float(self.grown[j] if j in self.zeros else self.found.psi[j])
         x, zeta, step, psi = centre, 0.0, self.errors[j] * self.end / _STEPS, self.found.psi
         for _ in range(_MOST):
             if zeta >= self.end:
                 return
-            ahead = x + sign * min(step, longest)
+            ahead = x + sign * min(step, self._longest(j, abs(x - centre)))
             nearly_zero = self.is_scale[j] and sign < 0 and ahead < centre + np.log(0.02)
             if nearly_zero:
                 ahead = centre + np.log(_NOTHING)
@@ -212,27 +246,59 @@ class _Walker:
             rise = max(height - zeta, 0.2 * self.end / _STEPS)
             step, x, zeta = abs(ahead - x) * (self.end / _STEPS) / rise, ahead, height
 
+    def _longest(self, j: int, gone: float) -> float:
+        """Return the longest step of coordinate j, at a distance from where its profile begins."""
+        if j >= self.view.theta_size:
+            return np.inf
+        # A correlation of one lies at infinity: steps towards it grow geometrically.
+        return _LONGEST if self.is_scale[j] else _LONGEST * max(1.0, gone)
+
     def _ridge(self, j: int, x: float, start: Floats) -> tuple[Floats, float] | None:
-        """Return the maximum over all other coordinates, None where there is none."""
+        """Return the maximum over all other coordinates, None where there is none.
+
+        A standard deviation that is zero at the estimates need not be so here. At zero the likelihood is flat in its
+        logarithm, so that no search leaves it: each is asked at a small value, and released if it would grow.
+        """
+        bends = np.diag(self.found.covariance) > 0.0
+        others = np.flatnonzero(bends & (np.arange(len(bends)) != j))
+        zeros = self.zeros[self.zeros != j]
+        held = start.copy()
+        held[zeros] = self.found.psi[zeros]
+        found = self._climb(j, x, held, others, zeros[:0])
+        if found is None or not len(zeros):
+            return found
+        asked = found[0].copy()
+        asked[zeros] = self.grown[zeros]
+        released = zeros[self.surface(asked, zeros)[1] > 0.0]
+        if not len(released):
+            return found
+        asked = found[0].copy()
+        asked[released] = np.maximum(self.grown[released], start[released])
+        freed = self._climb(j, x, asked, others, released)
+        return freed if freed is not None and freed[1] > found[1] else found
+
+    def _climb(self, j: int, x: float, start: Floats, others: Ints, released: Ints) -> tuple[Floats, float] | None:
+        """Maximise over `others`, in the coordinates in which the curvature at the estimates is 1, and `released`."""
         C = self.found.covariance
-        others = np.flatnonzero((np.diag(C) > 0.0) & (np.arange(len(C)) != j))
-        slope = C[others, j] / C[j, j]
-        spread = _root(C[np.ix_(others, others)] - np.outer(slope, slope) * C[j, j])
+        slope = C[others, j] / C[j, j] if C[j, j] > 0.0 else np.zeros(len(others))
+        root = _root(C[np.ix_(others, others)] - np.outer(slope, slope) * C[j, j])
+        spread = linalg.block_diag(root, _RELEASED * np.eye(len(released)))
         origin = start.copy()
         origin[others] += slope * np.clip(x - start[j], -2.0 * self.errors[j], 2.0 * self.errors[j])
         origin[j] = x
+        moving = np.concatenate([others, released])
 
         def place(s: Floats) -> Floats:
             psi = origin.copy()
-            psi[others] += spread @ s
+            psi[moving] += spread @ s
             return psi
 
         def descend(s: Floats) -> tuple[float, Floats]:
-            value, gradient = self.surface(place(s), others)
+            value, gradient = self.surface(place(s), moving)
             return -value, -spread.T @ gradient
 
-        if not len(others):
-            value = self.surface(origin, others)[0]
+        if not len(moving):
+            value = self.surface(origin, moving)[0]
             return (origin, value) if np.isfinite(value) else None
         zero: Any = np.zeros(spread.shape[1])
         options: Any = {"gtol": 1e-4}

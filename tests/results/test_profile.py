@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,40 @@ def test_an_interval_that_reaches_zero_does(fit: Any) -> None:
     assert profile.table["value"].iloc[0] == 0.0
     assert (np.diff(profile.table["zeta"]) > 0).all()
     assert "95% intervals" in repr(profile)
+
+
+def test_a_standard_deviation_of_zero_grows_along_the_profiles_of_others(
+    expected: Callable[[str], Any], reference: Path
+) -> None:
+    """With an effect per observation herds have none; take the former away, and the latter come back."""
+    numbers, data = expected("cbpp2")["gm2"]["profile_ci95"], pd.read_csv(reference / "data" / "cbpp2.csv")
+    data["treatment"] = pd.Categorical(data["treatment"], ["Partial/null", "Complete", "Unknown"])
+    formula = "cbind(incidence, size - incidence) ~ factor(period) + treatment + avg_size + (1 | herd) + (1 | obs)"
+    fit = bg.Model(formula, data, family="binomial").fit("laplace", seed=1, objective="ml", draws=5)
+    rows = {
+        "sd_(Intercept)|obs": "sd[obs, Intercept]",
+        "sd_(Intercept)|herd": "sd[herd, Intercept]",
+        "treatmentComplete": "treatment[Complete]",
+        "treatmentUnknown": "treatment[Unknown]",
+        "avg_size": "avg_size",
+    }
+    ours = fit.profile(list(rows.values())).intervals().loc[list(rows.values()), ["lower", "upper"]].to_numpy()
+    theirs = pd.DataFrame(numbers["values"], index=numbers["rows"]).loc[list(rows)].to_numpy()
+    width = theirs[:, [1]] - theirs[:, [0]]
+    assert (ours - theirs) / width == pytest.approx(0.0, abs=1e-3)  # both interpolate; held at zero: 0.08
+    assert fit.summary().loc["sd[herd, Intercept]", "estimate"] == ours[1, 0] == 0.0
+
+
+def test_a_correlation_that_nothing_is_known_of_can_be_anything() -> None:
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"x": np.tile(np.linspace(-1.0, 1.0, 5), 8), "g": np.repeat(np.arange(8), 5)})
+    b = rng.normal(size=(8, 2)) * [0.5, 0.6]
+    data["y"] = b[data["g"], 0] + b[data["g"], 1] * data["x"] + rng.normal(size=40)
+    fit = bg.Model("y ~ x + (x | g)", data).fit("laplace", seed=1, objective="ml", draws=5)
+    label = "cor[g, Intercept, x]"
+    found = fit.profile(label).intervals().loc[label]
+    assert abs(found["estimate"]) < 0.99
+    assert (found["lower"], found["upper"]) == (-1.0, 1.0)
 
 
 def test_one_parameter_may_be_named_alone(fit: Any) -> None:
