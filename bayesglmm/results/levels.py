@@ -87,7 +87,12 @@ def level_factor(part: BlockParts, draws: Mapping[str, Floats]) -> Floats:
     values: dict[str, Any] = part.block.constants
     for declared in part.covariance.parameters(part.block):
         drawn = draws[part.names.variable(declared.name)]
-        values[declared.name] = semidefinite_factor(drawn) if declared.kind == "correlation" else drawn
+        if declared.kind == "correlation":
+            # Undefined beside a standard deviation of zero: whatever stands there is multiplied by it.
+            known = np.where(np.isnan(drawn), np.eye(np.shape(drawn)[-1]), drawn)
+            values[declared.name] = semidefinite_factor(known)
+        else:
+            values[declared.name] = drawn
     factor: Floats = part.covariance.factor(values, len(part.block.terms), NUMPY)
     return factor
 

@@ -48,6 +48,29 @@ def test_counts_and_quadrature() -> None:
     assert found.table["Intercept"].std() > 0
 
 
+def test_a_correlation_that_is_undefined_beside_a_zero_is_not_simulated_from() -> None:
+    """A standard deviation of zero leaves its correlations undefined; what is simulated does not depend on them."""
+    rng = np.random.default_rng(4)
+    x, g = np.tile(np.linspace(-2.5, 2.5, 6), 20), np.repeat(np.arange(20), 6)
+    e = rng.normal(size=120)
+    for level in range(20):  # residuals without any slope of their own in any group: less varies than by chance
+        own = g == level
+        e[own] -= np.polyval(np.polyfit(x[own], e[own], 1), x[own])
+    data = pd.DataFrame({"y": 1.0 + 0.5 * x + rng.normal(size=20)[g] + e, "x": x, "g": g})
+    fit = bg.Model("y ~ x + (x | g)", data).fit("laplace", seed=1, objective="ml", draws=5)
+    assert fit.summary().loc["sd[g, x]", "estimate"] == 0.0
+    assert np.isnan(fit.summary().loc["cor[g, Intercept, x]", "estimate"])
+    found = fit.bootstrap(20, seed=1)
+    assert found.failed == 0
+    table = found.summary().drop(index="cor[g, Intercept, x]")
+    assert table.notna().all().all()
+    assert abs(table.loc["sd[g, Intercept]", "bias"]) < 4 * table.loc["sd[g, Intercept]", "se"] / np.sqrt(20)
+    # The average over new groups is from the same distribution; with an identity link it is that of a typical group.
+    new = data.head(3).assign(g=99)
+    average, typical = (fit.predict(new, groups=word)["estimate"] for word in ("average", "typical"))
+    assert average.to_numpy() == pytest.approx(typical.to_numpy(), abs=1e-10)
+
+
 def test_what_cannot_be_simulated_is_refused(fit: Any) -> None:
     rng = np.random.default_rng(1)
     data = pd.DataFrame({"y": rng.normal(size=40), "c": np.arange(40) % 2, "g": np.arange(40) % 8})
