@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bayesglmm.errors import BayesglmmError, ModelWarning
 from bayesglmm.results import tables
 from bayesglmm.results.checks import Check, Verdict, verdict_of
@@ -165,20 +167,22 @@ class LikelihoodFit(Fit):
         DataFrame
             As of `Fit.predict`, with columns estimate, se, lower, upper: the prediction at the estimates where it
             is a number, and its asymptotic spread. What is drawn (new groups, outcomes) has no such number: there
-            the estimate is the mean of what was drawn.
+            the estimate is the mean of what was drawn. ``"these or new"`` draws for unknown groups only.
         """
-        from bayesglmm.results.levels import KNOWN_OR_NEW, NEW, choices
-        from bayesglmm.results.predict import predict
+        from bayesglmm.results.predict import drawn_rows, predict
 
         drawn = super().predict(new, groups, scale, prob, seed, draws)
         found = drawn.rename(columns=_RENAMED)
         found.attrs = drawn.attrs
-        words = set(choices(self.problem, groups).values())
-        if scale != "outcome" and not words & {NEW, KNOWN_OR_NEW}:
-            with warnings.catch_warnings():  # the draws have warned already
-                warnings.simplefilter("ignore", ModelWarning)
-                at = predict(self._evaluator, self.point, self.design, new, groups, scale, prob)
-            found["estimate"] = at["mean"].to_numpy()
+        if scale == "outcome":
+            return found
+        with warnings.catch_warnings():  # the draws have warned already
+            warnings.simplefilter("ignore", ModelWarning)
+            random = drawn_rows(self._evaluator, self.design, new, groups)
+            if not random.all():
+                at = predict(self._evaluator, self.point, self.design, new, groups, scale, prob)["mean"].to_numpy()
+                random = np.repeat(random, len(found) // len(random))  # categories follow rows
+                found["estimate"] = np.where(random, found["estimate"], at)
         return found
 
     flat = True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import special
 
 from bayesglmm.blocks import FixedBlock, Floats, OffsetBlock, Predictor, RandomBlock, Response
@@ -144,6 +145,25 @@ def predicted_draws(
     rng = seeded(0)  # of nothing: neither new groups nor outcomes are drawn
     effects = place(evaluator.problem, stacked(posterior, None), rows.predictors, chosen, rng)
     return np.asarray(_values(evaluator, effects, rows.response, slice(0, len(rows.labels)), scale, rng))
+
+
+def drawn_rows(
+    evaluator: Evaluator, design: Rebindable | None, new: Any, groups: str | Mapping[str, str]
+) -> NDArray[np.bool_]:
+    """Return which rows use effects of levels that are drawn, shape (n,); their predictions are no plain number.
+
+    Parameters
+    ----------
+    evaluator, design, new, groups
+        As of `predict`.
+    """
+    chosen = choices(evaluator.problem, groups)
+    rows = _own_rows(evaluator) if new is None else _new_rows(evaluator, design, new, chosen, "link")
+    drawn = np.zeros(len(rows.labels), dtype=bool)
+    for block in (block for predictor in rows.predictors.values() for block in predictor.random):
+        word = chosen[block.group] if block.kind == "group" else THESE
+        drawn |= (word == NEW) | ((word == KNOWN_OR_NEW) & (block.index < 0))
+    return drawn
 
 
 def _mixed(chosen: Mapping[str, str]) -> str:

@@ -338,3 +338,21 @@ def test_outcomes_of_new_rows_have_their_precision_weights() -> None:
     assert fit.predict({"x": 0.0, "w": 0.0}).shape == (1, 4)
     with pytest.raises(DataError, match="row r2 has nan"):
         fit.predict(new.assign(w=[1.0, np.nan]), scale="outcome")
+
+
+def test_known_groups_of_likelihood_fits_are_predicted_at_the_estimates() -> None:
+    """Beside unknown groups, too: only these are drawn."""
+    data = bg.load_dataset("cbpp")
+    model = bg.Model("cbind(incidence, size - incidence) ~ period + (1 | herd)", data, family="binomial")
+    fit = model.fit("laplace", seed=1, objective="ml", draws=50)
+    new = data.head(3).astype({"herd": str})
+    new.loc[new.index[2], "herd"] = "unknown"
+    known = fit.predict(new.head(2), groups="these")
+    one, two = (fit.predict(new, groups="these or new", seed=seed) for seed in (1, 2))
+    pd.testing.assert_frame_equal(one.head(2), known, check_exact=False, rtol=1e-12)
+    pd.testing.assert_frame_equal(two.head(2), known, check_exact=False, rtol=1e-12)
+    assert one["estimate"].iloc[2] != two["estimate"].iloc[2]
+    linear = fit.predict(new, groups="these or new", scale="link", seed=1)
+    assert linear["estimate"].iloc[:2].to_numpy() == pytest.approx(
+        np.log(known["estimate"] / (1 - known["estimate"]))
+    )
