@@ -10,8 +10,8 @@ from bayesglmm.results import diagnose as diagnosis
 from bayesglmm.results import facts, tables
 from bayesglmm.results.checks import CHAINS_AGREE, Check, Verdict, table, verdict_of
 from bayesglmm.results.draws import check_choice
+from bayesglmm.results.likelihood_questions import LikelihoodQuestions
 from bayesglmm.results.protocols import EngineRun, EngineSettings, FittedModel, Rebindable
-from bayesglmm.results.run_facts import RunFacts
 from bayesglmm.results.schema import ESTIMATES, POSTERIOR, Meta, assemble
 from bayesglmm.results.smooth_answers import SmoothAnswers
 from bayesglmm.results.text import fit_html, fit_text
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bayesglmm.graph.problem import Problem
 
 
-class Fit(SmoothAnswers, RunFacts):
+class Fit(SmoothAnswers, LikelihoodQuestions):
     """A fitted model.
 
     Made by ``model.fit()``; all numbers are in `data`, and every method answers one question from them.

@@ -163,8 +163,8 @@ def _check(fits: Mapping[str, Fit]) -> None:
     for label, fit in fits.items():
         if not isinstance(fit, LikelihoodFit):
             raise BayesglmmError(
-                f'{label!r} is no maximum likelihood fit. Use model.fit("laplace", objective="ml"); posteriors are '
-                "compared by their predictions."
+                f'{label!r} is no maximum likelihood fit but {fit.kind}. Use model.fit("laplace", objective="ml"); '
+                "posteriors are compared by their predictions."
             )
         if not np.array_equal(fit.problem.response.y, first.problem.response.y):
             raise BayesglmmError(

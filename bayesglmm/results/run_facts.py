@@ -33,32 +33,52 @@ class RunFacts:
         return tuple(json.loads(self.data.attrs["notes"]))
 
     @property
+    def kind(self) -> str:
+        """What the fit is, for messages: ``a posterior by "nuts"``."""
+        objective = json.loads(self.data.attrs["settings"]).get("objective", "posterior")
+        words = {"ml": "a maximum likelihood fit", "reml": "a restricted maximum likelihood fit"}
+        return words.get(objective, f'a posterior by the engine "{self.data.attrs["engine"]}"')
+
+    @property
     def loglik(self) -> float:
         """Maximised log-likelihood, for maximum likelihood fits."""
-        return self._number("loglik", '"laplace" and objective="ml"')
+        return self._number("loglik", _OF_LIKELIHOOD)
 
     @property
     def aic(self) -> float:
         """Akaike's information criterion, for maximum likelihood fits."""
-        return self._number("aic", '"laplace" and objective="ml"')
+        return self._number("aic", _OF_LIKELIHOOD)
 
     @property
     def bic(self) -> float:
         """Schwarz's information criterion, for maximum likelihood fits."""
-        return self._number("bic", '"laplace" and objective="ml"')
+        return self._number("bic", _OF_LIKELIHOOD)
 
     @property
     def log_evidence(self) -> float:
         """Logarithm of the marginal likelihood of the model, from engines that integrate under proper priors."""
-        return self._number("log_evidence", '"laplace" or "ep" and proper priors')
+        return self._number(
+            "log_evidence",
+            'it averages the likelihood over proper priors, which model.fit("laplace") does (no objective=, no flat '
+            'prior). The maximised log-likelihood of an objective="ml" fit, fit.loglik, is another number',
+        )
 
     @property
     def khat(self) -> float:
         """Pareto k of the importance ratios between exact and approximate posterior, where there is one."""
-        return self._number("khat", '"laplace"')
+        return self._number(
+            "khat",
+            'it compares an approximate posterior with the exact one, for model.fit("laplace") without objective=. '
+            "How far this fit can be trusted: fit.verdict",
+        )
 
-    def _number(self, name: str, needed: str) -> float:
+    def _number(self, name: str, why: str) -> float:
         if name in self.data.attrs:
             return float(self.data.attrs[name])
-        engine = self.data.attrs["engine"]
-        raise BayesglmmError(f"This fit by the engine {engine!r} has no {name}: it needs the engine {needed}.")
+        raise BayesglmmError(f"This fit has no {name}, for it is {self.kind}: {why}.")
+
+
+_OF_LIKELIHOOD = (
+    'that needs model.fit("laplace", objective="ml"). Posteriors are compared by their predictions '
+    "(fit.log_likelihood() and ArviZ) or by fit.log_evidence"
+)

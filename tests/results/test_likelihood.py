@@ -137,8 +137,10 @@ def test_ml_has_estimates(ml: Any) -> None:
     assert ml.data.attrs["parameters"] == 6
     assert ml.aic == pytest.approx(12 - 2 * ml.loglik)
     assert ml.bic == pytest.approx(6 * np.log(180) - 2 * ml.loglik)
-    with pytest.raises(BayesglmmError, match="has no log_evidence"):
+    with pytest.raises(BayesglmmError, match=r"has no log_evidence, for it is a maximum likelihood fit.*fit\.loglik"):
         _ = ml.log_evidence
+    with pytest.raises(BayesglmmError, match=r"has no khat, for it is a maximum likelihood fit.*fit\.verdict"):
+        _ = ml.khat
 
 
 def test_tables_of_ml_have_wald_intervals(ml: Any) -> None:

@@ -177,7 +177,15 @@ def test_a_chain_with_another_spread_is_found_among_many() -> None:
     assert worst_r_hat(values)[1] == 77
 
 
-@pytest.mark.parametrize(("name", "engine"), [("loglik", "laplace"), ("aic", "laplace"), ("log_evidence", "ep")])
-def test_estimates_of_other_engines_are_refused_by_name(fit: Any, name: str, engine: str) -> None:
-    with pytest.raises(BayesglmmError, match=f"(?s)engine 'nuts' has no {name}.*{engine}"):
+@pytest.mark.parametrize("name", ["loglik", "aic", "bic", "log_evidence", "khat"])
+def test_numbers_that_a_fit_has_not_are_refused_by_name(fit: Any, name: str) -> None:
+    words = f'has no {name}, for it is a posterior by the engine "nuts".*model.fit\\("laplace"'
+    with pytest.raises(BayesglmmError, match=words):
         getattr(fit, name)
+
+
+@pytest.mark.parametrize("name", ["profile", "drop_terms", "bootstrap"])
+def test_questions_to_likelihoods_are_refused_by_posteriors(fit: Any, name: str) -> None:
+    words = f'{name} needs a maximum likelihood fit, and this one is a posterior by the engine "nuts".*objective="ml"'
+    with pytest.raises(BayesglmmError, match=words):
+        getattr(fit, name)()
