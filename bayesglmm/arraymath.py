@@ -27,6 +27,8 @@ class ArrayMath:
         ``where(condition, a, b)``.
     concatenate, stack : callable
         As numpy's, with `axis`.
+    cholesky : callable
+        Lower factor of the last two axes; nan where a matrix is not positive definite.
     log_ndtr : callable
         Logarithm of the standard normal distribution function, accurate in both tails.
     log1mexp : callable
@@ -63,6 +65,18 @@ class ArrayMath:
     stack: Callable[..., Any]
     zeros_like: Callable[..., Any]
     ones_like: Callable[..., Any]
+    cholesky: Callable[..., Any]
+
+
+def _numpy_cholesky(x: Any) -> Any:
+    x = np.asarray(x, dtype=float)
+    try:
+        return np.linalg.cholesky(x)
+    except np.linalg.LinAlgError:
+        if x.ndim == 2:
+            return np.full_like(x, np.nan)
+        flat = x.reshape(-1, *x.shape[-2:])
+        return np.stack([_numpy_cholesky(each) for each in flat]).reshape(x.shape)
 
 
 def _numpy_log1mexp(x: Any) -> Any:
@@ -100,6 +114,7 @@ NUMPY = ArrayMath(
     stack=np.stack,
     zeros_like=np.zeros_like,
     ones_like=np.ones_like,
+    cholesky=_numpy_cholesky,
 )
 
 
@@ -137,6 +152,7 @@ def pytensor_math() -> ArrayMath:
         stack=pt.stack,
         zeros_like=pt.zeros_like,
         ones_like=pt.ones_like,
+        cholesky=pt.linalg.cholesky,
     )
 
 

@@ -77,6 +77,8 @@ class RandomBlock:
         Where the block comes from; decides how it is reported.
     options : mapping
         What the covariance needs besides (positions, a kinship matrix, ...).
+    column : ndarray of int, shape (n,), or None
+        Where X indicates one column per row (a factor in full coding): which. Whoever knows how need not multiply.
     """
 
     label: str
@@ -89,6 +91,7 @@ class RandomBlock:
     latent: LatentForm = "spherical"
     kind: Literal["group", "smooth"] = "group"
     options: Mapping[str, Any] = field(default_factory=dict)
+    column: Ints | None = None
 
     @property
     def constants(self) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class Model:
         Precision weights for gaussian and student_t, trials for proportions.
     likelihood_weights : str or array, optional
         Multiply the log density of each row.
+    cov : mapping of str to matrix, optional
+        Matrices that covariance structures name: ``{"W": W}`` for ``car(1 | region, adjacency=W)``.
 
     Raises
     ------
@@ -82,12 +84,20 @@ class Model:
         priors: Mapping[str, Prior] | str | None = None,
         weights: Any = None,
         likelihood_weights: Any = None,
+        cov: Mapping[str, Any] | None = None,
     ) -> None:
         self.formula = formula
         self._original: Model | None = None  # whose compiled functions serve this model too
-        self._given: dict[str, Any] = {"link": link, "priors": priors}
+        self._given: dict[str, Any] = {"link": link, "priors": priors, "cov": cov}
         self.family = FAMILIES.get(family)
-        self.design = bind(parse(formula), data, self.family, weights=weights, likelihood_weights=likelihood_weights)
+        self.design = bind(
+            parse(formula),
+            data,
+            self.family,
+            weights=weights,
+            likelihood_weights=likelihood_weights,
+            matrices=cov,
+        )
         main = self.family.main_predictors(self.design.response)
         self.links = choose_links(self.family, tuple(self.design.predictors), main, link)
         scale = self.family.scale(self.design.response, self.links[main[0]])

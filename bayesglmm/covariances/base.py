@@ -9,36 +9,98 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NoReturn
+
+import numpy as np
 
 from bayesglmm.arraymath import ArrayMath
 from bayesglmm.blocks import Ints, LatentForm, RandomBlock
+from bayesglmm.errors import FormulaError
+from bayesglmm.priors import Prior
 from bayesglmm.registry import Registry
+
+type ParameterKind = Literal["scale", "vector", "correlation"]
+
+REAL, POSITIVE, UNIT, CORRELATION = (-np.inf, np.inf), (0.0, np.inf), (0.0, 1.0), (-1.0, 1.0)
 
 
 @dataclass(frozen=True)
 class CovarianceParameter:
-    """One parameter of a covariance structure.
+    """One parameter of a covariance structure: a vector, or the correlation matrix of an unstructured one.
 
     Attributes
     ----------
-    name : {"sd", "cor"}
-        Class of the parameter: the first part of variable names and of prior keys.
-    kind : {"scale", "correlation"}
-        ``scale``: a vector of positive standard deviations, one per entry of `components`;
-        ``correlation``: the lower Cholesky factor of a k x k correlation matrix.
+    name : str
+        Class of the parameter, the first part of variable names and of prior keys: ``sd``, ``cor``, ``range``.
+    kind : {"scale", "vector", "correlation"}
+        ``scale``: positive standard deviations, which likelihood may take to zero; ``vector``: numbers within
+        `bounds`; ``correlation``: the lower Cholesky factor of a k x k correlation matrix.
     components : tuple of str
-        Names of the entries (of the rows, for a correlation).
+        Names of the entries (of the rows, for a correlation matrix).
     columns : tuple of int or None
-        For a scale: which columns of the block each entry scales, used for default priors; None when one entry
-        scales them all.
+        Which columns of the block each entry is the scale of, for default priors; None where one entry scales all.
+    bounds : tuple of (float, float)
+        Where the entries of a vector lie, one pair per entry or one for all.
+    prior : Prior or None
+        Default prior of the entries of a vector; on an interval a Beta is stretched over it. None: tied to the
+        spread of the response per unit of the column, as standard deviations are.
+    start : tuple of float
+        Where searches begin, one number per entry or one for all; empty for the middle of an interval.
+    title : str
+        What it is, in words, for results.
     """
 
-    name: Literal["sd", "cor"]
-    kind: Literal["scale", "correlation"]
+    name: str
+    kind: ParameterKind
     components: tuple[str, ...]
     columns: tuple[int, ...] | None = None
+    bounds: tuple[tuple[float, float], ...] = (POSITIVE,)
+    prior: Prior | None = None
+    start: tuple[float, ...] = ()
+    title: str = ""
+
+    def bounds_of(self, j: int) -> tuple[float, float]:
+        """Return where entry j lies."""
+        if self.kind != "vector":
+            return CORRELATION if self.kind == "correlation" else POSITIVE
+        return self.bounds[j if len(self.bounds) > 1 else 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What a structure may look at when a group term meets the data.
+
+    Attributes
+    ----------
+    text, formula : str
+        The term as written, and the whole formula, for messages.
+    position : int
+        Of the term in the formula.
+    group : str
+        The grouping factor.
+    terms : tuple of str
+        Names of the k coefficients per level.
+    index : tuple of str or None
+        The levels of the one factor that the coefficients stand for; None where they are something else.
+    levels : tuple of str
+        The levels of the grouping factor that occur.
+    given : mapping of str to object
+        The keyword arguments of the word.
+    """
+
+    text: str
+    formula: str
+    position: int
+    group: str
+    terms: tuple[str, ...]
+    index: tuple[str, ...] | None
+    levels: tuple[str, ...]
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    def fail(self, message: str) -> NoReturn:
+        """Raise an error that points at the term."""
+        raise FormulaError(message, self.formula, self.position)
 
 
 class Covariance(ABC):
@@ -52,16 +114,64 @@ class Covariance(ABC):
         Form in which engines see blocks with this structure.
     in_formulas : bool
         Whether users may write its name before a group term; not where only a smooth can say what it needs.
+    indexed : bool
+        Whether the coefficients are those of one factor in full coding, ``0 + time``: a process over its levels.
+    homogeneous, heterogeneous : str
+        Names of the variants with one standard deviation and with one per coefficient, for ``hom=``; empty where
+        there is no such choice.
+    keywords : tuple of str
+        Keyword arguments that its word takes.
+    matrices : tuple of str
+        Those of them that name a matrix of ``bg.Model(..., cov={...})``.
     """
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     latent: ClassVar[LatentForm] = "spherical"
     in_formulas: ClassVar[bool] = True
+    indexed: ClassVar[bool] = False
+    homogeneous: ClassVar[str] = ""
+    heterogeneous: ClassVar[str] = ""
+    keywords: ClassVar[tuple[str, ...]] = ()
+    matrices: ClassVar[tuple[str, ...]] = ()
+
+    # what there is -------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def parameters(self, block: RandomBlock) -> tuple[CovarianceParameter, ...]:
         """Return the parameters that a block with this structure has."""
+
+    def derived(self, block: RandomBlock) -> tuple[CovarianceParameter, ...]:
+        """Return what else is reported, as functions of the parameters; `derive` computes it.
+
+        A matrix among them is one of correlations, not its Cholesky factor.
+        """
+        return ()
+
+    def derive(self, values: Mapping[str, Any], block: RandomBlock) -> dict[str, Any]:
+        """Return the derived quantities by class, from values of the parameters with leading axes of draws."""
+        return {}
+
+    def levels(self, setting: Setting) -> tuple[str, ...] | None:
+        """Return the levels of the grouping factor where the structure brings them along; else None."""
+        return None
+
+    def options(self, setting: Setting) -> dict[str, Any]:
+        """Return what the structure needs besides: arrays among it are passed to `factor` and `precision`.
+
+        Raises
+        ------
+        FormulaError, DataError
+            For keyword arguments or coefficients that it cannot work with.
+        """
+        return dict(setting.given)
+
+    @property
+    def new_levels(self) -> str:
+        """Why the structure says nothing about a level that it has not seen; empty where it does."""
+        return ""
+
+    # what it means --------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def factor(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
@@ -77,6 +187,14 @@ class Covariance(ABC):
         xp : ArrayMath
         """
 
+    def mixing(self, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> Any:
+        """Return what takes the latent variables of a level to its coefficients, shape (..., k, k).
+
+        Lambda in spherical form; the identity in precision form, whose latent variables are the coefficients.
+        """
+        k = len(block.terms)
+        return np.eye(k) if block.latent == "precision" else self.factor(values, k, xp)
+
     def couplings(self, block: RandomBlock) -> tuple[Ints, Ints]:
         """Return where the precision Q of a block in precision form has entries, for every value of its parameters.
 
@@ -91,8 +209,7 @@ class Covariance(ABC):
     def precision(self, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> tuple[Any, Any]:
         """Return the entries of Q at `couplings`, shape (nnz,), and log |Q|; for ``latent = "precision"`` only.
 
-        Such a structure declares ``latent = "precision"``: its coefficients are the latent variables themselves,
-        b ~ N(0, Q^-1), so that `factor` is the identity and `apply` returns what it gets. PyTensor
+        The coefficients of such a structure are the latent variables themselves, b ~ N(0, Q^-1). PyTensor
         differentiates both results, which gives engines d Q / d theta and d log |Q| / d theta.
 
         Parameters
@@ -104,9 +221,11 @@ class Covariance(ABC):
         """
         raise NotImplementedError(f"The covariance structure {self.name} has no sparse precision.")
 
-    @abstractmethod
-    def apply(self, u: Any, values: Mapping[str, Any], xp: ArrayMath) -> Any:
-        """Return b = u Lambda', shape (..., J, k), for spherical u of the same shape."""
+    def apply(self, u: Any, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> Any:
+        """Return b = u Lambda', shape (..., J, k), for spherical u of the same shape; u itself in precision form."""
+        if block.latent == "precision":
+            return u
+        return u @ self.factor(values, len(block.terms), xp).swapaxes(-1, -2)
 
 
 COVARIANCES: Registry[Covariance] = Registry("covariance structure", "bayesglmm.covariances")

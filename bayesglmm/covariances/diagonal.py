@@ -10,12 +10,15 @@ import numpy as np
 from bayesglmm.arraymath import ArrayMath
 from bayesglmm.blocks import RandomBlock
 from bayesglmm.covariances.base import COVARIANCES, Covariance, CovarianceParameter
+from bayesglmm.covariances.correlated import common_sd
 
 
 class Diagonal(Covariance):
     """Lambda = diag(sd): the coefficients of a level are independent, each with its own standard deviation."""
 
     name = "diag"
+    homogeneous = "homdiag"
+    heterogeneous = "diag"
 
     def parameters(self, block: RandomBlock) -> tuple[CovarianceParameter, ...]:
         return (CovarianceParameter("sd", "scale", block.terms, tuple(range(len(block.terms)))),)
@@ -23,7 +26,7 @@ class Diagonal(Covariance):
     def factor(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
         return values["sd"][..., :, None] * np.eye(k)
 
-    def apply(self, u: Any, values: Mapping[str, Any], xp: ArrayMath) -> Any:
+    def apply(self, u: Any, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> Any:
         return u * values["sd"][..., None, :]
 
 
@@ -38,9 +41,19 @@ class Common(Diagonal):
     def factor(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
         return values["sd"][..., 0][..., None, None] * np.eye(k)
 
-    def apply(self, u: Any, values: Mapping[str, Any], xp: ArrayMath) -> Any:
+    def apply(self, u: Any, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> Any:
         return u * values["sd"][..., 0][..., None, None]
+
+
+class HomogeneousDiagonal(Common):
+    """Lambda = sd * I for the coefficients of a group: independent, with one standard deviation."""
+
+    name = "homdiag"
+
+    def parameters(self, block: RandomBlock) -> tuple[CovarianceParameter, ...]:
+        return (common_sd(self.name),)
 
 
 COVARIANCES.register(Diagonal())
 COVARIANCES.register(Common())
+COVARIANCES.register(HomogeneousDiagonal())

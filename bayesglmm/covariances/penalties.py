@@ -34,7 +34,7 @@ class Penalties(Covariance):
     def factor(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
         return self._scales(values)[..., :, None] * np.eye(k)
 
-    def apply(self, u: Any, values: Mapping[str, Any], xp: ArrayMath) -> Any:
+    def apply(self, u: Any, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> Any:
         return u * self._scales(values)[..., None, :]
 
     def _scales(self, values: Mapping[str, Any]) -> Any:

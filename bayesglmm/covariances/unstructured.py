@@ -28,7 +28,7 @@ class Unstructured(Covariance):
     def factor(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
         return values["sd"][..., :, None] * values["cor"]
 
-    def apply(self, u: Any, values: Mapping[str, Any], xp: ArrayMath) -> Any:
+    def apply(self, u: Any, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> Any:
         # (L u')' scaled by columns: swapping the last two axes is all that numpy and PyTensor spell differently,
         # so the product is written as a sum over the columns of L.
         cholesky, sd = values["cor"], values["sd"]

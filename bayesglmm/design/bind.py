@@ -17,6 +17,7 @@ from bayesglmm.design.frame import as_frame, convert, infinite, select, subset
 from bayesglmm.design.memory import check_memory, gigabytes
 from bayesglmm.design.needed import (
     check_known,
+    check_matrices,
     check_reserved,
     expand_dots,
     optional_names,
@@ -52,6 +53,7 @@ def bind(
     weights: str | ArrayLike | None = None,
     likelihood_weights: str | ArrayLike | None = None,
     memory_limit: float | None = None,
+    matrices: Mapping[str, Any] | None = None,
 ) -> Design:
     """Let a formula meet data.
 
@@ -68,6 +70,8 @@ def bind(
         Multiply each row's log density.
     memory_limit : float, optional
         In GB; default is what is free now.
+    matrices : mapping of str to matrix, optional
+        What covariance structures name: ``{"W": W}`` for ``car(1 | region, adjacency=W)``.
 
     Returns
     -------
@@ -90,6 +94,7 @@ def bind(
     check_reserved(spec, known)
     _refuse_response_on_the_right(spec)
     spec = expand_dots(spec, known, [w for w in (weights, likelihood_weights) if isinstance(w, str)])
+    check_matrices(spec, matrices or {})
     loaded = _load(spec, frame, weights, likelihood_weights)
     notes: list[str] = []
     if loaded.rows.dropped:
@@ -98,7 +103,7 @@ def bind(
     response = coder.code(loaded.columns, loaded.weights, loaded.likelihood_weights, notes)
     family.check(response)
     coder = ResponseCoder(spec.response, spec.text, family, response.categories or None)
-    parts = _parts(spec, loaded.columns, family, notes)
+    parts = _parts(spec, loaded.columns, family, notes, matrices)
     check_memory(parts.values(), loaded.columns.n, memory_limit)
     notes += _one_row_per_level(parts, loaded.columns.n, family)
     parts = {key: settle(part, loaded.columns, notes) for key, part in parts.items()}
@@ -219,13 +224,19 @@ def _dropped(rows: Rows) -> str:
     return f"{rows.dropped:,} of {rows.given:,} rows dropped: missing values in {shown}."
 
 
-def _parts(spec: FormulaSpec, columns: Columns, family: Family, notes: list[str]) -> dict[str, PredictorPart]:
+def _parts(
+    spec: FormulaSpec,
+    columns: Columns,
+    family: Family,
+    notes: list[str],
+    matrices: Mapping[str, Any] | None = None,
+) -> dict[str, PredictorPart]:
     """Bind every right side; keyed as in the formula."""
     parts = {}
     for key, predictor in spec.predictors.items():
         if key != MAIN:
             _check_parameter(key, predictor.formula, family)
-        parts[key] = bind_predictor(predictor, columns, family.intercept or key != MAIN, notes)
+        parts[key] = bind_predictor(predictor, columns, family.intercept or key != MAIN, notes, matrices)
     return parts
 
 

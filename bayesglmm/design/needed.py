@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from bayesglmm.errors import DataError
-from bayesglmm.formula import FormulaSpec, PredictorSpec
+from bayesglmm.covariances import COVARIANCES
+from bayesglmm.errors import DataError, did_you_mean
+from bayesglmm.formula import FormulaSpec, GroupSpec, PredictorSpec
 from bayesglmm.formula.spec import Interaction
 from bayesglmm.formula.syntax import Call, Name, Node
 from bayesglmm.terms import TERMS
@@ -47,8 +49,42 @@ def predictor_names(spec: PredictorSpec, factors: bool = True) -> dict[str, Name
     nodes: list[Node] = [node for term in spec.fixed.terms for node in term]
     for group in spec.groups:
         nodes += [node for term in group.columns.terms for node in term]
-        nodes += [*group.factor, *(value for _, value in group.options)] if factors else []
+        nodes += [*group.factor, *_column_options(group)] if factors else []
     return _first(name for node in nodes for name in column_names(node))
+
+
+def matrix_options(group: GroupSpec) -> dict[str, Node]:
+    """Return the options of a group term that name a matrix and no column, by keyword."""
+    structure = COVARIANCES.get(group.word) if group.word in COVARIANCES else None
+    matrices = () if structure is None else structure.matrices
+    return {name: node for name, node in group.options if name in matrices}
+
+
+def _column_options(group: GroupSpec) -> list[Node]:
+    matrices = matrix_options(group)
+    return [node for name, node in group.options if name not in matrices]
+
+
+def check_matrices(spec: FormulaSpec, matrices: Any) -> None:
+    """Refuse matrices that no term names.
+
+    Raises
+    ------
+    DataError
+        If they are no mapping, or one of them is not used.
+    """
+    if not isinstance(matrices, Mapping):
+        raise DataError(f'cov= is a dict of matrices by name, {{"W": W}}, not a {type(matrices).__name__}.')
+    named = [
+        str(node)
+        for predictor in spec.predictors.values()
+        for group in predictor.groups
+        for node in matrix_options(group).values()
+    ]
+    for name in matrices:
+        if name not in named:
+            hint = did_you_mean(str(name), named) if named else "No term of the formula takes a matrix."
+            raise DataError(f"cov= has {name!r}, which no term names. {hint}")
 
 
 def _first(names: Iterable[Name]) -> dict[str, Name]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,13 @@ class PredictorPart:
         )
 
 
-def bind_predictor(spec: PredictorSpec, columns: Columns, constant: bool, notes: list[str]) -> PredictorPart:
+def bind_predictor(
+    spec: PredictorSpec,
+    columns: Columns,
+    constant: bool,
+    notes: list[str],
+    matrices: Mapping[str, Any] | None = None,
+) -> PredictorPart:
     """Let a right side meet the data; nothing of the size of the data is made yet.
 
     Parameters
@@ -85,6 +92,8 @@ def bind_predictor(spec: PredictorSpec, columns: Columns, constant: bool, notes:
         False where the family's cutpoints take the place of the constant.
     notes : list of str
         Receives what readers should know.
+    matrices : mapping, optional
+        What covariance structures name: adjacency of regions and the like.
     """
     formula = spec.formula
     calls, plain = [], []
@@ -97,7 +106,7 @@ def bind_predictor(spec: PredictorSpec, columns: Columns, constant: bool, notes:
         if not special:
             plain.append(term)
     fixed = replace(spec.fixed, terms=tuple(plain))
-    context = Context(columns, formula, spec.fixed.intercept or not constant, notes)
+    context = Context(columns, formula, spec.fixed.intercept or not constant, notes, matrices or {})
     linear = bind_linear(fixed, context, FIXED, constant)
     specials = tuple(TERMS.get(call.function).bind(call, context) for call in calls)
     _refuse_same_smooth(specials, calls, formula)
@@ -138,7 +147,7 @@ def settle(part: PredictorPart, columns: Columns, notes: list[str]) -> Predictor
             notes.append(f"No row has the combination {', '.join(empty[:10])}: left out.")
             linear = replace(linear, dropped=frozenset(empty))
         check_columns(linear.block(columns), part.constant_elsewhere)
-    for group in part.groups:
+    for group in (group for group in part.groups if not group.indexed):
         check_columns(group.left.block(columns), False, f" of {group.label}")
     return replace(part, linear=linear, specials=_settled_terms(part, linear, columns, notes))
 

@@ -15,12 +15,15 @@ from bayesglmm.covariances import COVARIANCES, CovarianceParameter
 from bayesglmm.families import Family
 from bayesglmm.graph.declare import (
     Declared,
+    DeclaredKind,
     declare_coefficients,
     declare_cutpoints,
     declare_latent,
     declare_scalar,
     declare_scales,
+    declare_vector,
     held_and_free,
+    vector_start,
 )
 from bayesglmm.graph.names import BlockNames, PredictorNames, predictor_names
 from bayesglmm.graph.observation import ROWS, Likelihood, observe
@@ -169,38 +172,43 @@ class _Builder:
         covariance = COVARIANCES.get(block.covariance)
         self.model.add_coord(names.level_dim, block.levels)
         self.model.add_coord(names.term_dim, block.terms)
-        scales: dict[str, Declared] = {}
+        parameters: dict[str, Declared] = {}
         values: dict[str, Any] = block.constants
-        cholesky = None
         for parameter in covariance.parameters(block):
             own = slots[parameter.name]
-            if parameter.kind == "correlation":
-                cholesky = names.variable("cholesky")
-                eta = np.float64(own[0].prior.parameters["eta"])
-                k = len(block.terms)
-                self.model.add_coord(names.cor_dims[1], block.terms)
-                # With a start of its own PyMC need not compile the draws to find one.
-                values[parameter.name] = pm.LKJCorr(cholesky, n=k, eta=eta, dims=names.cor_dims, initval=np.eye(k))
-                self.roles[cholesky] = "theta"
-            else:
-                declared, value = self._scales(block, names, parameter, own)
-                scales[parameter.name], values[parameter.name] = declared, value
+            declare = self._correlation if parameter.kind == "correlation" else self._vector
+            parameters[parameter.name], values[parameter.name] = declare(block, names, parameter, own)
         u = declare_latent(names.u, (names.level_dim, names.term_dim), covariance, block, values)
-        self.roles[names.u] = covariance.latent
-        part = BlockParts(block, names, scales, cholesky)
-        return part, covariance.apply(u, values, pytensor_math())
+        self.roles[names.u] = block.latent
+        return BlockParts(block, names, parameters), covariance.apply(u, values, block, pytensor_math())
 
-    def _scales(
+    def _correlation(
         self, block: RandomBlock, names: BlockNames, parameter: CovarianceParameter, slots: Sequence[Slot]
     ) -> tuple[Declared, Any]:
-        declared = held_and_free(slots, names.variable(parameter.name))
+        k, eta = len(block.terms), np.float64(slots[0].prior.parameters["eta"])
+        declared = Declared(names.variable("cholesky"), np.arange(k), np.zeros(k), "correlation")
+        self.model.add_coord(names.cor_dims[1], block.terms)
+        self.roles[declared.name] = "theta"
+        # With a start of its own PyMC need not compile the draws to find one.
+        return declared, pm.LKJCorr(declared.name, n=k, eta=eta, dims=names.cor_dims, initval=np.eye(k))
+
+    def _vector(
+        self, block: RandomBlock, names: BlockNames, parameter: CovarianceParameter, slots: Sequence[Slot]
+    ) -> tuple[Declared, Any]:
+        kind: DeclaredKind = "scale" if parameter.kind == "scale" else "vector"
+        declared = held_and_free(slots, names.variable(parameter.name), kind)
         if not declared.is_free:
             return declared, pt.as_tensor(declared.constant)
-        dim = names.scale_dim(parameter.components == block.terms)
+        dim = names.dim(parameter.name, parameter.components == block.terms)
         if len(declared.free) < len(slots):
             dim = f"{dim}_free"
         self.model.add_coord(dim, [parameter.components[j] for j in declared.free])
-        variable = declare_scales(declared.name, dim, [slots[j] for j in declared.free])
+        free = [slots[j] for j in declared.free]
+        if kind == "scale":
+            variable = declare_scales(declared.name, dim, free)
+        else:
+            start = vector_start(parameter, slots)
+            variable = declare_vector(declared.name, dim, free, [start[j] for j in declared.free])
         self.roles[declared.name] = "theta"
         return declared, declared.complete(variable)
 
@@ -214,8 +222,11 @@ class _Builder:
         gathers = []
         for gather, own in zip(arrays.gathers, names.blocks, strict=True):
             index = None if gather.index is None else self.data(own.variable("index"), gather.index)
-            Z = None if gather.Z is None else self.data(own.variable("Z"), gather.Z, own.term_dim)
-            gathers.append(Gather(index, Z, gather.k))
+            column = None if gather.column is None else self.data(own.variable("column"), gather.column)
+            if gather.Z is None or column is not None:  # no level is unknown to the model
+                gathers.append(Gather(index, None, gather.k, column))
+                continue
+            gathers.append(Gather(index, self.data(own.variable("Z"), gather.Z, own.term_dim), gather.k))
         return PredictorArrays(X, offset, tuple(gathers), arrays.n)
 
     def dispersion(self, family: Family, response: Response, name: str) -> tuple[Declared, Any]:
@@ -227,8 +238,10 @@ class _Builder:
             pairs = zip(response.categories[:-1], response.categories[1:], strict=True)
             self.model.add_coord("cutpoint", [f"{low}|{high}" for low, high in pairs])
             self.roles[name] = "theta"
-            return Declared(name, np.arange(m), np.zeros(m)), declare_cutpoints(name, "cutpoint", slot, m)
-        declared = held_and_free([slot], name)
+            return Declared(name, np.arange(m), np.zeros(m), "dispersion"), declare_cutpoints(
+                name, "cutpoint", slot, m
+            )
+        declared = held_and_free([slot], name, "dispersion")
         if not declared.is_free:
             return declared, pt.as_tensor(np.float64(declared.constant[0]))
         self.roles[name] = "theta"

@@ -161,7 +161,9 @@ class ConditionedModel:
         """
         predictor = self.view.problem.predictors[0]
         parts = [part for part in predictor.blocks if part.names.u in others]
-        effects = [part.covariance.apply(others[part.names.u], part.values(natural), xp) for part in parts]
+        effects = [
+            part.covariance.apply(others[part.names.u], part.values(natural), part.block, xp) for part in parts
+        ]
         gathers = tuple(gather_arrays(part.block) for part in parts)
         X = beta = None
         if predictor.names.beta in natural and predictor.beta is not None:

@@ -9,68 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pymc.distributions import transforms
-from pymc.logprob.transforms import Transform
 
 from bayesglmm.arraymath import pytensor_math
 from bayesglmm.blocks import Floats, RandomBlock
-from bayesglmm.covariances import Covariance
+from bayesglmm.covariances import Covariance, CovarianceParameter
 from bayesglmm.graph.slots import Slot
+from bayesglmm.graph.transforms import BoundedTransform, LinearTransform, LogTransform
 from bayesglmm.priors import Prior
 
-
-class LinearTransform(Transform):  # type: ignore[misc]
-    """value = T z: the sampler moves in coordinates z, the prior stays that of the value.
-
-    Parameters
-    ----------
-    T : ndarray, shape (p, p)
-        Invertible.
-    """
-
-    name = "linear"
-    ndim_supp = 1
-
-    def __init__(self, T: Floats) -> None:
-        self.T = T
-        self.T_inverse = np.linalg.inv(T)
-        self.log_det = float(np.linalg.slogdet(T)[1])
-
-    def forward(self, value: Any, *inputs: Any) -> Any:
-        """Return z for a value."""
-        return pt.dot(self.T_inverse, value)
-
-    def backward(self, value: Any, *inputs: Any) -> Any:
-        """Return the value for z."""
-        return pt.dot(self.T, value)
-
-    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
-        """Return log |T|, as the sum over the vector that PyMC expects."""
-        return pt.constant(self.log_det)
-
-
-class LogTransform(Transform):  # type: ignore[misc]
-    """log of a vector whose density is not a product of equal distributions, which PyMC's own refuses."""
-
-    name = "log"
-    ndim_supp = 1
-
-    def forward(self, value: Any, *inputs: Any) -> Any:
-        """Return log value."""
-        return pt.log(value)
-
-    def backward(self, value: Any, *inputs: Any) -> Any:
-        """Return the value."""
-        return pt.exp(value)
-
-    def log_jac_det(self, value: Any, *inputs: Any) -> Any:
-        """Return the sum of the logarithms."""
-        return pt.sum(value, axis=-1)
+type DeclaredKind = Literal["coefficient", "scale", "vector", "correlation", "dispersion"]
 
 
 @dataclass(frozen=True)
@@ -85,11 +38,14 @@ class Declared:
         Positions of the free components.
     constant : ndarray
         Values of the held components, zero elsewhere.
+    kind : {"coefficient", "scale", "vector", "correlation", "dispersion"}
+        What it is a vector of; ``correlation`` is the one matrix, a Cholesky factor that is free as a whole.
     """
 
     name: str
     free: Any
     constant: Floats
+    kind: DeclaredKind = "coefficient"
 
     @property
     def is_free(self) -> bool:
@@ -98,7 +54,7 @@ class Declared:
 
     def complete(self, values: Any) -> Any:
         """Return the whole vector, shape (..., p), from the free components, shape (..., q); numpy or PyTensor."""
-        if len(self.free) == len(self.constant):
+        if self.kind == "correlation" or len(self.free) == len(self.constant):
             return values
         if not self.is_free:
             return self.constant
@@ -107,11 +63,11 @@ class Declared:
         return values @ spread + self.constant
 
 
-def held_and_free(slots: Sequence[Slot], name: str) -> Declared:
+def held_and_free(slots: Sequence[Slot], name: str, kind: DeclaredKind = "coefficient") -> Declared:
     """Sort the components of a vector into held and free ones."""
     held = np.array([slot.prior.distribution == "Fixed" for slot in slots], dtype=bool)
     constant = np.array([slot.prior.parameters["value"] if h else 0.0 for slot, h in zip(slots, held, strict=True)])
-    return Declared(name, np.flatnonzero(~held), constant)
+    return Declared(name, np.flatnonzero(~held), constant, kind)
 
 
 def declare_coefficients(name: str, dim: str, slots: Sequence[Slot], C: Floats, T: Floats) -> Any:
@@ -168,11 +124,65 @@ def declare_scales(name: str, dim: str, slots: Sequence[Slot]) -> Any:
     )
 
 
+def declare_vector(name: str, dim: str, slots: Sequence[Slot], start: Sequence[float]) -> Any:
+    """Declare the free components of a vector with bounds, shape (q,); a Beta is stretched over an interval.
+
+    Parameters
+    ----------
+    name, dim : str
+    slots : sequence of Slot, length q
+    start : sequence of float, length q
+        Inside of the bounds.
+    """
+    ends = np.array([slot.bounds for slot in slots], dtype=float)
+    stretched = np.array([slot.prior.distribution == "Beta" for slot in slots])
+    shift = np.where(stretched, ends[:, 0], 0.0)
+    width = np.where(stretched, ends[:, 1] - ends[:, 0], 1.0)
+    parts = ComponentPriors(tuple(slot.prior for slot in slots), np.eye(len(slots)), shift, width)
+    return pm.CustomDist(
+        name,
+        pt.as_tensor(np.zeros(len(slots))),
+        logp=parts.logp,
+        random=parts.random,
+        signature="(p)->(p)",
+        class_name="Bounded",
+        dims=dim,
+        default_transform=bounded(slots),
+        initval=np.asarray(start, dtype=float),
+    )
+
+
+def vector_start(parameter: CovarianceParameter, slots: Sequence[Slot], typical: Sequence[float] = ()) -> Floats:
+    """Return where the search for a vector begins, inside of what its priors allow.
+
+    Parameters
+    ----------
+    parameter : CovarianceParameter
+    slots : sequence of Slot, length q
+    typical : sequence of float
+        Sizes of what is in units of the response; one if absent.
+    """
+    ends = np.array([slot.reach for slot in slots], dtype=float).reshape(len(slots), 2)
+    between, above = np.isfinite(ends).all(axis=1), np.isfinite(ends[:, 0])
+    middle = np.where(between, np.where(np.isfinite(ends), ends, 0.0).mean(axis=1), np.where(above, 1.0, 0.0))
+    wanted = np.resize(parameter.start, len(slots)) if parameter.start else middle
+    if parameter.prior is None and len(typical):
+        wanted = wanted * np.asarray(typical)
+    inside = (wanted > ends[:, 0]) & (wanted < ends[:, 1])
+    return np.where(inside, wanted, middle)
+
+
+def bounded(slots: Sequence[Slot]) -> BoundedTransform:
+    """Return the transform of the free components of a vector: its bounds, narrowed by uniform priors."""
+    ends = np.array([slot.reach for slot in slots], dtype=float)
+    return BoundedTransform(ends[:, 0], ends[:, 1])
+
+
 def declare_latent(
     name: str, dims: tuple[str, str], covariance: Covariance, block: RandomBlock, values: Mapping[str, Any]
 ) -> Any:
     """Declare the latent coefficients of a random block, shape (J, k): spherical, or N(0, Q^-1)."""
-    if covariance.latent == "spherical":
+    if block.latent == "spherical":
         return pm.Normal(name, 0.0, 1.0, dims=dims)
     rows, columns = covariance.couplings(block)
     shape = len(block.levels), len(block.terms)
@@ -248,6 +258,8 @@ def _start(prior: Prior) -> float:
     own = prior.parameters
     if prior.support == "bounded":
         return 0.5 * (own["lower"] + own["upper"])
+    if prior.support == "unit":
+        return 0.5
     if prior.support in ("real", "any"):
         return own.get("mu", own["alpha"] if prior.distribution == "Cauchy" else 0.0)
     return 1.0
@@ -262,15 +274,19 @@ class ComponentPriors:
     priors : tuple of Prior, length q
     C : ndarray, shape (q, q)
         Unit determinant: it only shifts the intercept by multiples of the other coefficients.
+    shift, width : ndarray or float
+        The priors are on (C value - shift) / width.
     """
 
     priors: tuple[Prior, ...]
     C: Floats
+    shift: Any = 0.0
+    width: Any = 1.0
 
     def logp(self, value: Any, *unused: Any) -> Any:
         """Return the log density of a vector as a graph."""
-        coordinates = pt.dot(pt.as_tensor(self.C), value)
-        total = pt.constant(0.0)
+        coordinates = (pt.dot(pt.as_tensor(self.C), value) - self.shift) / self.width
+        total = pt.constant(-float(np.sum(np.log(self.width))))
         for distribution in dict.fromkeys(prior.distribution for prior in self.priors):
             if distribution == "Flat":
                 continue
@@ -286,12 +302,12 @@ class ComponentPriors:
         generator = np.random.default_rng() if rng is None else rng
         for j, prior in enumerate(self.priors):
             draws[..., j] = prior.draw(generator, shape[:-1])
-        return draws @ np.linalg.inv(self.C).T
+        return (draws * self.width + self.shift) @ np.linalg.inv(self.C).T
 
     def support_point(self, *unused: Any) -> Any:
         """Return where samplers may start."""
         starts = [_start(prior) for prior in self.priors]
-        return pt.as_tensor(np.linalg.solve(self.C, np.array(starts)))
+        return pt.as_tensor(np.linalg.solve(self.C, np.array(starts) * self.width + self.shift))
 
     def _parameters(self, members: Sequence[int]) -> dict[str, Any]:
         keys = self.priors[members[0]].parameters

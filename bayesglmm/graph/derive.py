@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bayesglmm.arraymath import NUMPY
+from bayesglmm.covariances import CovarianceParameter
 from bayesglmm.graph.declare import Declared
 from bayesglmm.graph.problem import BlockParts, Problem
 
@@ -76,25 +77,30 @@ def _block_variables(
     values = part.values(draws)
     attrs = {"parameter": parameter, "term": block.label, "group": block.group, "covariance": block.covariance}
     found: dict[str, Variable] = {}
-    for declared in covariance.parameters(block):
-        if declared.kind == "scale":
-            dim = names.scale_dim(declared.components == block.terms)
-            whole = _complete(values[declared.name], shape)
-            values[declared.name] = whole
-            found[names.variable(declared.name)] = Variable(
-                whole, (dim,), {dim: declared.components}, attrs | {"kind": "standard deviation"}
-            )
+    for parameter in covariance.parameters(block):
+        whole = values[parameter.name]
+        if parameter.kind == "correlation":
+            whole = np.einsum("...ij,...kj->...ik", whole, whole)
         else:
-            cholesky = values[declared.name]
-            correlation = np.einsum("...ij,...kj->...ik", cholesky, cholesky)
-            coords = dict.fromkeys(names.cor_dims, declared.components)
-            found[names.variable(declared.name)] = Variable(
-                correlation, names.cor_dims, coords, attrs | {"kind": "correlation"}
-            )
-    b = covariance.apply(draws[names.u], values, NUMPY)
+            values[parameter.name] = whole = _complete(whole, shape)
+        found[names.variable(parameter.name)] = _parameter(parameter, whole, part, attrs)
+    derived = covariance.derive(values, block)
+    for parameter in covariance.derived(block):
+        found[names.variable(parameter.name)] = _parameter(parameter, derived[parameter.name], part, attrs)
+    b = covariance.apply(draws[names.u], values, block, NUMPY)
     coords = {names.level_dim: block.levels, names.term_dim: block.terms}
     found[names.b] = Variable(b, (names.level_dim, names.term_dim), coords, attrs | {"kind": "group coefficients"})
     return found
+
+
+def _parameter(parameter: CovarianceParameter, values: Any, part: BlockParts, attrs: Mapping[str, str]) -> Variable:
+    """Return a parameter of a covariance structure, or a quantity derived from it, as a variable."""
+    names, components = part.names, parameter.components
+    if parameter.kind == "correlation":
+        coords = dict.fromkeys(names.cor_dims, components)
+        return Variable(values, names.cor_dims, coords, {**attrs, "kind": parameter.title or "correlation"})
+    dim = names.dim(parameter.name, components == part.block.terms)
+    return Variable(values, (dim,), {dim: components}, {**attrs, "kind": parameter.title or "standard deviation"})
 
 
 def _dispersion(

@@ -18,6 +18,7 @@ from pytensor.graph.replace import vectorize_graph
 from bayesglmm.arraymath import NUMPY, pytensor_math
 from bayesglmm.blocks import Floats
 from bayesglmm.graph.compiler import SMALL, compiled_once
+from bayesglmm.graph.declare import bounded, vector_start
 from bayesglmm.graph.problem import BlockParts, Problem
 
 # Compiling the prior of many hyperparameters once more, for arrays, takes seconds; a few hundred points do not.
@@ -46,8 +47,8 @@ class Hyperparameters:
     @cached_property
     def theta_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Shapes of theta's value variables: static where PyTensor knows them, else from the declarations."""
-        scales = [part for block in self.problem.blocks for part in block.scales.values()]
-        declared: dict[str, Any] = {part.name: part for part in scales}
+        vectors = [part for block in self.problem.blocks for part in block.parameters.values()]
+        declared: dict[str, Any] = {part.name: part for part in vectors}
         declared |= {part.names.beta: part.beta for part in self.problem.predictors if part.beta is not None}
         declared |= dict(self.problem.dispersions)
         shapes = []
@@ -118,12 +119,14 @@ class Hyperparameters:
         return pm.compile(batch, outputs, mode=SMALL, on_unused_input="ignore")
 
     def factors(self, natural: Mapping[str, Any]) -> tuple[Floats, ...]:
-        """Return Lambda of every random block, each (k, k), in the order of ``problem.blocks``."""
+        """Return Lambda of every random block, each (k, k), in the order of ``problem.blocks``.
+
+        The identity for those in precision form.
+        """
         found = []
         for part in self.problem.blocks:
-            k = part.block.X.shape[1]
             values = {name: np.asarray(value) for name, value in part.values(natural).items()}
-            found.append(np.asarray(part.covariance.factor(values, k, NUMPY), dtype=float))
+            found.append(np.asarray(part.covariance.mixing(values, part.block, NUMPY), dtype=float))
         return tuple(found)
 
     @compiled_once
@@ -134,12 +137,13 @@ class Hyperparameters:
         for part in self.problem.blocks:
             M = pt.dmatrix()
             inputs.append(M)
-            values = {name: pt.as_tensor(value) for name, value in part.values(natural).items()}
-            total = total + pt.sum(part.covariance.factor(values, part.block.X.shape[1], xp) * M)
+            if part.block.latent == "spherical":
+                values = part.tensors(natural)
+                total = total + pt.sum(part.covariance.factor(values, len(part.block.terms), xp) * M)
         for part in self._coupled:
             cotangent = pt.dvector()
             inputs.append(cotangent)
-            values = {name: pt.as_tensor(value) for name, value in part.values(natural).items()}
+            values = part.tensors(natural)
             entries, log_det = part.covariance.precision(values, part.block, xp)
             total = total + pt.sum(entries * cotangent) + 0.5 * log_det
         others = [name for name, declared in self.problem.dispersions.items() if declared.is_free]
@@ -159,7 +163,7 @@ class Hyperparameters:
     @property
     def _coupled(self) -> list[BlockParts]:
         """Blocks in precision form."""
-        return [part for part in self.problem.blocks if part.covariance.latent == "precision"]
+        return [part for part in self.problem.blocks if part.block.latent == "precision"]
 
     def block_precision(self, part: BlockParts, natural: Mapping[str, Any]) -> tuple[Floats, float]:
         """Return the entries of the precision of a block in precision form, and its log determinant."""
@@ -256,30 +260,39 @@ class Hyperparameters:
 
     @cached_property
     def initial_theta(self) -> Floats:
-        """Where searches start: scales at the spread of the response, the rest at the graph's initial point."""
-        scales = {part.name: part for block in self.problem.blocks for part in block.scales.values()}
-        correlations = {block.cholesky for block in self.problem.blocks}
-        names, slots = self.problem.names("theta"), self._scale_slots()
-        known = all(name in scales or name in correlations for name in names)
+        """Where searches start: scales at the spread of the response, structures' parameters at starts of their own.
+
+        The rest is at the graph's initial point.
+        """
+        starts = self._block_starts()
+        names = self.problem.names("theta")
+        known = all(name in starts for name in names)
         start = {} if known else self.problem.model.initial_point(random_seed=0)
         found = [np.zeros(0)]
         for name, value, shape in zip(names, self.theta_values, self.theta_shapes, strict=True):
-            if name in scales:
-                found.append(np.log([slots[name][j] for j in scales[name].free]))
-            else:
-                found.append(np.zeros(shape).ravel() if name in correlations else np.ravel(start[value.name]))
+            own = starts[name] if name in starts else np.ravel(start[value.name])
+            found.append(np.zeros(shape).ravel() if own is None else own)
         return np.concatenate(found)
 
-    def _scale_slots(self) -> dict[str, list[float]]:
-        """Return a typical size of every standard deviation: the spread of the response per unit of its column."""
-        spread, found = self.problem.priors.spread, {}
+    def _block_starts(self) -> dict[str, Floats | None]:
+        """Return unconstrained starts of the parameters of all blocks; None stands for zeros."""
+        spread, found = self.problem.priors.spread, dict[str, Floats | None]()
         for predictor in self.problem.predictors:
-            main = predictor is self.problem.predictors[0]
-            for block in predictor.blocks:
+            size = spread if predictor is self.problem.predictors[0] else 1.0
+            slots = self.problem.priors.blocks[predictor.names.parameter]
+            for block, classes in zip(predictor.blocks, slots, strict=True):
                 columns = block.block.X.std(axis=0)
                 for parameter in block.covariance.parameters(block.block):
-                    if parameter.name in block.scales:
-                        own = [1.0 if j is None else columns[j] or 1.0 for j in parameter.columns or (None,)]
-                        own = own * (len(parameter.components) // len(own))
-                        found[block.scales[parameter.name].name] = [(spread if main else 1.0) / sd for sd in own]
+                    declared = block.parameters[parameter.name]
+                    if declared.kind == "correlation":
+                        found[declared.name] = None
+                        continue
+                    units = [1.0 if j is None else columns[j] or 1.0 for j in parameter.columns or (None,)]
+                    typical = size / np.resize(units, len(parameter.components))
+                    own = classes[parameter.name]
+                    if declared.kind == "scale":
+                        found[declared.name] = np.log(typical)[declared.free]
+                    elif declared.is_free:
+                        natural = vector_start(parameter, own, typical)[declared.free]
+                        found[declared.name] = bounded([own[j] for j in declared.free]).start(natural)
         return found

@@ -255,7 +255,7 @@ def _block_columns(part: BlockParts, natural: Mapping[str, Floats]) -> Any:
     block = part.block
     n, k = block.X.shape
     values = {name: np.asarray(value) for name, value in part.values(natural).items()}
-    rows = block.X @ part.covariance.factor(values, k, NUMPY)
+    rows = block.X @ part.covariance.mixing(values, block, NUMPY)
     columns = block.index[:, None] * k + np.arange(k)
     pointer = np.arange(0, n * k + 1, k)
     return sparse.csr_array((rows.ravel(), columns.ravel(), pointer), shape=(n, len(block.levels) * k))

@@ -79,9 +79,9 @@ class BlockNames:
         """Dimensions of the correlation matrix."""
         return self.term_dim, self.variable("term2")
 
-    def scale_dim(self, per_term: bool) -> str:
-        """Dimension of the standard deviations: that of the terms where each term has its own."""
-        return self.term_dim if per_term else self.variable("scale")
+    def dim(self, what: str, per_term: bool) -> str:
+        """Return the dimension of a parameter vector: that of the terms where each term has its own entry."""
+        return self.term_dim if per_term else self.variable("scale" if what == "sd" else f"{what}_entry")
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,15 @@ class Gather:
         Varying columns; None for an intercept alone, which needs no product.
     k : int
         Number of columns.
+    column : array of int, shape (n,), or None
+        The one column of each row, where it has one; then `Z` is None, or a column of ones and of zeros where the
+        level is unknown.
     """
 
     index: Any
     Z: Any
     k: int
+    column: Any = None
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,11 @@ def gather_arrays(block: RandomBlock) -> Gather:
     Z, index = block.X, block.index
     if unknown.any():
         Z, index = np.where(unknown[:, None], 0.0, Z), np.maximum(index, 0)
-    plain = Z.shape[1] == 1 and bool(np.all(Z == 1.0))
     single = len(block.levels) == 1
+    if block.column is not None:
+        known = np.where(unknown, 0.0, 1.0)[:, None] if unknown.any() else None
+        return Gather(None if single else index, known, Z.shape[1], block.column)
+    plain = Z.shape[1] == 1 and bool(np.all(Z == 1.0))
     return Gather(None if single else index, None if plain else Z, Z.shape[1])
 
 
@@ -95,6 +102,9 @@ def linear_predictor(arrays: PredictorArrays, beta: Any, effects: Sequence[Any])
 
 
 def _group_part(gather: Gather, b: Any) -> Any:
+    if gather.column is not None:
+        own = b[..., 0, :][..., gather.column] if gather.index is None else b[..., gather.index, gather.column]
+        return own if gather.Z is None else own * gather.Z[:, 0]
     if gather.index is None:
         row = b[..., 0, :]
         return row[..., :1] if gather.Z is None else row @ gather.Z.T

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bayesglmm.blocks import Floats, Predictor, RandomBlock, Response
 from bayesglmm.covariances import COVARIANCES, Covariance
 from bayesglmm.families import Family
-from bayesglmm.graph.declare import Declared
+from bayesglmm.graph.declare import Declared, DeclaredKind
 from bayesglmm.graph.names import BlockNames, PredictorNames
 from bayesglmm.graph.observation import Likelihood
 from bayesglmm.graph.slots import PriorTable
@@ -29,16 +29,13 @@ class BlockParts:
     ----------
     block : RandomBlock
     names : BlockNames
-    scales : mapping of str to Declared
-        Parameter vectors by class (``sd``).
-    cholesky : str or None
-        Variable with the Cholesky factor of the correlation matrix.
+    parameters : mapping of str to Declared
+        The covariance structure's parameters by class: ``sd``, ``cor``, ``range``.
     """
 
     block: RandomBlock
     names: BlockNames
-    scales: Mapping[str, Declared]
-    cholesky: str | None
+    parameters: Mapping[str, Declared]
 
     @property
     def covariance(self) -> Covariance:
@@ -51,10 +48,18 @@ class BlockParts:
         What the structure needs besides, the arrays among the block's options, is there too.
         """
         values: dict[str, Any] = self.block.constants
-        values |= {name: part.complete(variables.get(part.name)) for name, part in self.scales.items()}
-        if self.cholesky is not None:
-            values["cor"] = variables[self.cholesky]
-        return values
+        return values | {name: part.complete(variables.get(part.name)) for name, part in self.parameters.items()}
+
+    def tensors(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the same as tensors, where they are parameters: what the structure needs besides stays numpy's."""
+        import pytensor.tensor as pt
+
+        values = self.values(variables)
+        return {name: pt.as_tensor(value) if name in self.parameters else value for name, value in values.items()}
+
+    def of_kind(self, *kinds: DeclaredKind) -> dict[str, Declared]:
+        """Return the parameters of some kinds by class."""
+        return {name: part for name, part in self.parameters.items() if part.kind in kinds}
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ class Problem:
                 slots = self.priors.coefficients[parameter]
                 found[part.beta.name] = tuple(slots[j].label for j in part.beta.free)
             for block, classes in zip(part.blocks, self.priors.blocks[parameter], strict=True):
-                for what, declared in block.scales.items():
+                for what, declared in block.of_kind("scale", "vector").items():
                     found[declared.name] = tuple(classes[what][j].label for j in declared.free)
         for name, declared in self.dispersions.items():
             size = len(declared.constant)

@@ -17,7 +17,7 @@ from bayesglmm.families.base import ResponseScale
 from bayesglmm.links import LINKS, Link
 from bayesglmm.priors import Prior
 
-type Kind = Literal["coefficient", "scale", "correlation", "dispersion"]
+type Kind = Literal["coefficient", "scale", "vector", "correlation", "dispersion"]
 
 # Which priors suit which kind of parameter; a dispersion's support is that of its domain.
 _SUPPORTS: Mapping[str, tuple[str, ...]] = {
@@ -27,6 +27,7 @@ _SUPPORTS: Mapping[str, tuple[str, ...]] = {
     "real": ("real", "bounded", "any"),
     "positive": ("positive", "bounded", "any"),
     "unit": ("unit", "bounded", "any"),
+    "interval": ("unit", "bounded", "any"),
 }
 _RANGES = {"real": (-np.inf, np.inf), "positive": (0.0, np.inf), "unit": (0.0, 1.0)}
 
@@ -39,13 +40,15 @@ class Slot:
     ----------
     keys : tuple of str
         Keys of ``priors=`` that reach it, the most specific first.
-    kind : {"coefficient", "scale", "correlation", "dispersion"}
+    kind : {"coefficient", "scale", "vector", "correlation", "dispersion"}
     prior : Prior
         The default, or what the user gave.
     source : str
         ``"default"`` or the key that the user gave.
     domain : {"real", "positive", "unit"}
         Of a dispersion.
+    bounds : tuple of (float, float)
+        Of an entry of a vector.
     centred : bool
         The default intercept prior sits at the centre of the predictors; an explicit one on the user's intercept.
     """
@@ -56,11 +59,27 @@ class Slot:
     source: str = "default"
     domain: str = "real"
     centred: bool = False
+    bounds: tuple[float, float] = (-np.inf, np.inf)
 
     @property
     def label(self) -> str:
         """The most specific key."""
         return self.keys[0]
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Where the prior lets an entry of a vector be: its bounds, or those of a uniform prior."""
+        if self.prior.distribution != "Uniform":
+            return self.bounds
+        own = self.prior.parameters
+        return max(self.bounds[0], own["lower"]), min(self.bounds[1], own["upper"])
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Where the parameter lies whatever its prior."""
+        if self.kind == "vector":
+            return self.bounds
+        return _RANGES["positive" if self.kind == "scale" else self.domain]
 
 
 @dataclass(frozen=True)
@@ -229,12 +248,21 @@ def _block_slots(block: RandomBlock, parameter: CovarianceParameter, scale: Resp
         return [Slot((f"{head}[{block.group}]", head), "correlation", Prior("LKJ", eta=2.0))]
     columns = parameter.columns or (None,) * len(parameter.components)
     slots = []
-    for component, j in zip(parameter.components, columns, strict=True):
+    for position, (component, j) in enumerate(zip(parameter.components, columns, strict=True)):
         spread = scale.spread / (1.0 if j is None else _sd(block.X[:, j]))
         own = f"{head}[{block.group}]"  # of one standard deviation for all columns there is no more to say
         keys = (own, head) if component == block.group else (f"{head}[{block.group}, {component}]", own, head)
-        slots.append(Slot(keys, "scale", Prior("Exponential", lam=1.0 / spread)))
+        bounds = parameter.bounds_of(position)
+        prior = parameter.prior or _scaled_prior(parameter, bounds, spread)
+        slots.append(Slot(keys, "scale" if parameter.kind == "scale" else "vector", prior, bounds=bounds))
     return slots
+
+
+def _scaled_prior(parameter: CovarianceParameter, bounds: tuple[float, float], spread: float) -> Prior:
+    """Return the default prior of what is in units of the response per unit of a column."""
+    if parameter.kind == "scale":
+        return Prior("Exponential", lam=1.0 / spread)
+    return Prior("HalfNormal", sigma=spread) if bounds[0] == 0.0 else Prior("Normal", mu=0.0, sigma=spread)
 
 
 def _dispersion_slot(parameter: FamilyParameter, residual: float) -> Slot:
@@ -268,18 +296,24 @@ class _Chooser:
         keys = tuple(_normal(key) for key in keys)
         if self.flat:
             prior = Prior("LKJ", eta=1.0) if slot.kind == "correlation" else Prior("Flat")
-            return Slot(keys, slot.kind, prior, "flat", slot.domain)
+            if slot.kind == "vector" and np.all(np.isfinite(slot.bounds)):
+                prior = Prior("Uniform", lower=slot.bounds[0], upper=slot.bounds[1])
+            return replace(slot, keys=keys, prior=prior, source="flat", centred=False)
         given = {_normal(key): (key, prior) for key, prior in self.given.items()}
         for key in keys:
             self.reached.setdefault(key, False)
         for key in keys:
             if key in given:
                 written, prior = given[key]
+                if slot.kind == "vector" and prior.distribution == "LKJ" and key != keys[0]:
+                    continue  # "cor" is meant for the correlation matrices
                 _check(written, prior, slot)
                 for every in keys:
                     self.reached[every] = self.reached[every] or every in given
-                return Slot(keys, slot.kind, prior, written, slot.domain)
-        return Slot(keys, slot.kind, slot.prior, "default", slot.domain, slot.centred)
+                if slot.kind == "vector" and prior.distribution == "Flat" and np.all(np.isfinite(slot.bounds)):
+                    prior = Prior("Uniform", lower=slot.bounds[0], upper=slot.bounds[1])
+                return replace(slot, keys=keys, prior=prior, source=written, centred=False)
+        return replace(slot, keys=keys)
 
     def finish(self, modelled: frozenset[str] = frozenset()) -> None:
         """Raise if a key of the user reached no slot; `modelled` are dispersions that have a formula."""
@@ -299,23 +333,42 @@ def _normal(key: str) -> str:
 
 
 def _check(key: str, prior: Prior, slot: Slot) -> None:
-    allowed = _SUPPORTS[slot.domain if slot.kind == "dispersion" else slot.kind]
+    allowed = _SUPPORTS[_domain(slot)]
     if slot.kind == "dispersion" and slot.domain == "real":
         allowed = (*allowed, "positive")
     if prior.support not in allowed:
         raise PriorError(
-            f"The prior {prior} for {key!r} does not suit {slot.label} (a {slot.kind}): its support is "
-            f"{prior.support}, allowed: {', '.join(allowed)}."
+            f"The prior {prior} for {key!r} does not suit {slot.label} (a {_WORDS.get(slot.kind, slot.kind)}): its "
+            f"support is {prior.support}, allowed: {', '.join(allowed)}."
         )
-    lowest, highest = _RANGES["positive" if slot.kind == "scale" else slot.domain]
+    lowest, highest = slot.range
     for value in _ends(prior):
         if not lowest <= value <= highest:
-            where = "between 0 and 1" if highest == 1.0 else "0 or more"
+            where = f"between {lowest:.3g} and {highest:.3g}" if np.isfinite(highest) else f"{lowest:g} or more"
             raise PriorError(f"The prior {prior} for {key!r} does not suit {slot.label}, which must be {where}.")
-    if slot.kind == "dispersion" and slot.domain == "unit" and _ends(prior) == (1.0,):
-        raise PriorError(f"The prior {prior} for {key!r} does not suit {slot.label}, which must be below 1.")
-    if slot.kind == "dispersion" and slot.domain == "positive" and _ends(prior) == (0.0,):
-        raise PriorError(f"The prior {prior} for {key!r} does not suit {slot.label}, which must be positive.")
+    if prior.distribution != "Fixed" or slot.kind not in ("dispersion", "vector"):
+        return
+    value = prior.parameters["value"]
+    if (slot.kind == "vector" or slot.domain == "unit") and value == highest:
+        raise PriorError(
+            f"The prior {prior} for {key!r} does not suit {slot.label}, which must be below {highest:.3g}."
+        )
+    if (slot.kind == "vector" or slot.domain == "positive") and value == lowest:
+        where = "positive" if lowest == 0.0 else f"above {lowest:.3g}"
+        raise PriorError(f"The prior {prior} for {key!r} does not suit {slot.label}, which must be {where}.")
+
+
+_WORDS = {"vector": "parameter of a covariance structure"}
+
+
+def _domain(slot: Slot) -> str:
+    """Return which priors suit a parameter."""
+    if slot.kind == "dispersion":
+        return slot.domain
+    if slot.kind != "vector":
+        return slot.kind
+    lower, upper = slot.bounds
+    return "interval" if np.isfinite(upper) else "positive" if np.isfinite(lower) else "coefficient"
 
 
 def _ends(prior: Prior) -> tuple[float, ...]:

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from bayesglmm.graph.problem import BlockParts, Problem
 
-KINDS = ("fixed", "sd", "cor", "dispersion")
+KINDS = ("fixed", "sd", "cor", "structure", "dispersion")
 _ANYWHERE = (-np.inf, np.inf)
-_BOUNDS = {"sd": (0.0, np.inf), "cor": (-1.0, 1.0)}
 _DOMAINS = {"positive": (0.0, np.inf), "unit": (0.0, 1.0)}
 
 
@@ -43,7 +42,7 @@ class Entry:
     ----------
     label : str
         As in `fit.summary()`.
-    kind : {"fixed", "sd", "cor", "dispersion", "effect"}
+    kind : {"fixed", "sd", "cor", "structure", "dispersion", "effect"}
     chains : ndarray, shape (chains, draws)
     predictor : str
         Whose linear predictor it belongs to; for a dispersion its own name.
@@ -99,8 +98,7 @@ def population(fit: Fitted) -> list[Entry]:
 
 def _entry(parameter: Parameter, predictor: str, term: str) -> Entry:
     values = np.asarray(parameter.values, dtype=float)
-    bounds = _BOUNDS.get(parameter.kind, _ANYWHERE)
-    return Entry(parameter.label, parameter.kind, values, predictor, term, bounds)
+    return Entry(parameter.label, parameter.kind, values, predictor, term, parameter.bounds)
 
 
 def effects(fit: Fitted) -> Iterator[tuple[str, BlockParts, str, int, int]]:

@@ -117,6 +117,9 @@ def _conditional_sds(found: Likelihood) -> list[Floats]:
         if part.role != "fixed":
             Lambda = factors[part.name]
             C = conditional_blocks(pattern, inverse, int(place[part.slice.start]), given)
+            if C.shape[-1] != len(Lambda):  # in precision form each coefficient may be a level of its own
+                sds.append(np.sqrt(np.maximum(C[:, 0, 0], 0.0)).reshape(part.shape))
+                continue
             sds.append(np.sqrt(np.maximum(np.einsum("ij,ljk,ik->li", Lambda, C, Lambda), 0.0)))
     return sds
 
@@ -124,7 +127,8 @@ def _conditional_sds(found: Likelihood) -> list[Floats]:
 def _set_to_zero(problem: Problem, found: Likelihood, dataset: Any) -> None:
     """Write what lies on the boundary as exactly that."""
     for block in problem.blocks:
-        for name, declared in block.scales.items():
+        matrices = block.of_kind("correlation")
+        for name, declared in block.of_kind("scale").items():
             if declared.name not in found.natural:
                 continue
             variable = block.names.variable(name)
@@ -136,7 +140,6 @@ def _set_to_zero(problem: Problem, found: Likelihood, dataset: Any) -> None:
             terms: Any = gone if block.names.term_dim in dataset[variable].dims else slice(None)
             dataset[block.names.b].values[:, terms] = 0.0
             dataset[f"{block.names.b}{ERROR}"].values[:, terms] = 0.0
-            if block.cholesky is not None:
-                for own in (block.names.variable("cor"), f"{block.names.variable('cor')}{ERROR}"):
-                    dataset[own].values[gone, :] = np.nan
-                    dataset[own].values[:, gone] = np.nan
+            for own in (f"{block.names.variable(what)}{end}" for what in matrices for end in ("", ERROR)):
+                dataset[own].values[gone, :] = np.nan
+                dataset[own].values[:, gone] = np.nan

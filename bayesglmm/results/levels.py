@@ -39,12 +39,24 @@ def choices(problem: Problem, groups: str | Mapping[str, str]) -> dict[str, str]
     known = list(dict.fromkeys(part.block.group for part in problem.blocks if part.block.kind == "group"))
     if isinstance(groups, str) or not isinstance(groups, Mapping):
         check_choice("groups", groups, CHOICES)
-        return dict.fromkeys(known, groups)
+        return _possible(problem, dict.fromkeys(known, groups))
     for name, word in groups.items():
         if name not in known:
             raise UnknownNameError(f"groups: no grouping factor is called {name!r}. {did_you_mean(name, known)}")
         check_choice(f"groups[{name!r}]", word, CHOICES)
-    return {name: groups.get(name) or _implied(name, groups) for name in known}
+    return _possible(problem, {name: groups.get(name) or _implied(name, groups) for name in known})
+
+
+def _possible(problem: Problem, chosen: dict[str, str]) -> dict[str, str]:
+    """Return the choices, all of which the covariance structures can answer."""
+    for part in problem.blocks:
+        word, reason = chosen.get(part.block.group, THESE), part.covariance.new_levels
+        if reason and word in (NEW, AVERAGE, KNOWN_OR_NEW):
+            raise DataError(
+                f"groups={word!r} needs the distribution of a new {part.block.group}, which `{part.block.label}` does "
+                f"not give: {reason}. groups={THESE!r} takes the known ones, groups={TYPICAL!r} an effect of zero."
+            )
+    return chosen
 
 
 def _implied(name: str, groups: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from scipy import stats
 from bayesglmm.errors import BayesglmmError
 from bayesglmm.results.fit import Fit
 from bayesglmm.results.likelihood import LikelihoodFit
+from bayesglmm.results.tables import KINDS_OF_GROUPS
 
 if TYPE_CHECKING:
     from bayesglmm.results.protocols import FittedModel
@@ -187,4 +188,4 @@ def _columns(fit: Fit) -> list[str]:
 
 
 def _group_parameters(fit: Fit) -> int:
-    return sum(parameter.kind in ("sd", "cor") for parameter in fit.parameters)
+    return sum(parameter.kind in KINDS_OF_GROUPS and not parameter.derived for parameter in fit.parameters)

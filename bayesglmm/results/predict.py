@@ -308,7 +308,8 @@ def rows_of(predictor: Predictor, part: slice) -> Predictor:
         return replace(block, X=block.X[part])
 
     def random(block: RandomBlock) -> RandomBlock:
-        return replace(block, X=block.X[part], index=block.index[part])
+        column = None if block.column is None else block.column[part]
+        return replace(block, X=block.X[part], index=block.index[part], column=column)
 
     def offset(block: OffsetBlock) -> OffsetBlock:
         return replace(block, values=block.values[part])

@@ -97,7 +97,6 @@ class Profile:
 
 
 _NO_EDGES = (float("nan"), float("nan"))
-_EDGES = {"sd": (0.0, float("inf")), "cor": (-1.0, 1.0)}  # of kinds of parameters
 
 
 def _inverse(zeta: Floats, value: Floats, at: float, edges: tuple[float, float]) -> float:
@@ -146,22 +145,25 @@ def profile(
             if owner.get(parameter.label) == j and (wanted is None or parameter.label in wanted):
                 values = parameter.values[0]
                 values = np.where(walker.is_nothing(j, psi[:, j]), 0.0, values)
-                if parameter.kind in _EDGES:
-                    edges[parameter.label] = _EDGES[parameter.kind]
+                if np.any(np.isfinite(parameter.bounds)):
+                    edges[parameter.label] = parameter.bounds
                 own = pd.DataFrame({"parameter": parameter.label, "value": values, "zeta": zeta})
-                tables.append(_to_one(own) if parameter.kind == "cor" else own)
+                tables.append(_to_edge(own, *parameter.bounds))
     order = {name: position for position, name in enumerate(known)}
     tables.sort(key=lambda table: order[table["parameter"].iloc[0]])
     left_out = tuple(name for name in known if name not in owner) if wanted is None else ()
     return Profile(pd.concat(tables, ignore_index=True), reach, left_out, edges)
 
 
-def _to_one(table: pd.DataFrame) -> pd.DataFrame:
-    """Let the profile of a correlation end where it is as good as one."""
-    value, inside = table["value"].to_numpy(), np.abs(table["value"].to_numpy()) <= 1.0 - _EDGE
+def _to_edge(table: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
+    """Let the profile of what lies between two ends, as a correlation does, end where it is as good as there."""
+    if not np.isfinite(high):
+        return table
+    value, near = table["value"].to_numpy(), 0.5 * _EDGE * (high - low)
+    inside = (value >= low + near) & (value <= high - near)
     kept = inside | np.append(inside[1:], False) | np.append(False, inside[:-1])
-    ended: pd.DataFrame = table.assign(value=np.where(inside, value, np.sign(value))).loc[kept]
-    return ended
+    ended: pd.DataFrame = table.assign(value=np.where(inside, value, np.where(value > low + near, high, low)))
+    return ended.loc[kept]
 
 
 def _values(problem: Problem, found: Likelihood, psi: Floats) -> list[Parameter]:
@@ -205,7 +207,7 @@ class _Walker:
         self.errors[self.zeros] = _RELEASED
         self.grown = np.concatenate([self.view.initial_theta + _SMALL, np.zeros(len(self.errors))])
         self.surface = _by_quadrature(self) if self.nodes > 1 else _by_laplace(self)
-        scales = {part.name for block in self.view.problem.blocks for part in block.scales.values()}
+        scales = {part.name for block in self.view.problem.blocks for part in block.of_kind("scale").values()}
         shapes = zip(self.view.problem.names("theta"), self.view.theta_shapes, strict=True)
         kinds = [np.full(int(np.prod(shape)), name in scales) for name, shape in shapes]
         hyper = np.concatenate([np.zeros(0, dtype=bool), *kinds])

@@ -214,7 +214,10 @@ def _predictor_data(part: PredictorParts) -> Iterator[tuple[str, tuple[str, ...]
         own = block.names
         labels = np.array(block.block.terms, dtype=object)
         yield own.variable("index"), (), block.block.index, {}
-        yield own.variable("Z"), (own.term_dim,), block.block.X, {own.term_dim: labels}
+        if block.block.column is None:
+            yield own.variable("Z"), (own.term_dim,), block.block.X, {own.term_dim: labels}
+        else:
+            yield own.variable("column"), (), block.block.column, {}
 
 
 def _attrs(problem: Problem, run: EngineRun, meta: Meta) -> dict[str, str | float | int]:

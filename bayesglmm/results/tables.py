@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem
 
-type Kind = Literal["fixed", "sd", "cor", "dispersion"]
+type Kind = Literal["fixed", "sd", "cor", "structure", "dispersion"]
+KINDS_OF_GROUPS: tuple[Kind, ...] = ("sd", "cor", "structure")
+_BOUNDS = {"sd": (0.0, np.inf), "cor": (-1.0, 1.0)}
 type Describe = Callable[[Sequence[Parameter], float], pd.DataFrame]
 
 
@@ -31,12 +33,19 @@ class Parameter:
     label : str
         As users see it, and as the keys of ``priors=`` are written: ``x``, ``sd[herd, Intercept]``,
         ``cor[herd, Intercept, x]``, ``sigma``, ``sigma.x``.
-    kind : {"fixed", "sd", "cor", "dispersion"}
+    kind : {"fixed", "sd", "cor", "structure", "dispersion"}
+        ``structure``: a parameter of a covariance structure that is neither.
     values : ndarray, shape (chains, draws)
     group, term, term2 : str
         Where it belongs, for standard deviations and correlations.
     smooth : bool
         Whether it belongs to a smooth and not to a grouping factor.
+    what : str
+        What tables call it: ``sd``, ``cor``, ``range``.
+    within : tuple of (float, float) or None
+        Where it can lie, if that is not what its kind says.
+    derived : bool
+        Whether it is a function of other parameters.
     """
 
     label: str
@@ -46,6 +55,14 @@ class Parameter:
     term: str = ""
     term2: str = ""
     smooth: bool = False
+    what: str = ""
+    within: tuple[float, float] | None = None
+    derived: bool = False
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Where it can lie; dispersions and coefficients do not say."""
+        return self.within or _BOUNDS.get(self.kind, (-np.inf, np.inf))
 
 
 def prefix_of(problem: Problem, part: PredictorParts) -> str:
@@ -82,19 +99,24 @@ def parameters(problem: Problem, posterior: xr.Dataset) -> list[Parameter]:
 
 def _block_parameters(block: BlockParts, prefix: str, posterior: xr.Dataset) -> Iterator[Parameter]:
     group, smooth = block.block.group, block.block.kind == "smooth"
-    for declared in block.covariance.parameters(block.block):
+    own, derived = block.covariance.parameters(block.block), block.covariance.derived(block.block)
+    for declared in (*own, *derived):
         values, names = posterior[block.names.variable(declared.name)].values, declared.components
         head = f"{prefix}{declared.name}[{group}"
-        if declared.kind == "scale":
+        kind: Kind = "sd" if declared.name == "sd" else "cor" if declared.name == "cor" else "structure"
+        about = {"smooth": smooth, "what": declared.name, "derived": declared in derived}
+        if declared.kind != "correlation":
             for j, term in enumerate(names):
                 whole = names == (block.block.label,)  # one standard deviation for all columns of the block
                 label = f"{head}]" if whole else f"{head}, {term}]"
-                yield Parameter(label, "sd", values[:, :, j], group, f"{prefix}{term}", smooth=smooth)
+                within = declared.bounds_of(j) if declared.kind == "vector" else None
+                yield Parameter(label, kind, values[:, :, j], group, f"{prefix}{term}", within=within, **about)
         else:
             for i, later in enumerate(names):
                 for j, term in enumerate(names[:i]):
                     pair = (f"{prefix}{term}", f"{prefix}{later}")
-                    yield Parameter(f"{head}, {term}, {later}]", "cor", values[:, :, i, j], group, *pair, smooth)
+                    label = f"{head}, {term}, {later}]"
+                    yield Parameter(label, kind, values[:, :, i, j], group, *pair, **about)
 
 
 def moments(found: Sequence[Parameter], prob: float) -> pd.DataFrame:
@@ -133,14 +155,16 @@ def fixed(found: Sequence[Parameter], prob: float, describe: Describe = moments)
 
 
 def varcorr(problem: Problem, found: Sequence[Parameter], prob: float, describe: Describe = moments) -> pd.DataFrame:
-    """Return the table of standard deviations and correlations of group effects, the residual last."""
-    chosen = [p for p in found if p.kind in ("sd", "cor") and not p.smooth]
+    """Return the table of standard deviations, correlations and further parameters of group effects.
+
+    The residual comes last.
+    """
+    chosen = [p for p in found if p.kind in KINDS_OF_GROUPS and not p.smooth]
     scales = {parameter.name for parameter in problem.family.parameters if parameter.scaled}
     residual = [p for p in found if p.kind == "dispersion" and p.label in scales]
     chosen += [Parameter(p.label, "sd", p.values, "Residual") for p in residual]
-    labels = pd.DataFrame(
-        {name: [getattr(p, name) for p in chosen] for name in ("group", "term", "term2", "kind")}, dtype=object
-    )
+    columns = {name: [getattr(p, name) for p in chosen] for name in ("group", "term", "term2")}
+    labels = pd.DataFrame(columns | {"kind": [p.what or p.kind for p in chosen]}, dtype=object)
     return labels.join(describe(chosen, prob))
 
 

@@ -110,7 +110,7 @@ def sections(fit: Fit, prob: float = 0.95) -> list[Section]:
     found: list[Section] = []
     for title, kind in (("Population effects", "fixed"), ("", "groups"), ("Other parameters", "dispersion")):
         if kind == "groups":
-            of_groups = [p for p in parameters if p.kind in ("sd", "cor") and not p.smooth]
+            of_groups = [p for p in parameters if p.kind in tables.KINDS_OF_GROUPS and not p.smooth]
             found += _group_section(summary, of_groups, header)
             found += _smooth_section(summary, [p for p in parameters if p.smooth], header)
             continue
@@ -143,11 +143,12 @@ def _group_section(summary: pd.DataFrame, found: Sequence[tables.Parameter], hea
         row = summary.loc[parameter.label]
         group = parameter.group if parameter.group != last else ""
         last = parameter.group
-        term = parameter.term if parameter.kind == "sd" else f"{parameter.term}, {parameter.term2}"
-        rows.append([group, parameter.kind, term, *_row(row)[: len(header) - 1]])
-    return [
-        Section("Group effects: standard deviations and correlations", ["group", "", "term", *header[1:]], rows, 3)
-    ]
+        term = f"{parameter.term}, {parameter.term2}" if parameter.term2 else parameter.term
+        rows.append([group, parameter.what, term, *_row(row)[: len(header) - 1]])
+    title = "standard deviations and correlations"
+    if any(parameter.kind == "structure" for parameter in found):
+        title = "standard deviations, correlations, structure"
+    return [Section(f"Group effects: {title}", ["group", "", "term", *header[1:]], rows, 3)]
 
 
 def _smooth_section(summary: pd.DataFrame, found: Sequence[tables.Parameter], header: Sequence[str]) -> list[Section]:

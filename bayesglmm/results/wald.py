@@ -59,7 +59,9 @@ class Wald:
             rows.append((value, error, *bounds(value, error, z, self._scale(parameter))))
         return pd.DataFrame(rows, columns=list(COLUMNS), dtype=float)
 
-    def _scale(self, parameter: Parameter) -> str:
+    def _scale(self, parameter: Parameter) -> str | tuple[float, float]:
+        if parameter.within is not None:
+            return parameter.within
         kinds = {"fixed": "real", "sd": "positive", "cor": "correlation"}
         domain: str = self._domains.get(parameter.label, "real")
         return kinds.get(parameter.kind, domain)
@@ -80,7 +82,7 @@ def normal_quantile(prob: float) -> float:
     return float(stats.norm.ppf(interval(prob)[1]))
 
 
-def bounds(value: float, error: float, z: float, scale: str) -> tuple[float, float]:
+def bounds(value: float, error: float, z: float, scale: str | tuple[float, float]) -> tuple[float, float]:
     """Return a Wald interval.
 
     Parameters
@@ -88,10 +90,10 @@ def bounds(value: float, error: float, z: float, scale: str) -> tuple[float, flo
     value, error : float
     z : float
         Standard errors to each side.
-    scale : {"real", "positive", "unit", "correlation"}
-        Where the value lives, and so on which scale the interval is symmetric.
+    scale : {"real", "positive", "unit", "correlation"} or tuple of (float, float)
+        Where the value lives, in a word or by its ends, and so on which scale the interval is symmetric.
     """
-    transform, back, slope = _SCALES[scale]
+    transform, back, slope = _SCALES[scale] if isinstance(scale, str) else _between(*scale)
     with np.errstate(all="ignore"):
         centre, half = transform(value), z * error * slope(value)
         found = float(back(centre - half)), float(back(centre + half))
@@ -109,3 +111,19 @@ _SCALES: dict[str, tuple[Any, Any, Any]] = {
     "unit": (special.logit, special.expit, lambda value: 1.0 / (value * (1.0 - np.float64(value)))),
     "correlation": (np.arctanh, np.tanh, lambda value: 1.0 / (1.0 - np.float64(value) ** 2)),
 }
+
+
+def _between(low: float, high: float) -> tuple[Any, Any, Any]:
+    """Return the scale of what lies between two ends: Fisher's z of its place, stretched to (-1, 1)."""
+    if not np.isfinite(high):
+        return _SCALES["positive" if np.isfinite(low) else "real"]
+    stretch = 2.0 / (high - low)
+
+    def place(value: Any) -> Any:
+        return (value - low) * stretch - 1.0
+
+    return (
+        lambda value: np.arctanh(place(value)),
+        lambda z: (np.tanh(z) + 1.0) / stretch + low,
+        lambda value: stretch / (1.0 - np.float64(place(value)) ** 2),
+    )

@@ -7,9 +7,9 @@ ends with ``TERMS.register(...)``. Plain columns (`linear`) and group terms (`gr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bayesglmm.blocks import Block, FixedBlock, Floats, Ints
 from bayesglmm.formula.syntax import Call, Name, walk
@@ -31,12 +31,15 @@ class Context:
         Whether the predictor holds a constant, so that a smooth has to leave it out.
     notes : list of str
         A term appends here what its reader should know.
+    matrices : mapping of str to matrix
+        What was passed beside the data, by name: adjacency of regions and the like.
     """
 
     columns: Columns
     formula: str
     intercept: bool = True
     notes: list[str] = field(default_factory=list)
+    matrices: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

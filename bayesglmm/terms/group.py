@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from bayesglmm.blocks import Ints, LatentForm, RandomBlock
 from bayesglmm.covariances import COVARIANCES
-from bayesglmm.errors import DataError, FormulaError, UnknownNameError, did_you_mean
+from bayesglmm.errors import DataError, FormulaError
 from bayesglmm.formula.spec import FixedSpec, GroupSpec
-from bayesglmm.formula.syntax import Name, Node, Number, String, Unary
+from bayesglmm.formula.syntax import Name, Node
 from bayesglmm.terms.atoms import Atom
 from bayesglmm.terms.base import Context
-from bayesglmm.terms.columns import Columns, Factor, Numeric, as_factor
+from bayesglmm.terms.columns import Columns, Factor, as_factor
 from bayesglmm.terms.evaluate import Evaluator
 from bayesglmm.terms.linear import LinearPart, bind_linear
 from bayesglmm.terms.names import caret
+from bayesglmm.terms.structured import bind_index, covariance_of, index_of, settle_structure
 
 RESIDUAL = "Residual"
 """Reserved: the row of the residual in tables of standard deviations."""
@@ -90,7 +91,7 @@ class GroupPart:
             False: leave the factor aside (it need not be among the columns); every index is -1.
         """
         index = self._match(columns)[0] if known else np.full(columns.n, -1, dtype=np.intp)
-        left = self.left.block(columns)
+        left, atom = self.left.block(columns), index_of(self.left)
         return RandomBlock(
             self.label,
             self.group,
@@ -101,7 +102,13 @@ class GroupPart:
             self.covariance,
             self.latent,
             options=self.options,
+            column=None if atom is None else atom.factor(columns).codes,
         )
+
+    @property
+    def indexed(self) -> bool:
+        """Whether the columns are the levels of a process, which need not all occur."""
+        return COVARIANCES.get(self.covariance).indexed
 
     def new_levels(self, columns: Columns) -> NewLevels:
         """Return the levels of these rows that the model does not know."""
@@ -144,7 +151,9 @@ def bind_group(spec: GroupSpec, context: Context, label: str) -> GroupPart:
     DataError
         For a grouping factor with one level.
     """
-    left = bind_linear(spec.columns, context, label)
+    structure = covariance_of(spec, None, context)
+    left = bind_index(spec, context, label) if structure.indexed else bind_linear(spec.columns, context, label)
+    structure = covariance_of(spec, left.width, context)
     bound = [_bind_factor(node, context) for node in spec.factor]
     factors = tuple(atom for atom, _ in bound)
     group = ":".join(atom.label for atom in factors)
@@ -156,12 +165,23 @@ def bind_group(spec: GroupSpec, context: Context, label: str) -> GroupPart:
         sizes = [len(atom.levels) for atom in factors]
         keys = np.unique(_combine([codes for _, codes in bound], sizes))
         levels = _combined_names(keys, [atom.levels for atom in factors])
-    if len(levels) < 2:
+    if len(levels) < 2 and not structure.indexed:
         message = f"The grouping factor `{group}` has one level ({', '.join(levels)}): a group with one level says "
         raise DataError(caret(message + "nothing about variation between groups.", context.formula, spec.position))
-    covariance, latent = _covariance(spec, left.width, context)
-    options = {name: _option(node, context) for name, node in spec.options}
-    return GroupPart(label, group, left, factors, keys, levels, covariance, latent, options)
+    known, options = settle_structure(structure, spec, left, group, levels, context)
+    if known != levels:
+        factors, keys, levels = _with_levels(factors, known, spec, context), None, known
+    return GroupPart(label, group, left, factors, keys, levels, structure.name, structure.latent, options)
+
+
+def _with_levels(
+    factors: tuple[Atom, ...], levels: tuple[str, ...], spec: GroupSpec, context: Context
+) -> tuple[Atom, ...]:
+    """Return the grouping factor with the levels that its structure brings along."""
+    if len(factors) > 1:
+        message = f"`{spec.word}` takes one grouping factor, whose levels its matrix names, not an interaction."
+        raise FormulaError(message, context.formula, spec.position)
+    return (replace(factors[0], levels=levels),)
 
 
 def _bind_factor(node: Node, context: Context) -> tuple[Atom, Ints]:
@@ -207,33 +227,6 @@ def _combined_names(keys: Ints, levels: Sequence[tuple[str, ...]]) -> tuple[str,
 
 def _joined(names: Sequence[str]) -> str:
     return ":".join(names)
-
-
-def _covariance(spec: GroupSpec, width: int, context: Context) -> tuple[str, LatentForm]:
-    """Return name and latent form of the structure that a word means; one plain column has no correlation."""
-    word = "diag" if spec.word == "us" and width == 1 else spec.word
-    if word not in COVARIANCES or not COVARIANCES.get(word).in_formulas:
-        words = [structure.name for structure in COVARIANCES if structure.in_formulas]
-        message = f"Unknown covariance word `{word}` in `{spec.text}`. {did_you_mean(word, words)}"
-        raise UnknownNameError(caret(message, context.formula, spec.position))
-    structure = COVARIANCES.get(word)
-    return structure.name, structure.latent
-
-
-def _option(node: Node, context: Context) -> Any:
-    """Return an option of a covariance word: a number, a string, a truth value, or a column."""
-    evaluator = Evaluator(context.columns, context.formula)
-    match node:
-        case Number():
-            return node.value
-        case Unary("-", Number() as number):
-            return -number.value
-        case String(text):
-            return text
-        case Name("TRUE" | "True" | "FALSE" | "False"):
-            return evaluator.flag(node)
-    value = evaluator.value(node)
-    return value.floats if isinstance(value, Numeric) else np.array(value.levels, dtype=object)[value.codes]
 
 
 def columns_text(spec: FixedSpec) -> str:

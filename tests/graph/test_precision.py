@@ -27,9 +27,6 @@ class InPrecisionForm(Covariance):
     def factor(self, values: Any, k: int, xp: Any) -> Any:
         return np.eye(k)
 
-    def apply(self, u: Any, values: Any, xp: Any) -> Any:
-        return u
-
 
 class DiagonalPrecision(InPrecisionForm):
     """Independent coefficients, each with its own sd, as `diag`."""

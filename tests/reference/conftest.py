@@ -41,10 +41,10 @@ def _theta(view: LatentView, block: dict[str, Any]) -> Any:
         sds = standard_deviations(block, predictor.names.parameter)
         correlations = [np.array(p["corr"]) for p in part_of(block["sd_cor"], predictor.names.parameter).values()]
         for random in predictor.blocks:
-            (scale,) = random.scales.values()
+            (scale,) = random.of_kind("scale").values()
             targets[scale.name] = np.log([sds[random.block.group, random.block.terms[j]] for j in scale.free])
-            if random.cholesky is not None:
-                (targets[random.cholesky],) = [C[np.tril_indices(len(C), -1)] for C in correlations if len(C) > 1]
+            for matrix in random.of_kind("correlation").values():
+                (targets[matrix.name],) = [C[np.tril_indices(len(C), -1)] for C in correlations if len(C) > 1]
     for name, declared in problem.dispersions.items():
         if name == "cutpoints":
             shift = np.array(list(block["fixef"].values())) @ problem.cutpoint_shift

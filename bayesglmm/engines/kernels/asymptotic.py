@@ -48,7 +48,7 @@ def normal_effects(view: LatentView, mode: Floats, centre: Floats, psi: Floats, 
     drawn = view.natural_draws(psi[:, :t])
     blocks = {part.names.u: b for b, part in enumerate(view.problem.blocks)}
     for part in view.parts:
-        if part.role == "fixed":
+        if part.role != "spherical":  # in precision form x is the effects themselves
             continue
         b = blocks[part.name]
         own: Floats = _factor(view.problem.blocks[b], drawn, len(psi))

@@ -136,9 +136,10 @@ def _singular(view: LatentView, natural: dict[str, Floats], zero: Flags) -> list
     """Return a sentence for every correlation matrix without full rank; none where a standard deviation is zero."""
     found = []
     for block in view.problem.blocks:
-        if block.cholesky is None or block.cholesky not in natural or zero.any():
+        own = next(iter(block.of_kind("correlation").values()), None)
+        if own is None or own.name not in natural or zero.any():
             continue
-        root = natural[block.cholesky]
+        root = natural[own.name]
         values = np.linalg.eigvalsh(root @ root.T)
         if values[0] < _SINGULAR:
             found.append(
@@ -163,13 +164,13 @@ def _sentences(boundary: tuple[str, ...], converged: bool) -> tuple[str, ...]:
 
 def _scale_positions(view: LatentView) -> tuple[Ints, list[str]]:
     """Return the positions in theta of log standard deviations, and a label for every entry of theta."""
-    scales = {part.name for block in view.problem.blocks for part in block.scales.values()}
+    scales = {part.name for block in view.problem.blocks for part in block.of_kind("scale").values()}
     known, positions, labels, at = view.problem.labels(), list[int](), list[str](), 0
     for name, shape in zip(view.problem.names("theta"), view.theta_shapes, strict=True):
         size = int(np.prod(shape))
         if name in scales:
             positions += range(at, at + size)
-        labels += known[name] if name in scales else (name,) * size
+        labels += known[name] if len(known.get(name, ())) == size else (name,) * size
         at += size
     return np.array(positions, dtype=int), labels
 

@@ -282,10 +282,12 @@ def _first_inverse(view: LatentView) -> Floats:
     values: dict[str, float] = {name: 0.5 / len(problem.response.y) for name in problem.dispersions}
     sizes = dict(zip(problem.names("theta"), (int(np.prod(shape)) for shape in view.theta_shapes), strict=True))
     for part in problem.blocks:
-        levels, terms = len(part.block.levels), part.block.X.shape[1]
-        values |= {own.name: 0.5 * sizes.get(own.name, 1) / (levels * terms) for own in part.scales.values()}
-        if part.cholesky is not None:
-            values[part.cholesky] = 1.0 / levels
+        levels, terms = len(part.block.levels), len(part.block.terms)
+        for own in part.parameters.values():
+            if own.kind == "scale":
+                values[own.name] = 0.5 * sizes.get(own.name, 1) / (levels * terms)
+            elif own.kind == "correlation":
+                values[own.name] = 1.0 / levels
     return np.diag([values.get(name, 0.3) for name, size in sizes.items() for _ in range(size)])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesglmm.blocks import Floats
+from bayesglmm.blocks import Floats, RandomBlock
 from bayesglmm.graph.latent import LatentPart, LatentView, symmetric
 from bayesglmm.graph.problem import BlockParts
 from bayesglmm.linalg import DenseColumns, GroupColumns, Pattern, PriorPrecision, Rows
@@ -134,14 +134,15 @@ class Structure:
                     dense_X.append(view.free_columns(predictor))
                 continue
             block = own[part.name].block
-            index, Z = unknown_to_zero(np.asarray(block.index), np.ascontiguousarray(block.X.T, dtype=float))
+            index, Z = _rows_of(block)
             if len(block.levels) == 1 and part.role == "spherical":
                 blocks.append(Block(own[part.name], part, start, Z, None, len(dense)))
                 dense.append(DenseColumns(start, width, part.predictor))
                 dense_X.append(None)
             else:
                 blocks.append(Block(own[part.name], part, start, Z, len(groups), None))
-                columns = GroupColumns(start, len(block.levels), len(Z), index, part.predictor, block.group)
+                levels = width // len(Z)
+                columns = GroupColumns(start, levels, len(Z), index, part.predictor, block.group)
                 groups.append(columns)
         return tuple(blocks), dense, dense_X, groups
 
@@ -280,3 +281,17 @@ class Structure:
             return np.asarray(x[block.start : block.start + len(values)] @ values)
         own = self.pattern.groups[block.group]
         return np.asarray(np.einsum("jn,nj->n", values, x[own.columns][own.index]))
+
+
+def _rows_of(block: RandomBlock) -> tuple[Any, Floats]:
+    """Return which level each row has, and its values in the columns of that level, shape (k, n).
+
+    In precision form nothing mixes the columns of a level. Where a row has but one of them, every coefficient is then
+    a level of its own, so that rows do not couple those that they do not have.
+    """
+    index, X = np.asarray(block.index), np.asarray(block.X, dtype=float)
+    if block.latent == "precision" and block.column is not None:
+        k = len(block.terms)
+        own = np.where(index < 0, -1, index * k + block.column)
+        return unknown_to_zero(own, np.ones((1, len(own))))
+    return unknown_to_zero(index, np.ascontiguousarray(X.T))

@@ -1,13 +1,15 @@
-"""Functions that make or recode factors: ``factor``, ``ordered``, ``relevel``, ``C``."""
+"""Functions that make or recode factors: ``factor``, ``ordered``, ``relevel``, ``C``, ``numFactor``."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bayesglmm.errors import did_you_mean
 from bayesglmm.formula.syntax import Call, Name, Node
-from bayesglmm.terms.columns import Factor, Value, as_factor
+from bayesglmm.terms.columns import Factor, Value, as_factor, level_label
 from bayesglmm.terms.contrasts import KINDS, Contrast
 from bayesglmm.terms.functions.base import FUNCTIONS, Function
 
@@ -77,6 +79,16 @@ def _contrast(evaluator: Evaluator, call: Call, node: Node | None, options: dict
     return Contrast(kind, evaluator.text(options["reference"]) if "reference" in options else None)
 
 
+def _num_factor(evaluator: Evaluator, call: Call) -> Value:
+    """GlmmTMB's numFactor(x, y): a factor whose levels are points, ``(1,2.5)``, sorted by x, then by y."""
+    names = tuple(f"x{j + 1}" for j in range(max(len(call.args), 1)))
+    points = [evaluator.floats(node) for node in evaluator.match(call, names, required=len(names)).values()]
+    columns = np.column_stack([np.broadcast_to(values, (evaluator.columns.n,)) for values in points])
+    distinct, codes = np.unique(columns, axis=0, return_inverse=True)
+    levels = tuple(f"({','.join(level_label(value) for value in row)})" for row in distinct)
+    return Factor(np.ravel(codes).astype(np.intp, copy=False), levels, ordered=False)
+
+
 def _data(evaluator: Evaluator, node: Node) -> Factor:
     return as_factor(evaluator.value(node), evaluator.columns.n)
 
@@ -85,3 +97,4 @@ FUNCTIONS.register(Function("factor", _factor, aliases=("as.factor",), data_argu
 FUNCTIONS.register(Function("ordered", _ordered, aliases=("as.ordered",), data_arguments=1))
 FUNCTIONS.register(Function("relevel", _relevel, data_arguments=1))
 FUNCTIONS.register(Function("C", _coded, data_arguments=1))
+FUNCTIONS.register(Function("numFactor", _num_factor, aliases=("pos",)))
