@@ -250,7 +250,8 @@ def _refuse_response_on_the_right(spec: FormulaSpec) -> None:
 
 def _one_row_per_level(parts: Mapping[str, PredictorPart], n: int, family: Family) -> list[str]:
     names = dict.fromkeys(g.group for part in parts.values() for g in part.groups if len(g.levels) == n)
-    residual = " The data cannot tell it from the residual." if any(p.scaled for p in family.parameters) else ""
+    alone = family.normal_residual and "sigma" not in parts
+    residual = " The data cannot tell it from the residual." if alone else ""
     return [f"Grouping factor `{g}` has one row per level: an observation-level effect.{residual}" for g in names]
 
 
@@ -282,8 +283,8 @@ def _warn_separation(found: list[str], notes: list[str]) -> None:
         return
     more = f", and {len(found) - 5} more" if len(found) > 5 else ""
     message = (
-        f"Complete separation: {'; '.join(found[:5])}{more}. The likelihood alone has no finite estimate; "
-        "the prior keeps the posterior proper, but these effects are driven by it."
+        f"Complete separation: {'; '.join(found[:5])}{more}. Maximum likelihood has no finite estimate of these "
+        "effects; in a posterior their size is what the prior makes it."
     )
     notes.append(message)
     warnings.warn(message, ModelWarning, stacklevel=3)

@@ -182,6 +182,9 @@ class Family(ABC):
         What kinds of response column it takes: the design codes the left side accordingly.
     takes_weights : bool
         Whether `weights=` means precision weights for this family.
+    normal_residual : bool
+        Whether the response, or a fixed function of it, is normal around the main parameter with variance sigma^2:
+        normal group effects are then integrated out exactly, and one effect per row cannot be told from it.
     censorable : bool
         Whether PyMC has (or the family gives) a log distribution function, for ``cens()`` and ``trunc()``.
     support : tuple of float
@@ -197,6 +200,7 @@ class Family(ABC):
     intercept: ClassVar[bool] = True
     response: ClassVar[str] = "numeric"
     takes_weights: ClassVar[bool] = False
+    normal_residual: ClassVar[bool] = False
     censorable: ClassVar[bool] = False
     support: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
     links: ClassVar[tuple[str, ...] | None] = None

@@ -32,6 +32,7 @@ class Gaussian(Family):
         SIGMA,
     )
     takes_weights = True
+    normal_residual = True
     censorable = True
 
     def check(self, response: Response) -> None:

@@ -1,8 +1,8 @@
-"""Checks of engines that do not sample: is the approximation close, did the search for the maximum end at one?"""
+"""Checks of approximated posteriors: how far would correcting the approximation move what one reads?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,6 @@ from bayesglmm.results.checks import Check
 
 _WEIGHTS = 0.7  # Pareto k up to which importance weights can be trusted (Vehtari et al. 2024)
 _VISIBLE = 0.3  # standard deviation of a level's log ratio below which its effect is as good as normal
-SEPARATED = "Complete separation"  # how the design's note begins
-RESIDUAL = "from the residual"  # what its note on one row per level says where there is a residual
 _SKEW = 0.5  # skewness that one sees in a figure
 
 
@@ -99,65 +97,4 @@ def _resampled(details: Mapping[str, Any]) -> Iterator[Check]:
             f"The draws were reweighted to the exact posterior and resampled: they are worth {effective:.0f} "
             "independent ones.",
             "Their means and intervals are those of the exact posterior, up to this noise.",
-        )
-
-
-def optimum_checks(convergence: Mapping[str, Any], notes: Sequence[str] = ()) -> list[Check]:
-    """Return the checks of maximum likelihood estimates.
-
-    Parameters
-    ----------
-    convergence : mapping
-        As `bayesglmm.results.facts` keeps it.
-    notes : sequence of str
-        Those of the design, which know what no likelihood can estimate.
-    """
-    found, boundary = bool(convergence["converged"]), convergence["boundary"]
-    return [
-        Check(
-            "maximum",
-            float(found),
-            "found",
-            "good" if found else "bad",
-            "The search ended at a maximum." if found else "The search for the maximum did not converge.",
-            "" if found else "Estimates and standard errors are those of wherever it stopped.",
-            ""
-            if found
-            else "Scale large predictors, drop the group terms that the data cannot tell apart, or use "
-            'model.fit("laplace"): priors make the answer well defined.',
-        ),
-        Check(
-            "boundary",
-            float(len(boundary)),
-            "reported only",
-            "good",
-            f"Estimated as zero: {', '.join(boundary)}." if boundary else "No standard deviation is zero.",
-            "That is a proper maximum; it says that the data show no such variation, not that there is none."
-            if boundary
-            else "",
-        ),
-        *_without_estimate(notes),
-    ]
-
-
-def _without_estimate(notes: Sequence[str]) -> Iterator[Check]:
-    if any(note.startswith(SEPARATED) for note in notes):
-        yield Check(
-            "separation",
-            1.0,
-            "none",
-            "bad",
-            "Predictors separate the responses completely, so the likelihood has no maximum.",
-            "The estimates are those of wherever the search stopped, and there is no prior that would hold them.",
-            'Use model.fit("laplace"), whose priors keep them finite, or drop the predictor.',
-        )
-    if any(RESIDUAL in note for note in notes):
-        yield Check(
-            "identified",
-            0.0,
-            "all",
-            "check",
-            "A grouping factor has one row per level: its sd and the residual's cannot be told apart.",
-            "With independent intercepts only the sum of their variances is estimated.",
-            "Drop that group term.",
         )

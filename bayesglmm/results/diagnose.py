@@ -11,9 +11,10 @@ import pandas as pd
 
 from bayesglmm.results import facts
 from bayesglmm.results.acceptance import proposal_checks
-from bayesglmm.results.approximation import approximation_checks, optimum_checks
+from bayesglmm.results.approximation import approximation_checks
 from bayesglmm.results.checks import Check, Word
 from bayesglmm.results.convergence import bfmi, statistics, worst_r_hat
+from bayesglmm.results.optimum import optimum_checks
 from bayesglmm.results.tables import Parameter, parameters, prefix_of
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def run_checks(problem: Problem, data: xr.DataTree) -> list[Check]:
     """
     convergence, quality = facts.read(data.attrs, "convergence"), facts.read(data.attrs, "quality")
     if convergence is not None:
-        return optimum_checks(convergence, json.loads(data.attrs.get("notes", "[]")))
+        return optimum_checks(problem, convergence)
     posterior = data["posterior"].to_dataset()
     if quality is not None:
         finite = _finite(parameters(problem, posterior))

@@ -59,6 +59,7 @@ def attributes(run: EngineRun) -> dict[str, str | float | int]:
             {
                 "converged": bool(likelihood.converged),
                 "boundary": list(likelihood.boundary),
+                "unbounded": list(likelihood.unbounded),
                 "sentences": list(likelihood.sentences),
             }
         )

@@ -60,12 +60,12 @@ def laplace_check(problem: Problem, objective: str, nodes: int) -> Check | None:
 
 
 def is_exact(problem: Problem) -> bool:
-    """Return whether integrals are exact: no group effects, or only those of the mean of gaussian responses."""
+    """Return whether integrals are exact: no group effects, or only those of the mean of normal responses."""
     first, *others = problem.predictors
     if any(part.blocks for part in others):
         return False
     link = problem.links[first.names.parameter].name
-    return not first.blocks or (problem.family.name == "gaussian" and link == "identity" and _uncensored(problem))
+    return not first.blocks or (problem.family.normal_residual and link == "identity" and _uncensored(problem))
 
 
 def _uncensored(problem: Problem) -> bool:

@@ -13,7 +13,7 @@ from scipy import stats
 import bayesglmm as bg
 from bayesglmm.engines import laplace
 from bayesglmm.engines.kernels.likelihood import likelihood_draws
-from bayesglmm.errors import BayesglmmError, ModelWarning
+from bayesglmm.errors import BayesglmmError
 from bayesglmm.results.fit import Fit
 from bayesglmm.results.likelihood import LikelihoodFit
 from bayesglmm.results.wald import bounds
@@ -236,21 +236,3 @@ def test_wald_bounds_stay_where_the_parameter_lives(scale: str, value: float) ->
 def test_a_fit_without_its_model_says_so(ml: Any) -> None:
     with pytest.raises(BayesglmmError, match="does not hold its model"):
         LikelihoodFit(ml.data, ml.problem).drop_terms()
-
-
-def test_separation_is_no_maximum() -> None:
-    x = np.linspace(-1.0, 1.0, 40)
-    frame = pd.DataFrame({"y": (x > 0).astype(int), "x": x, "g": np.arange(40) % 5})
-    with pytest.warns(ModelWarning, match="Complete separation"):
-        model = bg.Model("y ~ x + (1 | g)", frame, family="bernoulli")
-    verdict = model.fit("laplace", objective="ml").verdict
-    assert verdict == "bad"
-    assert "no maximum" in str(verdict)
-
-
-def test_an_effect_of_every_row_is_not_told_from_the_residual() -> None:
-    y = np.random.default_rng(1).normal(size=30)
-    fit = bg.Model("y ~ 1 + (1 | id)", pd.DataFrame({"y": y, "id": np.arange(30)})).fit("laplace", objective="ml")
-    assert fit.verdict == "check"
-    assert "cannot be told apart" in str(fit.verdict)
-    assert not any("Only the priors" in note for note in fit.notes)
