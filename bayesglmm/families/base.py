@@ -163,6 +163,19 @@ class JointDerivatives(NamedTuple):
     d2phi: Mapping[str, Floats] = {}
 
 
+class TiltedMoments(NamedTuple):
+    """A normal density times the likelihood of one row, as a distribution of its predictor.
+
+    Attributes
+    ----------
+    log_normaliser, mean, variance : ndarray, shape (n,)
+    """
+
+    log_normaliser: Floats
+    mean: Floats
+    variance: Floats
+
+
 class Family(ABC):
     """A response distribution.
 
@@ -292,6 +305,22 @@ class Family(ABC):
             Of the predictors.
         order : {0, 1, 2}
             As for `derivatives`.
+        """
+        return None
+
+    def tilted(
+        self, y: Floats, mean: Floats, variance: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link
+    ) -> TiltedMoments | None:
+        """Return the moments of N(eta; mean, variance) p(y | eta, phi), or None where there is no closed form.
+
+        Parameters
+        ----------
+        y, mean, variance : ndarray, shape (n,)
+        phi : mapping of str to float
+            Dispersions on the natural scale.
+        data : ResponseData
+        link : Link
+            Link of the main parameter.
         """
         return None
 
