@@ -46,8 +46,7 @@ def conditional_mean(objective: LaplaceObjective, mode: ConditionalMode) -> Floa
     ndarray, shape (view.size,)
         The mode itself where the correction does not converge, not even with its curvature made anew at every step.
     """
-    leverage = mode.work.rows.leverage(mode.factor.inverse(), -mode.work.d2)
-    nodes = row_nodes(leverage.h, _NODES)
+    nodes = row_nodes(mode.work.rows.covariances(mode.factor.inverse()), _NODES)
     centre = _climb(objective, mode, nodes, _STEPS)
     if centre is None:
         centre = _climb(objective, mode, nodes, _MORE_STEPS, remade=True)
@@ -90,15 +89,17 @@ def _expected(
     view: LatentView, etas: Floats, phi: Mapping[str, Any], nodes: tuple[list[Floats], Floats], curved: bool
 ) -> tuple[Floats, Floats | None]:
     """Return E l', shape (P, n), and E l'', shape (P, P, n), if `curved`, over the nodes of every row."""
+    elementwise, (shifts, weights) = view.elementwise, nodes
     slope, curvature = np.zeros_like(etas), np.zeros((len(etas), *etas.shape)) if curved else None
-    with np.errstate(over="ignore", invalid="ignore"):
-        for shift, weight in zip(*nodes, strict=True):
-            found = view.elementwise(list(etas + shift), phi, 1)
-            assert found.d1 is not None
-            slope += weight * found.d1
-            if curvature is not None:
-                assert found.d2 is not None
-                curvature += weight * found.d2
+    for at in range(0, len(shifts), elementwise.together):
+        own = slice(at, at + elementwise.together)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = elementwise.many(etas[:, None] + np.stack(shifts[own], axis=1), phi, 1)
+        assert found.d1 is not None
+        slope += np.einsum("m,pmn->pn", weights[own], found.d1)
+        if curvature is not None:
+            assert found.d2 is not None
+            curvature += np.einsum("m,pqmn->pqn", weights[own], found.d2)
     return slope, curvature
 
 

@@ -121,8 +121,8 @@ def _ratios(
             r[i, j] = (
                 likelihood(middle + sign * moved).value.sum() + prior(inner + sign * e[:, j]) + half[j] + constant
             )
-    leverage = work.rows.leverage(mode.factor.inverse(), -work.d2)
-    nodes, weights = row_nodes(leverage.h, _ROW_NODES)
+    h = work.rows.covariances(mode.factor.inverse())
+    nodes, weights = row_nodes(h, _ROW_NODES)
     expected, slope = 0.0, np.zeros_like(middle)
     for shift, weight in zip(nodes, weights, strict=True):
         found = likelihood(middle + shift, 1)
@@ -131,6 +131,6 @@ def _ratios(
     # Stein: Cov(x, r) = H^-1 E grad r.
     first = mode.factor.solve(work.rows.transpose(slope) - work.prior.times(inner))
     # E of the prior's and the approximation's quadratic forms: tr(Q H^-1) = size - sum of h W.
-    trace = structure.pattern.size + float((leverage.h * work.d2).sum())
+    trace = structure.pattern.size + float((h * work.d2).sum())
     mean = expected + prior(inner) - 0.5 * trace + 0.5 * structure.pattern.size + constant
     return mean, first, r, e

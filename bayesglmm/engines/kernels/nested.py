@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels.correction import conditional_mean
 from bayesglmm.engines.kernels.grouped import GroupedRatio
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import LaplaceObjective
+from bayesglmm.engines.kernels.objective import LaplaceObjective, NaturalJacobian
 from bayesglmm.engines.kernels.optimum import Optimum, safe_inverse
 from bayesglmm.engines.kernels.pareto import smoothed
 from bayesglmm.engines.kernels.skewed import HEAVY, LIGHT, NORMAL, SkewedDensity
@@ -86,6 +87,16 @@ class Draws:
     cell: Ints
 
 
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """A point of the net whose conditional mode was found, and how the mode moves with psi."""
+
+    number: int
+    psi: Floats
+    mode: ConditionalMode
+    moves: Floats
+
+
 class Exploration:
     """The hyperparameters' density around an optimum.
 
@@ -119,22 +130,12 @@ class Exploration:
         self.random = np.random.default_rng(seed)
         self.dense = objective.size <= MANY
         self.density = self._density()
-        psi = self._net(points)
-        prior = objective.view.log_prior_draws(psi)
-        modes, kept = [], []
-        for row, log_prior in zip(psi, prior, strict=True):
-            try:
-                mode = objective.mode(row, optimum.mode, float(log_prior))
-            except NotPositiveDefiniteError:
-                continue
-            if np.isfinite(mode.log_marginal):
-                modes.append(mode)
-                kept.append(row)
-        self.failures = len(psi) - len(kept)
-        if not kept:
-            modes, kept = [optimum.mode], [optimum.psi]
-        self.points = np.array(kept)
-        self.support = tuple(self._supports(modes))
+        net = self._net(points)
+        found = sorted(self._modes(net), key=lambda known: known.number)
+        self.failures = len(net) - len(found)
+        found = found or [_Known(0, optimum.psi, optimum.mode, self._moves(optimum.mode))]
+        self.points = np.array([known.psi for known in found])
+        self.support = tuple(self._supports(found))
         heights = np.array([support.height for support in self.support])
         self.log_ratio = heights - self.density.logpdf(self.points)
         self.weights, self.even = self._weights()
@@ -161,18 +162,48 @@ class Exploration:
         height = np.array([self.support[k].height for k in cell]) - self.optimum.value
         return cell, self.density.logpdf(self.points[cell]) if self.even else height
 
-    def _supports(self, modes: Sequence[ConditionalMode]) -> Iterator[Support]:
+    def _modes(self, psi: Floats) -> Iterator[_Known]:
+        """Yield the conditional modes where there are any, from the centre outwards.
+
+        Each search starts from where the nearest of the modes that are known moves to; where Jacobians are not
+        computed, from the best mode.
+        """
+        objective, inner = self.objective, self.objective.structure.inner
+        place = self.density.standardise(psi) if objective.size else psi
+        order = np.argsort((place**2).sum(axis=1), kind="stable")
+        prior = objective.view.log_prior_draws(psi)
+        changes = objective.natural_jacobians(psi[order]) if self.dense else repeat(None)
+        known: list[_Known] = []
+        for i, change in zip(order, changes, strict=False):
+            start: ConditionalMode | Floats = self.optimum.mode
+            if known and self.dense:
+                distance = ((place[[one.number for one in known]] - place[i]) ** 2).sum(axis=1)
+                near = known[int(np.argmin(distance))]
+                start = near.mode.work.inner + (near.moves @ (psi[i] - near.psi))[inner]
+            try:
+                mode = objective.mode(psi[i], start, float(prior[i]))
+            except NotPositiveDefiniteError:
+                continue
+            if np.isfinite(mode.log_marginal):
+                known.append(_Known(int(i), psi[i], mode, self._moves(mode, change)))
+                yield known[-1]
+
+    def _moves(self, mode: ConditionalMode, change: NaturalJacobian | None = None) -> Floats:
+        """Return d x-hat / d psi; zeros where theta is not drawn between the support points."""
+        if self.dense:
+            return self.objective.jacobian(mode, change)
+        return np.broadcast_to(0.0, (self.objective.view.size, self.objective.size))
+
+    def _supports(self, found: Sequence[_Known]) -> Iterator[Support]:
         objective = self.objective
         grouped = None if self.quadrature is None else GroupedRatio(objective, self.quadrature)
-        known = grouped is not None
-        prior = objective.view.log_prior_draws(self.points) if known else np.zeros(len(self.points))
-        for psi, mode, log_prior in zip(self.points, modes, prior, strict=True):
-            centre, height = conditional_mean(objective, mode), mode.log_marginal
+        prior = np.zeros(len(found)) if grouped is None else objective.view.log_prior_draws(self.points)
+        for known, log_prior in zip(found, prior, strict=True):
+            centre, height = conditional_mean(objective, known.mode), known.mode.log_marginal
             if grouped is not None:
-                exact = grouped.log_marginal(grouped.marginal(mode, centre), float(log_prior), self.random)
+                exact = grouped.log_marginal(grouped.marginal(known.mode, centre), float(log_prior), self.random)
                 height = exact if np.isfinite(exact) else height
-            moves = objective.jacobian(mode) if self.dense else np.zeros((objective.view.size, objective.size))
-            yield Support(psi, mode, centre, moves, height)
+            yield Support(known.psi, known.mode, centre, known.moves, height)
 
     def _density(self) -> SkewedDensity:
         """Measure the fall of the objective along both sides of every axis of the curvature."""

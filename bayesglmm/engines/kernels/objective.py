@@ -12,7 +12,7 @@ Skaug and Fournier 2006, Kristensen et al. 2016).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -174,15 +174,15 @@ class LaplaceObjective:
         ]
         return slice(sum(before), sum(before) + len(block.Z))
 
-    def jacobian(self, mode: ConditionalMode) -> Floats:
+    def jacobian(self, mode: ConditionalMode, natural: NaturalJacobian | None = None) -> Floats:
         """Return d x-hat / d psi in the layout of the view's x, shape (view.size, size).
 
         x-hat solves A' l'(A x) = Q (x - m), so H dx = dA' l' + A' (l'' deta + d l'/d phi dphi), where deta is the
-        change of eta at fixed x.
+        change of eta at fixed x. `natural` is what `natural_jacobians` yields for psi, where that is known.
         """
         view, structure, work = self.view, self.structure, mode.work
         found = _third_order(view.elementwise(list(work.etas), work.phi, 2))
-        natural = self._natural_jacobian(mode)
+        natural = next(self.natural_jacobians(mode.theta[None])) if natural is None else natural
         right = np.zeros((structure.pattern.size, self.size))
         order = {id(part): position for position, part in enumerate(view.problem.blocks)}
         for j in range(self.size):
@@ -205,21 +205,29 @@ class LaplaceObjective:
         out[structure.coefficients, self.theta_size + np.arange(len(structure.coefficients))] = 1.0
         return out
 
-    def _natural_jacobian(self, mode: ConditionalMode) -> _NaturalJacobian:
-        """Return the derivatives of Lambda, phi and the directly moved part of eta in every psi_j.
+    def natural_jacobians(self, theta: Floats) -> Iterator[NaturalJacobian]:
+        """Yield the derivatives of Lambda, phi and the directly moved part of eta in psi, for every row of theta.
 
         Central differences: these maps are smooth and cheap, and 1e-9 is all that a starting point needs.
         """
-        view, t = self.view, self.theta_size
-        moves = _DIFFERENCE * np.eye(t)
-        many = view.natural_draws(np.concatenate([mode.theta + moves, mode.theta - moves])) if t else {}
-        natural = view.natural(mode.theta)
+        view, count, t = self.view, len(theta), self.theta_size
+        moves = _DIFFERENCE * np.concatenate([np.zeros((1, t)), np.eye(t), -np.eye(t)])
+        many = view.natural_draws((theta[:, None] + moves).reshape(-1, t)) if t else {}
+        for i in range(count):
+            near = range(i * len(moves), (i + 1) * len(moves))
+            yield self._natural_jacobian([{name: value[j] for name, value in many.items()} for j in near])
+
+    def _natural_jacobian(self, near: list[dict[str, Floats]]) -> NaturalJacobian:
+        """Return the derivatives at the first of 1 + 2 t natural values, from those on both sides of it."""
+        view, t, natural = self.view, self.theta_size, near[0]
         coupled, (_, coefficients) = self.structure.coupled, self.split(np.zeros(self.size))
         factors = [np.zeros((self.size, *M.shape)) for M in view.factors(natural)]
-        phi, eta, precisions = [], [], []
+        shape = self.size, self.structure.predictors, self.structure.n
+        moved = self.structure.moved_offset
+        eta = np.zeros(shape) if moved or self.size > t else np.broadcast_to(0.0, shape)
+        phi, precisions = [], []
         for j in range(self.size):
-            up = {name: value[j] for name, value in many.items()} if j < t else natural
-            down = {name: value[t + j] for name, value in many.items()} if j < t else natural
+            up, down = (near[1 + j], near[1 + t + j]) if j < t else (natural, natural)
             beta = np.zeros(len(coefficients))
             if j < t:
                 for own, high, low in zip(factors, view.factors(up), view.factors(down), strict=True):
@@ -230,9 +238,10 @@ class LaplaceObjective:
             precisions.append([(high - low) / (2 * _DIFFERENCE) for high, low in pairs])
             flat = [self._flat(view.dispersions(each)) for each in (up, down)]
             phi.append((flat[0] - flat[1]) / (2 * _DIFFERENCE))
-            offsets = self.structure.offset(up, beta) - self.structure.offset(down, -beta)
-            eta.append(offsets / (2 * _DIFFERENCE))
-        return _NaturalJacobian(factors, np.array(phi), np.array(eta), precisions)
+            if j >= t or moved:
+                offsets = self.structure.offset(up, beta) - self.structure.offset(down, -beta)
+                eta[j] = offsets / (2 * _DIFFERENCE)
+        return NaturalJacobian(factors, np.array(phi), eta, precisions)
 
     @staticmethod
     def _flat(phi: Mapping[str, Any]) -> Floats:
@@ -240,7 +249,7 @@ class LaplaceObjective:
 
 
 @dataclass(frozen=True, eq=False)
-class _NaturalJacobian:
+class NaturalJacobian:
     """Derivatives in psi_j, by j: of Lambda (by block first), of the flat dispersions, of eta at fixed x, of Q."""
 
     factors: list[Floats]

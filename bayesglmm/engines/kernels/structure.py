@@ -160,13 +160,10 @@ class Structure:
         return LatentPrior(PriorPrecision(np.asarray(Q, dtype=float)), constant, self.mean, at)
 
     @property
-    def constant(self) -> float:
-        """Constant of the prior of x, of models whose blocks are all spherical; see `prior`."""
-        return self._still.constant
-
-    def times_precision(self, x: Floats) -> Floats:
-        """Return Q (x - m), of models whose blocks are all spherical; see `prior`."""
-        return self._still.times(x)
+    def moved_offset(self) -> bool:
+        """Whether theta moves eta at fixed x: whether population coefficients are part of it."""
+        names = [part.names.beta for part in self.view.problem.predictors if part.beta is not None]
+        return any(self.view.problem.roles.get(name) == "theta" for name in names)
 
     def prior(self, natural: Mapping[str, Any]) -> LatentPrior:
         """Return the prior of x for theta's natural values."""

@@ -172,11 +172,13 @@ def _between(exploration: Exploration, spread: Floats, random: np.random.Generat
     prior = exploration.objective.view.log_prior_draws(psi)
     for i, k in enumerate(exploration.nearest(psi)):
         here = exploration.support[k]
+        move = here.jacobian @ (psi[i] - here.psi)
+        start = here.mode.work.inner + move[exploration.objective.structure.inner]
         try:
-            mode = exploration.objective.mode(psi[i], here.mode, float(prior[i]))
+            mode = exploration.objective.mode(psi[i], start, float(prior[i]))
         except NotPositiveDefiniteError:
             continue
-        moved.append(here.centre + here.jacobian @ (psi[i] - here.psi))
+        moved.append(here.centre + move)
         fresh.append(conditional_mean(exploration.objective, mode))
         error.append(mode.log_marginal - log_theta[i])
         kept.append(i)
