@@ -319,7 +319,7 @@ class BlockRatio:
         """Return the log mean of exp(r) of every level, shape (draws, levels)."""
         if len(self.grid):
             return _log_sum(r[:, : len(self.grid)] + self.log_weights[:, None])
-        found = _log_sum(r) - np.log(r.shape[1])
+        found: Floats = _log_sum(r) - np.log(r.shape[1])
         if model.nodes is None:
             return found
         # To first order the mean is E r, which is known: only the rest is left to the draws.
