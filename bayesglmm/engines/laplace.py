@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,8 +14,8 @@ from bayesglmm.engines.kernels.likelihood import Likelihood, likelihood_draws, m
 from bayesglmm.engines.kernels.nested import MANY, Draws, Exploration
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.optimum import maximise
-from bayesglmm.engines.kernels.quadrature import Quadrature
-from bayesglmm.engines.kernels.resample import resample
+from bayesglmm.engines.kernels.quadrature import Quadrature, factorises
+from bayesglmm.engines.kernels.resample import Resampled, resample
 from bayesglmm.engines.kernels.verdict import Quality, after_resampling, assess
 from bayesglmm.engines.modes import keep_mode, latent_view
 from bayesglmm.engines.on_request import OnRequest
@@ -24,6 +24,10 @@ from bayesglmm.errors import SettingsError
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.problem import Problem
 
+_NOT_RESAMPLED = (
+    "The draws were not resampled, though resample=True asked for it: the importance weights of the candidates are "
+    "too uneven to be trusted (Pareto k of 0.7 or more, or fewer than one effective candidate in seven)."
+)
 _SMALL, _CANDIDATES = 600, 1000  # rows up to which draws are resampled unasked, and from how many candidates
 
 
@@ -59,6 +63,11 @@ class LaplaceSettings(Settings):
     points: int | None = None
     resample: bool | Literal["auto"] = "auto"
     progressbar: bool = True
+
+    @property
+    def uses_priors(self) -> bool:
+        """Maximum likelihood does not."""
+        return self.objective == "posterior"
 
     def check(self) -> None:
         """Raise `SettingsError` on a value out of range."""
@@ -133,14 +142,17 @@ def _posterior(view: LatentView, settings: LaplaceSettings, seed: int, progress:
     progress.now("checking the approximation")
     quality = assess(exploration)
     keep_mode(view.problem, "posterior", 1, exploration.optimum.mode)
-    candidates = _candidates(exploration, quality, settings)
+    candidates, mended = _candidates(exploration, quality, settings), None
     if candidates:
         mended = resample(exploration, len(drawn.psi), candidates)
         drawn, quality = drawn if mended is None else mended.draws, after_resampling(quality, mended)
+    quality = _with_choices(quality, view, settings, mended, refused=bool(candidates) and mended is None)
     proper = not any(slot.prior.distribution == "Flat" for slot in view.problem.priors)
     numbers = {"khat": quality.khat} | ({"log_evidence": exploration.log_evidence} if proper else {})
     seconds = {"optimise": middle - start, "sample": time.perf_counter() - middle}
     notes = () if optimum.converged else ("The search for the mode of the hyperparameters did not converge.",)
+    if settings.resample is True and mended is None:
+        notes = (*notes, _NOT_RESAMPLED)
     return LaplaceRun(
         draws=natural_draws(view, drawn, settings.chains),
         stats={},
@@ -149,6 +161,20 @@ def _posterior(view: LatentView, settings: LaplaceSettings, seed: int, progress:
         numbers=numbers,
         quality=quality,
     )
+
+
+def _with_choices(
+    quality: Quality, view: LatentView, settings: LaplaceSettings, mended: Resampled | None, refused: bool
+) -> Quality:
+    """Add what was asked for and what else could be, which the words of the verdict depend on."""
+    choices = {
+        "nodes": settings.quadrature,
+        "factorises": quality.verdict != "good" and factorises(view),
+        "asked": settings.resample,
+        "refused": refused,
+        "weights_khat": None if mended is None else mended.khat,
+    }
+    return replace(quality, details={**quality.details, **choices})
 
 
 def _candidates(exploration: Exploration, quality: Quality, settings: LaplaceSettings) -> int:

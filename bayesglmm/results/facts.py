@@ -46,6 +46,7 @@ def attributes(run: EngineRun) -> dict[str, str | float | int]:
                 "verdict": quality.verdict,
                 "khat": float(quality.khat),
                 "shifts": {name: float(shift) for name, shift in quality.shifts.items()},
+                "errors": {name: float(error) for name, error in quality.errors.items()},
                 "noise": float(quality.noise),
                 "method": quality.method,
                 "sentences": list(quality.sentences),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesglmm.results import diagnose as diagnosis
 from bayesglmm.results import facts, tables
+from bayesglmm.results.approximation import good_words
 from bayesglmm.results.checks import CHAINS_AGREE, Check, Verdict, table, verdict_of
 from bayesglmm.results.draws import check_choice
 from bayesglmm.results.likelihood_questions import LikelihoodQuestions
@@ -325,7 +326,10 @@ class Fit(SmoothAnswers, LikelihoodQuestions):
     def verdict(self) -> Verdict:
         """``"good"``, ``"check"`` or ``"bad"``; ``print(fit.verdict)`` says why, and what to do."""
         quality = facts.read(self.data.attrs, "quality")
-        return verdict_of(self._checks, CHAINS_AGREE if quality is None else quality["sentences"][0])
+        if quality is None:
+            return verdict_of(self._checks, CHAINS_AGREE)
+        worth = diagnosis.resampled_worth(self.parameters, self.data.attrs)
+        return verdict_of(self._checks, good_words(quality, worth))
 
     def diagnose(self) -> pd.DataFrame:
         """Return every check of the engine: value, threshold, verdict, what it means and what to do.

@@ -37,6 +37,10 @@ class Quality(Protocol):
         """How the correction was computed."""
 
     @property
+    def errors(self) -> Mapping[str, float]:
+        """Monte Carlo errors of the shifts."""
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """For the user; the first is the verdict in words."""
 

@@ -59,7 +59,7 @@ def test_a_laplace_fit_has_the_groups_of_every_posterior(posterior: Any) -> None
 def test_its_verdict_is_the_engines(posterior: Any) -> None:
     kept = json.loads(posterior.data.attrs["quality"])
     assert posterior.verdict == kept["verdict"] == "good"
-    assert str(posterior.verdict) == f"good: {kept['sentences'][0]}"
+    assert str(posterior.verdict) == "good: Laplace's approximation is good here."
     reported = ["shift under correction", "Pareto k", "hardest level", "skewness"]
     assert posterior.diagnose()["check"].tolist() == ["finite draws", "draws", *reported]
     assert posterior.khat == kept["khat"]
@@ -69,11 +69,10 @@ def test_its_verdict_is_the_engines(posterior: Any) -> None:
 
 def test_a_stored_verdict_can_be_bad(posterior: Any) -> None:
     kept = json.loads(posterior.data.attrs["quality"])
-    sentences = ["Laplace's approximation is poor here.", "Correcting it would move x by 0.90 standard deviations."]
     kept |= {
         "verdict": "bad",
-        "sentences": sentences,
         "shifts": {"x": -0.9},
+        "errors": {"x": 0.1},
         "khat": 1.2,
         "advice": "",
         "details": {},
@@ -82,8 +81,11 @@ def test_a_stored_verdict_can_be_bad(posterior: Any) -> None:
     data.attrs = {**posterior.data.attrs, "quality": json.dumps(kept)}
     fit = bg.results.Fit.from_tree(data, posterior.problem)
     assert fit.verdict == "bad"
-    assert fit.verdict.reasons == (f"{sentences[1]} {sentences[0]}",)
-    assert fit.verdict.advice == ('Compare with model.fit("nuts").',)
+    assert fit.verdict.reasons == (
+        "Correcting Laplace's approximation would move x by 0.90 posterior standard deviations (the largest shift; "
+        "Monte Carlo error 0.10). Laplace's approximation is poor here.",
+    )
+    assert fit.verdict.advice == ('Use model.fit("nuts").',)
     table = fit.diagnose().set_index("check")
     assert table.loc["shift under correction", "value"] == 0.9
     assert table.loc["Pareto k", "verdict"] == "good"
