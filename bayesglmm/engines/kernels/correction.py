@@ -15,16 +15,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import NotPositiveDefiniteError
+
+if TYPE_CHECKING:
+    from bayesglmm.engines.kernels.objective import MarginalObjective
 
 _STEPS = 8
 _MORE_STEPS = 25  # with the curvature made anew
@@ -33,12 +35,12 @@ _CLOSE = 1e-2  # the same, that is close enough where steps end
 _NODES = {1: 7, 2: 5, 3: 3}
 
 
-def conditional_mean(objective: LaplaceObjective, mode: ConditionalMode) -> Floats:
+def conditional_mean(objective: MarginalObjective, mode: ConditionalMode) -> Floats:
     """Return the corrected centre of p(x | y, theta) in the layout of the view's x.
 
     Parameters
     ----------
-    objective : LaplaceObjective
+    objective : MarginalObjective
     mode : ConditionalMode
 
     Returns
@@ -54,7 +56,7 @@ def conditional_mean(objective: LaplaceObjective, mode: ConditionalMode) -> Floa
 
 
 def _climb(
-    objective: LaplaceObjective,
+    objective: MarginalObjective,
     mode: ConditionalMode,
     nodes: tuple[list[Floats], Floats],
     steps: int,

@@ -108,9 +108,9 @@ def _ratios(
     def prior(x: Floats) -> float:
         return float(-0.5 * (x - work.prior.mean) @ work.prior.times(x))
 
-    # r is log p(y, x, theta) - log N(x; centre, H^-1) less Laplace's log p(y, theta): at the mode all of it is known.
-    at_mode = float(likelihood(work.etas).value.sum()) + prior(work.inner)
-    constant = mode.log_marginal - at_mode - here.height
+    # r is log p(y, x, theta) - log N(x; centre, H^-1) less the approximation of log p(y, theta).
+    constant = work.prior.constant + objective.view.log_prior(mode.theta) - here.height
+    constant += 0.5 * (structure.pattern.size * np.log(2.0 * np.pi) - mode.factor.logdet())
     z = random.standard_normal((structure.pattern.size, pairs))
     e = mode.factor.half_solve(z)
     half = 0.5 * (z**2).sum(axis=0)

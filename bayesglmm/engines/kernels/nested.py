@@ -24,10 +24,9 @@ from scipy import interpolate, spatial
 from scipy.stats import qmc
 
 from bayesglmm.blocks import Floats, Ints
-from bayesglmm.engines.kernels.correction import conditional_mean
 from bayesglmm.engines.kernels.grouped import GroupedRatio
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import LaplaceObjective, NaturalJacobian
+from bayesglmm.engines.kernels.objective import MarginalObjective, NaturalJacobian
 from bayesglmm.engines.kernels.optimum import Optimum, safe_inverse
 from bayesglmm.engines.kernels.pareto import smoothed
 from bayesglmm.engines.kernels.skewed import HEAVY, LIGHT, NORMAL, SkewedDensity
@@ -102,7 +101,7 @@ class Exploration:
 
     Parameters
     ----------
-    objective : LaplaceObjective
+    objective : MarginalObjective
     optimum : Optimum
     points : int
         Support points, a power of two; one if there are no hyperparameters.
@@ -124,7 +123,7 @@ class Exploration:
     """
 
     def __init__(
-        self, objective: LaplaceObjective, optimum: Optimum, points: int, seed: int, quadrature: int | None = None
+        self, objective: MarginalObjective, optimum: Optimum, points: int, seed: int, quadrature: int | None = None
     ) -> None:
         self.objective, self.optimum, self.quadrature = objective, optimum, quadrature
         self.random = np.random.default_rng(seed)
@@ -168,7 +167,7 @@ class Exploration:
         Each search starts from where the nearest of the modes that are known moves to; where Jacobians are not
         computed, from the best mode.
         """
-        objective, inner = self.objective, self.objective.structure.inner
+        objective = self.objective
         place = self.density.standardise(psi) if objective.size else psi
         order = np.argsort((place**2).sum(axis=1), kind="stable")
         prior = objective.view.log_prior_draws(psi)
@@ -179,7 +178,7 @@ class Exploration:
             if known and self.dense:
                 distance = ((place[[one.number for one in known]] - place[i]) ** 2).sum(axis=1)
                 near = known[int(np.argmin(distance))]
-                start = near.mode.work.inner + (near.moves @ (psi[i] - near.psi))[inner]
+                start = objective.moved(near.mode, near.moves @ (psi[i] - near.psi))
             try:
                 mode = objective.mode(psi[i], start, float(prior[i]))
             except NotPositiveDefiniteError:
@@ -199,7 +198,7 @@ class Exploration:
         grouped = None if self.quadrature is None else GroupedRatio(objective, self.quadrature)
         prior = np.zeros(len(found)) if grouped is None else objective.view.log_prior_draws(self.points)
         for known, log_prior in zip(found, prior, strict=True):
-            centre, height = conditional_mean(objective, known.mode), known.mode.log_marginal
+            centre, height = objective.centre(known.mode), known.mode.log_marginal
             if grouped is not None:
                 exact = grouped.log_marginal(grouped.marginal(known.mode, centre), float(log_prior), self.random)
                 height = exact if np.isfinite(exact) else height
@@ -325,13 +324,13 @@ class Exploration:
 
 
 def latent_draws(
-    objective: LaplaceObjective, support: Sequence[Support], psi: Floats, cell: Ints, z: Floats
+    objective: MarginalObjective, support: Sequence[Support], psi: Floats, cell: Ints, z: Floats
 ) -> tuple[Floats, Floats]:
     """Return x = m_k + J_k (psi - psi_k) + L_k^-T z and the log density of x given psi.
 
     Parameters
     ----------
-    objective : LaplaceObjective
+    objective : MarginalObjective
     support : sequence of Support
     psi : ndarray, shape (draws, size)
     cell : ndarray of int, shape (draws,)

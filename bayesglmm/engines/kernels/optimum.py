@@ -9,7 +9,7 @@ import numpy as np
 
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import LaplaceObjective, Objective
+from bayesglmm.engines.kernels.objective import LaplaceObjective, MarginalObjective, Objective
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import NotPositiveDefiniteError
 
@@ -21,11 +21,12 @@ _STEP = 1e-3  # of the central differences of the gradient, in standard deviatio
 
 # Called after every evaluation with their number so far and the value, NaN where there is none; must be quick.
 type Report = Callable[[int, float], None]
+type Make = Callable[[LatentView, Objective], MarginalObjective]
 
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """A maximum of `LaplaceObjective`.
+    """A maximum of a `MarginalObjective`.
 
     Attributes
     ----------
@@ -68,14 +69,14 @@ class Search:
 
     Parameters
     ----------
-    objective : LaplaceObjective
+    objective : MarginalObjective
     report : callable, optional
         Gets the number of evaluations and the value after each; see `maximise`.
     evaluations : int
         Where to start counting.
     """
 
-    def __init__(self, objective: LaplaceObjective, report: Report | None = None, evaluations: int = 0) -> None:
+    def __init__(self, objective: MarginalObjective, report: Report | None = None, evaluations: int = 0) -> None:
         self.objective, self.report = objective, report
         self.evaluations = evaluations
 
@@ -163,15 +164,14 @@ class Search:
         """Return minus the second derivatives by central differences of the gradient with steps `scale`."""
         size = len(here.psi)
         out = np.zeros((size, size))
-        inner = here.mode.work.inner
         # The mode moves along. Where it ends differs from the mode by the square of the step, on both sides alike, so
         # that Newton steps, which a difference of two gradients would not notice, are left out.
-        moves = self.objective.jacobian(here.mode)[self.objective.structure.inner] * scale
+        moves = self.objective.jacobian(here.mode) * scale
         for j in range(size):
             unit = np.zeros(size)
             unit[j] = scale[j]
-            up = self.point(here.psi + unit, inner + moves[:, j], True)
-            down = self.point(here.psi - unit, inner - moves[:, j], True)
+            up = self.point(here.psi + unit, self.objective.moved(here.mode, moves[:, j]), True)
+            down = self.point(here.psi - unit, self.objective.moved(here.mode, -moves[:, j]), True)
             if up is None and down is None:
                 out[j, j] = 1.0 / scale[j] ** 2
             elif up is None or down is None:
@@ -226,14 +226,15 @@ def maximise(
     start: Floats | None = None,
     limit: int = 100,
     report: Report | None = None,
+    make: Make = LaplaceObjective,
 ) -> Optimum:
-    """Maximise Laplace's approximation.
+    """Maximise Laplace's approximation, or another one.
 
     Parameters
     ----------
     view : LatentView
     kind : {"posterior", "ml", "reml"}
-        See `LaplaceObjective`.
+        See `MarginalObjective`.
     start : ndarray, shape (t,), optional
         Of theta; from the data if absent.
     limit : int
@@ -242,19 +243,21 @@ def maximise(
         Called after every evaluation of value and gradient with their number so far and the value (NaN where the
         objective cannot be evaluated), for a display of progress. Maximum likelihood begins with the restricted
         likelihood, so that its values jump once.
+    make : callable
+        Returns the objective of a view and a kind.
 
     Raises
     ------
     NotPositiveDefiniteError
         If the objective cannot be evaluated near the start.
     """
-    first = LaplaceObjective(view, "posterior" if kind == "posterior" else "reml")
+    first = make(view, "posterior" if kind == "posterior" else "reml")
     search = Search(first, report)
     here = _first_point(search, view.initial_theta if start is None else np.asarray(start, dtype=float))
     here, inverse, converged = search.climb(here, _first_inverse(view), limit, _NEAR if kind == "ml" else _GAIN)
     if kind != "ml":
         return search.polish(here, inverse, converged)
-    objective = LaplaceObjective(view, "ml")
+    objective = make(view, "ml")
     joint = Search(objective, report, search.evaluations)
     fixed = objective.structure.coefficients
     units = np.zeros((view.size, len(fixed)))
@@ -296,8 +299,8 @@ def _first_point(search: Search, start: Floats) -> _Point:
         if found is not None:
             return found
     raise NotPositiveDefiniteError(
-        "Laplace's approximation cannot be evaluated near the start values: no maximum of the conditional density "
-        "of the coefficients with a positive definite curvature was found."
+        f"The marginal density of the hyperparameters cannot be evaluated near the start values by "
+        f"{search.objective.name}: no {search.objective.centred_at} with a positive definite precision was found."
     )
 
 

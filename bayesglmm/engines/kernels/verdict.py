@@ -18,7 +18,6 @@ import numpy as np
 
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.blockwise import BlockRatio, Ratios
-from bayesglmm.engines.kernels.correction import conditional_mean
 from bayesglmm.engines.kernels.cumulants import correct
 from bayesglmm.engines.kernels.nested import Draws, Exploration
 from bayesglmm.engines.kernels.pareto import TRUSTED, smoothed
@@ -173,13 +172,12 @@ def _between(exploration: Exploration, spread: Floats, random: np.random.Generat
     for i, k in enumerate(exploration.nearest(psi)):
         here = exploration.support[k]
         move = here.jacobian @ (psi[i] - here.psi)
-        start = here.mode.work.inner + move[exploration.objective.structure.inner]
         try:
-            mode = exploration.objective.mode(psi[i], start, float(prior[i]))
+            mode = exploration.objective.mode(psi[i], exploration.objective.moved(here.mode, move), float(prior[i]))
         except NotPositiveDefiniteError:
             continue
         moved.append(here.centre + move)
-        fresh.append(conditional_mean(exploration.objective, mode))
+        fresh.append(exploration.objective.centre(mode))
         error.append(mode.log_marginal - log_theta[i])
         kept.append(i)
     if len(kept) < 8 or not np.all(np.isfinite(error)):
@@ -266,29 +264,36 @@ def _name(exploration: Exploration, position: int) -> str:
 # words --------------------------------------------------------------------------------------------------------------
 
 _WHAT = {
-    "good": "Laplace's approximation is good here.",
-    "check": "Laplace's approximation is rough here: do not rely on the last digit.",
-    "bad": "Laplace's approximation is poor here.",
+    "good": "is good here.",
+    "check": "is rough here: do not rely on the last digit.",
+    "bad": "is poor here.",
 }
 
 
 def _concluded(quality: Quality, exploration: Exploration, factorises: bool) -> Quality:
     """Return a quality with its verdict, sentences and advice."""
-    word, sentence = _by_shift(quality)
+    objective = exploration.objective
+    word, sentence = _by_shift(quality, objective.name)
     others = list(_by_rest(quality, exploration))
     verdict = max([word, *("check" for _ in others)], key=_WORDS.index)
-    sentences = [_WHAT[verdict], *([sentence] if sentence else []), *others]
+    subject = objective.name[0].upper() + objective.name[1:]
+    sentences = [f"{subject} {_WHAT[verdict]}", *([sentence] if sentence else []), *others]
     ways = ['model.fit("nuts")']
     if quality.shifts and quality.method != "cumulants" and float(quality.details["shared_khat"]) < TRUSTED:
-        ways.insert(0, 'model.fit("laplace", resample=True)')
+        ways.insert(0, _resampling(objective.engine))
     if factorises and exploration.quadrature is None:
         ways.insert(0, 'model.fit("laplace", quadrature=15)')
     advice = "" if verdict == "good" else f"{'Use' if verdict == 'bad' else 'Compare with'} {', or '.join(ways)}."
     details = {**quality.details, "by_shift": word, "others": others}
+    details |= {"approximation": objective.name, "engine": objective.engine}
     return replace(quality, verdict=verdict, sentences=tuple(sentences), advice=advice, details=details)
 
 
-def _by_shift(quality: Quality) -> tuple[str, str]:
+def _resampling(engine: str) -> str:
+    return f'model.fit("{engine}", resample=True)'
+
+
+def _by_shift(quality: Quality, approximation: str) -> tuple[str, str]:
     shifts = quality.shifts
     if not shifts:
         return ("good" if quality.khat < 0.5 else "check" if quality.khat < TRUSTED else "bad"), ""
@@ -302,11 +307,11 @@ def _by_shift(quality: Quality) -> tuple[str, str]:
         name = max(shifts, key=lambda key: abs(shifts[key]))
     if quality.method == "cumulants" and quality.errors[name] > 2 * GOOD:
         return "check", (
-            "How far correcting Laplace's approximation would move the results could not be measured: the ratios of "
+            f"How far correcting {approximation} would move the results could not be measured: the ratios of "
             "exact and approximate density vary too much over so many coefficients."
         )
     sentence = (
-        f"Correcting Laplace's approximation would move {name} by {abs(shifts[name]):.2f} posterior standard "
+        f"Correcting {approximation} would move {name} by {abs(shifts[name]):.2f} posterior standard "
         f"deviations (the largest shift; Monte Carlo error {quality.errors[name]:.2f})."
     )
     if quality.method == "cumulants":
@@ -321,9 +326,8 @@ def _by_rest(quality: Quality, exploration: Exploration) -> list[str]:
     found = []
     failures = quality.details["failures"]
     if failures:
-        found.append(
-            f"No conditional mode was found at {failures} hyperparameter point{'s' if failures > 1 else ''}."
-        )
+        where = f"{failures} hyperparameter point{'s' if failures > 1 else ''}"
+        found.append(f"No {exploration.objective.centred_at} was found at {where}.")
     if not exploration.optimum.converged:
         found.append("The search for the best hyperparameters did not converge.")
     if exploration.even:
@@ -342,11 +346,11 @@ def _by_rest(quality: Quality, exploration: Exploration) -> list[str]:
     return found
 
 
-def after_resampling(quality: Quality, mended: Resampled | None) -> Quality:
+def after_resampling(quality: Quality, mended: Resampled | None, engine: str = "laplace") -> Quality:
     """Return the quality of resampled draws, or of draws that were left as they are since weights cannot work."""
     if mended is None:
         failed = "Importance weights would be too uneven to mend it." if quality.verdict != "good" else ""
-        advice = quality.advice.replace('model.fit("laplace", resample=True), or ', "")
+        advice = quality.advice.replace(f"{_resampling(engine)}, or ", "")
         return replace(quality, sentences=tuple(filter(None, (*quality.sentences, failed))), advice=advice)
     word = "good" if mended.effective >= _ENOUGH else "check"
     others = list(quality.details["others"])
