@@ -57,8 +57,9 @@ def good_words(quality: Mapping[str, Any], worth: pd.Series | None = None) -> st
 
 
 def _method(quality: Mapping[str, Any]) -> str:
-    nodes = quality.get("details", {}).get("nodes", 1)
-    return "Laplace's approximation" if nodes == 1 else f"Quadrature with {nodes} nodes per group effect"
+    details = quality.get("details", {})
+    nodes, name = details.get("nodes", 1), str(details.get("approximation", "Laplace's approximation"))
+    return name[0].upper() + name[1:] if nodes == 1 else f"Quadrature with {nodes} nodes per group effect"
 
 
 def _shift(quality: Mapping[str, Any]) -> Check:
@@ -118,7 +119,7 @@ def _advice(quality: Mapping[str, Any], word: str) -> str:
     shared = details.get("shared_khat")
     weights = shared is not None and float(shared) < _WEIGHTS and quality["method"] != "cumulants"
     if weights and not details.get("refused"):
-        ways.insert(0, 'model.fit("laplace", resample=True)')
+        ways.insert(0, f'model.fit("{details.get("engine", "laplace")}", resample=True)')
     if details.get("factorises") and details.get("nodes", 1) == 1:
         ways.insert(0, 'model.fit("laplace", quadrature=15)')
     return f"{'Use' if word == 'bad' else 'Compare with'} {', or '.join(ways)}."
@@ -150,7 +151,8 @@ def _resampled(quality: Mapping[str, Any], worth: pd.Series) -> Check:
     where, least = str(worth.idxmin()), float(worth.min())
     enough = least >= _ENOUGH
     few = quality["details"].get("asked") == "auto"
-    more = ', or model.fit("laplace", resample=True), which weighs more draws' if few else ""
+    engine = quality["details"].get("engine", "laplace")
+    more = f', or model.fit("{engine}", resample=True), which weighs more draws' if few else ""
     return Check(
         "resampled draws",
         least,
