@@ -14,7 +14,7 @@ by_glmer <- function(call) {
   list(engine = "lme4", call = paste(deparse(call, width.cutoff = 500), collapse = " "),
        versions = list(R = paste(R.version$major, R.version$minor, sep = "."), lme4 = as.character(packageVersion("lme4"))),
        nobs = nobs(fit), fixef = as.list(fixef(fit)), se = as.list(sqrt(diag(as.matrix(vcov(fit))))),
-       sd_cor = list(Nest = list(terms = "(Intercept)", sd = unname(attr(V, "stddev")))), sigma = 1,
+       sd_cor = list(Nest = list(terms = "(Intercept)", sd = unname(attr(V, "stddev")), corr = matrix(1))), sigma = 1,
        logLik = as.numeric(logLik(fit)), logLik_saturated = saturated,
        logLik_full = as.numeric(logLik(fit)) + saturated, df = attr(logLik(fit), "df"),
        ranef = list(Nest = list(levels = rownames(ranef(fit)$Nest), terms = "(Intercept)",
