@@ -131,8 +131,7 @@ class Fit(SmoothAnswers, LikelihoodQuestions):
             ``sigma``. Columns: mean, sd, lower, upper (equal-tailed), ess_bulk, ess_tail, r_hat, mcse_mean. Draws
             that are independent by construction count fully and have no R-hat.
         """
-        attrs = self.data.attrs
-        return tables.summary(self.parameters, prob, "quality" in attrs and facts.effective_draws(attrs) is None)
+        return tables.summary(self.parameters, prob, facts.statistics_of(self.data.attrs))
 
     def fixed(self, prob: float = 0.95) -> pd.DataFrame:
         """Return the population coefficients, on the scale of the linear predictor.

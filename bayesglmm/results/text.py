@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesglmm.results import tables
-from bayesglmm.results.facts import effective_draws
+from bayesglmm.results.facts import effective_draws, theta_points
 from bayesglmm.results.schema import family_text
 
 if TYPE_CHECKING:
@@ -99,7 +99,9 @@ def _work(fit: Fit) -> str:
         return f"{'restricted ' if settings.get('objective') == 'reml' else ''}maximum likelihood{how}"
     sizes, seed = fit.draws.sizes, f", seed {attrs['seed']}" if "seed" in attrs else ""
     if "quality" in attrs:
-        worth, total = effective_draws(attrs), f"{sizes['chain'] * sizes['draw']:,}"
+        worth, points, total = effective_draws(attrs), theta_points(attrs), f"{sizes['chain'] * sizes['draw']:,}"
+        if worth is None and points is not None:
+            return f"{total} draws at weighted values of the hyperparameters, worth {points:.0f}{seed}"
         return f"{total} {'independent' if worth is None else 'resampled'} draws{seed}"
     return f"{sizes['chain']} chains of {sizes['draw']} draws{seed}"
 

@@ -238,9 +238,7 @@ class BlockRatio:
                     if redraw:
                         anew[at] = found[4]
         shared, joint = shared + np.repeat(prior, 2), joint + np.repeat(prior, 2)
-        twice = np.repeat(log_theta, 2)
-        drawn = Draws(np.repeat(psi, 2, axis=0), x, twice, twice, np.repeat(cell, 2))
-        return drawn, Ratios(shared, joint, local, anew)
+        return Draws(np.repeat(psi, 2, axis=0), x), Ratios(shared, joint, local, anew)
 
     def _pairs(
         self, psi: Floats, count: int, cell: _Cell, model: _Rows, random: np.random.Generator, redraw: bool

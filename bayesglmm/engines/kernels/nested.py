@@ -32,7 +32,6 @@ from bayesglmm.engines.kernels.pareto import smoothed
 from bayesglmm.engines.kernels.skewed import HEAVY, LIGHT, NORMAL, SkewedDensity
 from bayesglmm.linalg import NotPositiveDefiniteError
 
-_LOG_2PI = float(np.log(2.0 * np.pi))
 _PROBES = (2.0, 6.0)  # scales out along each axis where the fall of the objective is measured
 _REACH = 12.0  # beyond so many scales the interpolant is held constant
 _CANDIDATES = 6  # per draw, for resampling
@@ -71,19 +70,10 @@ class Draws:
     ----------
     psi : ndarray, shape (draws, size)
     x : ndarray, shape (draws, view.size)
-    log_density : ndarray, shape (draws,)
-        Of the distribution they were drawn from, jointly.
-    log_theta : ndarray, shape (draws,)
-        Of the hyperparameters alone.
-    cell : ndarray of int, shape (draws,)
-        Support point that each started from.
     """
 
     psi: Floats
     x: Floats
-    log_density: Floats
-    log_theta: Floats
-    cell: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +116,7 @@ class Exploration:
         self, objective: MarginalObjective, optimum: Optimum, points: int, seed: int, quadrature: int | None = None
     ) -> None:
         self.objective, self.optimum, self.quadrature = objective, optimum, quadrature
-        self.random = np.random.default_rng(seed)
+        self.seed, self.random = seed, np.random.default_rng(seed)
         self.dense = objective.size <= MANY
         self.density = self._density()
         net = self._net(points)
@@ -286,11 +276,9 @@ class Exploration:
 
     def draw(self, draws: int) -> Draws:
         """Draw hyperparameters from q~ and everything else given them."""
-        psi, log_theta = self.hyperparameters(draws, self.random)
-        cell = self.nearest(psi)
+        psi = self.hyperparameters(draws, self.random)[0]
         z = self.random.standard_normal((draws, len(self.objective.structure.inner)))
-        x, log_x = latent_draws(self.objective, self.support, psi, cell, z)
-        return Draws(psi, x, log_theta + log_x, log_theta, cell)
+        return Draws(psi, latent_draws(self.objective, self.support, psi, self.nearest(psi), z))
 
     def hyperparameters(self, draws: int, random: np.random.Generator) -> tuple[Floats, Floats]:
         """Draw from q~; return psi, shape (draws, size), and its log density."""
@@ -299,7 +287,9 @@ class Exploration:
             return np.zeros((draws, 0)), np.zeros(draws)
         if not self.dense:
             cell, log_theta = self.at_points(draws, random)
-            order = random.permutation(draws)
+            # Equal ones follow each other, so that effective sample sizes, which read autocorrelation, count them as
+            # what they are; the points come in random order, so that every chain has some of all kinds.
+            order = np.argsort(random.permutation(len(self.points))[cell], kind="stable")
             return self.points[cell][order], log_theta[order]
         candidates = self.density.quantile(random.random((_CANDIDATES * draws, size)))
         correction = self.correction(candidates)
@@ -325,8 +315,8 @@ class Exploration:
 
 def latent_draws(
     objective: MarginalObjective, support: Sequence[Support], psi: Floats, cell: Ints, z: Floats
-) -> tuple[Floats, Floats]:
-    """Return x = m_k + J_k (psi - psi_k) + L_k^-T z and the log density of x given psi.
+) -> Floats:
+    """Return x = m_k + J_k (psi - psi_k) + L_k^-T z, shape (draws, view.size).
 
     Parameters
     ----------
@@ -339,11 +329,10 @@ def latent_draws(
         Standard normal.
     """
     inner = objective.structure.inner
-    x, log_x = np.empty((len(psi), objective.view.size)), np.empty(len(psi))
+    x = np.empty((len(psi), objective.view.size))
     for k in np.unique(cell):
         here, own = support[k], np.flatnonzero(cell == k)
         moved = here.centre + (psi[own] - here.psi) @ here.jacobian.T
         moved[:, inner] += here.mode.factor.half_solve(z[own].T).T
         x[own] = moved
-        log_x[own] = 0.5 * (here.mode.factor.logdet() - (z[own] ** 2).sum(axis=1) - len(inner) * _LOG_2PI)
-    return x, log_x
+    return x

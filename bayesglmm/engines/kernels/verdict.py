@@ -36,6 +36,7 @@ _LEVELS = 5  # that are named
 _UNEVEN = 1.5  # standard deviation of log ratios: with one draw in ten effective, weights measure nothing
 _ENOUGH = 400.0  # effective draws after resampling
 _WORDS = ("good", "check", "bad")
+_STREAM = 1  # of random numbers, beside that of the draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,9 @@ class Quality:
     details : mapping
         What is reported beside the shifts: ``shared_khat`` (of the ratios with the levels integrated out), ``levels``
         (name, standard deviation of the log ratio and Pareto k, worst first), ``skewness`` (name and value of the
-        most skew coefficient), ``failures``, ``other_modes``, ``effective`` (draws after resampling, None without).
+        most skew coefficient), ``failures``, ``other_modes``, ``points`` (effective values of theta where these are
+        weighted points, None where theta is drawn between them), ``effective`` (draws after resampling, None
+        without), ``ways`` (what to fit instead, by kind).
     """
 
     verdict: str
@@ -87,7 +90,8 @@ def assess(exploration: Exploration) -> Quality:
     ----------
     exploration : Exploration
     """
-    random = np.random.default_rng(len(exploration.support))
+    # A stream of its own: the verdict does not depend on how many draws were taken before it.
+    random = np.random.default_rng([exploration.seed, _STREAM])
     ratio = BlockRatio(exploration, exploration.quadrature)
     rows = exploration.objective.structure.n
     most = max(_FEWEST, int(_WORK / (2.0 * rows * ratio.evaluations)))
@@ -111,6 +115,7 @@ def assess(exploration: Exploration) -> Quality:
         "skewness": _most_skew(exploration),
         "failures": exploration.failures,
         "other_modes": [vars(mode) for mode in other_modes(exploration, random)],
+        "points": None if exploration.dense else float(1.0 / np.sum(exploration.weights**2)),
         "effective": None,
     }
     found = Quality(
@@ -278,13 +283,14 @@ def _concluded(quality: Quality, exploration: Exploration, factorises: bool) -> 
     verdict = max([word, *("check" for _ in others)], key=_WORDS.index)
     subject = objective.name[0].upper() + objective.name[1:]
     sentences = [f"{subject} {_WHAT[verdict]}", *([sentence] if sentence else []), *others]
-    ways = ['model.fit("nuts")']
-    if quality.shifts and quality.method != "cumulants" and float(quality.details["shared_khat"]) < TRUSTED:
-        ways.insert(0, _resampling(objective.engine))
+    ways = {}
     if factorises and exploration.quadrature is None:
-        ways.insert(0, 'model.fit("laplace", quadrature=15)')
-    advice = "" if verdict == "good" else f"{'Use' if verdict == 'bad' else 'Compare with'} {', or '.join(ways)}."
-    details = {**quality.details, "by_shift": word, "others": others}
+        ways["quadrature"] = 'model.fit("laplace", quadrature=15)'
+    if quality.shifts and quality.method != "cumulants" and float(quality.details["shared_khat"]) < TRUSTED:
+        ways["resample"] = _resampling(objective.engine)
+    ways["nuts"] = 'model.fit("nuts")'
+    advice = _advice(verdict, ways)
+    details = {**quality.details, "by_shift": word, "others": others, "ways": ways}
     details |= {"approximation": objective.name, "engine": objective.engine}
     return replace(quality, verdict=verdict, sentences=tuple(sentences), advice=advice, details=details)
 
@@ -346,12 +352,23 @@ def _by_rest(quality: Quality, exploration: Exploration) -> list[str]:
     return found
 
 
-def after_resampling(quality: Quality, mended: Resampled | None, engine: str = "laplace") -> Quality:
+def _advice(verdict: str, ways: Mapping[str, str]) -> str:
+    if verdict == "good":
+        return ""
+    return f"{'Use' if verdict == 'bad' else 'Compare with'} {', or '.join(ways.values())}."
+
+
+def after_resampling(quality: Quality, mended: Resampled | None) -> Quality:
     """Return the quality of resampled draws, or of draws that were left as they are since weights cannot work."""
     if mended is None:
         failed = "Importance weights would be too uneven to mend it." if quality.verdict != "good" else ""
-        advice = quality.advice.replace(f"{_resampling(engine)}, or ", "")
-        return replace(quality, sentences=tuple(filter(None, (*quality.sentences, failed))), advice=advice)
+        ways = {kind: way for kind, way in quality.details["ways"].items() if kind != "resample"}
+        return replace(
+            quality,
+            sentences=tuple(filter(None, (*quality.sentences, failed))),
+            advice=_advice(quality.verdict, ways),
+            details={**quality.details, "ways": ways},
+        )
     word = "good" if mended.effective >= _ENOUGH else "check"
     others = list(quality.details["others"])
     verdict = max([word, *("check" for _ in others)], key=_WORDS.index)
@@ -363,8 +380,8 @@ def after_resampling(quality: Quality, mended: Resampled | None, engine: str = "
     ]
     if word == "check":
         sentences.insert(1, f"That is fewer than {_ENOUGH:.0f}: another seed would move the numbers visibly.")
-    advice = "" if verdict == "good" else 'Compare with model.fit("nuts").'
-    details = {**quality.details, "effective": mended.effective}
+    ways = {"nuts": quality.details["ways"]["nuts"]}
+    details = {**quality.details, "effective": mended.effective, "ways": ways}
     return replace(
-        quality, verdict=verdict, sentences=tuple(dict.fromkeys(sentences)), advice=advice, details=details
+        quality, verdict=verdict, sentences=tuple(dict.fromkeys(sentences)), advice=_advice(verdict, ways), details=details
     )
