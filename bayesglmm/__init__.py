@@ -6,6 +6,7 @@ One formula, one PyMC graph, several inference engines, one result type. The pub
 from bayesglmm import errors, plots, steps
 from bayesglmm.datasets import list_datasets, load_dataset
 from bayesglmm.families import FAMILIES, Family, FamilyParameter
+from bayesglmm.formula import nonlinear
 from bayesglmm.links import LINKS, Link
 from bayesglmm.maps import odds_ratio_map
 from bayesglmm.model import Model
@@ -28,6 +29,7 @@ __all__ = [
     "likelihood_ratio",
     "list_datasets",
     "load_dataset",
+    "nonlinear",
     "odds_ratio_map",
     "plots",
     "steps",

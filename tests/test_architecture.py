@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("registry", "arraymath", "jets", "seeds"),
     ("blocks", "links", "priors", "formula", "linalg", "datasets"),
-    ("bases", "families", "covariances"),
+    ("bases", "families", "covariances", "expressions"),
     ("terms",),
     ("design",),
     ("graph",),
@@ -43,11 +43,12 @@ FORBIDDEN_ROOMS = {
     "families": {"formula"},
     "covariances": {"formula"},
     "bases": {"formula"},
+    "expressions": {"formula"},
     "graph": {"formula"},
     "engines": {"formula", "terms", "design"},
 }
 
-LEAVES = ("errors", "registry", "jets", "seeds", "blocks", "priors", "formula", "linalg", "bases")
+LEAVES = ("errors", "registry", "jets", "seeds", "blocks", "priors", "formula", "linalg", "bases", "expressions")
 NO_GRAPH_LIBRARY = (*LEAVES, "terms", "design", "datasets")
 FORBIDDEN_PACKAGES = {room: {"pymc", "pytensor", "nutpie"} for room in NO_GRAPH_LIBRARY}
 for leaf in (*LEAVES, "arraymath", "links"):

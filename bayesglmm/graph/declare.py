@@ -20,6 +20,7 @@ from pymc.logprob.transforms import Transform
 from bayesglmm.arraymath import pytensor_math
 from bayesglmm.blocks import Floats, RandomBlock
 from bayesglmm.covariances import Covariance
+from bayesglmm.graph.bounds import BoundedTransform
 from bayesglmm.graph.slots import Slot
 from bayesglmm.priors import Prior
 
@@ -130,11 +131,16 @@ def declare_coefficients(name: str, dim: str, slots: Sequence[Slot], C: Floats, 
     Returns
     -------
     TensorVariable, shape (q,)
+        Where a prior has bounds, the sampler's coordinates are those of `BoundedTransform` instead.
     """
     priors = [slot.prior for slot in slots]
-    transform = LinearTransform(T)
+    low, high = np.array([prior.bounds for prior in priors]).T
+    bounded = bool(np.isfinite([low, high]).any())
+    transform: Transform = BoundedTransform(low, high) if bounded else LinearTransform(T)
+    starts = [slot.start for slot in slots]
+    initial = None if None in starts else np.array(starts, dtype=float)
     if np.array_equal(C, np.eye(len(C))) and _one_distribution(priors):
-        return _vector(name, dim, priors, transform, positive=False)
+        return _vector(name, dim, priors, transform, positive=False, initial=initial)
     parts = ComponentPriors(tuple(priors), C)
     return pm.CustomDist(
         name,
@@ -146,6 +152,7 @@ def declare_coefficients(name: str, dim: str, slots: Sequence[Slot], C: Floats, 
         class_name="CentredCoefficients",
         dims=dim,
         default_transform=transform,
+        initval=initial,
     )
 
 
@@ -233,24 +240,24 @@ def _one_distribution(priors: Sequence[Prior]) -> bool:
     return len({prior.distribution for prior in priors}) == 1
 
 
-def _vector(name: str, dim: str, priors: Sequence[Prior], transform: Any, positive: bool) -> Any:
-    kind = priors[0].distribution
+def _vector(
+    name: str, dim: str, priors: Sequence[Prior], transform: Any, positive: bool, initial: Floats | None = None
+) -> Any:
+    kind, start = priors[0].distribution, {} if initial is None else {"initval": initial}
     if kind == "Flat":
-        return (pm.HalfFlat if positive else pm.Flat)(name, dims=dim, default_transform=transform)
+        return (pm.HalfFlat if positive else pm.Flat)(name, dims=dim, default_transform=transform, **start)
     parameters = {key: np.array([prior.parameters[key] for prior in priors]) for key in priors[0].parameters}
-    if kind == "Uniform" and positive:  # PyMC's own transform of the interval
-        return pm.Uniform(name, **parameters, dims=dim)
-    return getattr(pm, kind)(name, **parameters, dims=dim, default_transform=transform)
+    if priors[0].support == "bounded" and positive:  # an interval of its own for every component
+        low, high = np.array([prior.bounds for prior in priors]).T
+        transform = BoundedTransform(np.maximum(low, 0.0), high)
+    return getattr(pm, kind)(name, **parameters, dims=dim, default_transform=transform, **start)
 
 
 def _start(prior: Prior) -> float:
     """Return a point inside a prior's support: its location, the middle of an interval, or one."""
-    own = prior.parameters
-    if prior.support == "bounded":
-        return 0.5 * (own["lower"] + own["upper"])
-    if prior.support in ("real", "any"):
-        return own.get("mu", own["alpha"] if prior.distribution == "Cauchy" else 0.0)
-    return 1.0
+    if prior.support == "positive":
+        return 1.0
+    return prior.centre or 0.0
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,10 @@ from pytensor.graph.utils import MethodNotDefined
 
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import NoDerivativeError
+from bayesglmm.expressions import Taylor
 from bayesglmm.families.base import Derivatives, JointDerivatives, ResponseData, TiltedMoments
 from bayesglmm.graph.compiler import UNREWRITTEN, compiled_once
+from bayesglmm.graph.composition import composed
 from bayesglmm.graph.observation import extended_logp, observed_values, response_extras
 from bayesglmm.graph.problem import Problem
 
@@ -70,6 +72,7 @@ class Elementwise:
         self.y = observed_values(problem.response, problem.family)
         self.extras = response_extras(problem.response, problem.family)
         self.data = ResponseData(trials=problem.response.trials, weights=problem.response.weights)
+        self.columns = [problem.response.covariates[name] for name in problem.likelihood.columns]
         self._repeated: dict[int, Elementwise] = {}
         self.sizes = {name: len(declared.constant) for name, declared in problem.dispersions.items()}
 
@@ -120,7 +123,7 @@ class Elementwise:
     def tilted(self, mean: Floats, variance: Floats, phi: Mapping[str, Any]) -> TiltedMoments | None:
         """Return the moments of N(eta; mean, variance) times the likelihood by rows, where the family knows them."""
         family, parts = self.problem.family, self.problem.predictors
-        if not self.handwritten or self.extras or len(parts) != 1:
+        if not self.handwritten or self.extras or len(parts) != 1 or self.problem.likelihood.expression is not None:
             return None
         link = self.problem.links[parts[0].names.parameter]
         return family.tilted(self.y, mean, variance, phi, self.data, link)
@@ -145,8 +148,16 @@ class Elementwise:
         found = copy(self)
         found.y, found._repeated = take(self.y), {}
         found.data = ResponseData(*(None if values is None else take(np.asarray(values)) for values in self.data))
+        found.columns = [take(values) for values in self.columns]
         found.extras = {name: take(values) for name, values in self.extras.items()}
         return found
+
+    def _inner(self, etas: Sequence[Floats], order: int) -> Taylor | None:
+        """Return the main predictor as a function of the parameters of its expression; None where it is linear."""
+        expression = self.problem.likelihood.expression
+        if expression is None:
+            return None
+        return expression.derivatives(np.asarray(etas[: len(expression.parameters)]), self.columns, order > 1)
 
     def _from_family(self, etas: Sequence[Floats], phi: Mapping[str, Any], order: int) -> RowDerivatives | None:
         problem = self.problem
@@ -154,6 +165,10 @@ class Elementwise:
             return None
         family, data = problem.family, self.data
         links = [problem.links[part.names.parameter] for part in problem.predictors]
+        inner = self._inner(etas, order)
+        if inner is not None:
+            etas = [inner.value, *etas[len(inner.d1) :]]
+            links = [problem.links[family.main.name], *links[len(inner.d1) :]]
         if len(etas) == 1:
             found = _joint(family.derivatives(self.y, etas[0], phi, data, links[0], order))
         else:
@@ -167,7 +182,8 @@ class Elementwise:
                 by_phi = ((found.dphi, found.value), (found.d1phi, found.d1), (found.d2phi, found.d2))
                 parts += [found.d3, *(self._flat(part, d.shape) for part, d in by_phi)]
         weights = self.extras.get("likelihood_weights")
-        return RowDerivatives(*(parts if weights is None else [part * weights for part in parts]))
+        rows = RowDerivatives(*(parts if weights is None else [part * weights for part in parts]))
+        return rows if inner is None else composed(rows, inner)
 
     def _flat(self, parts: Mapping[str, Floats], shape: tuple[int, ...]) -> Floats:
         """Return derivatives that involve a dispersion, each of `shape`, one after the other."""
@@ -179,7 +195,7 @@ class Elementwise:
         numbers = [np.atleast_1d(np.asarray(phi[name], dtype=float)) for name in self.sizes]
         flat = np.concatenate(numbers) if numbers else np.zeros(0)
         rows = [getattr(self.data, name) for name in self.problem.likelihood.data_names]
-        inputs = [self.y, *etas, *(np.full(n, value) for value in flat), *rows, *self.extras.values()]
+        inputs = [self.y, *etas, *(np.full(n, value) for value in flat), *rows, *self.columns, *self.extras.values()]
         function = self._value if order == 0 else self._first if order == 1 else self._second
         out = [np.broadcast_to(part, (n,)) for part in function(*inputs)]
         F, squared = len(flat), P * P
@@ -210,7 +226,8 @@ class Elementwise:
             parts = [pt.vector(f"{name}_{j}", dtype="float64") for j in range(size)]
             flat += parts
             phi.append(pt.stack(parts, axis=-1) if name in ordered else parts[0])
-        rows = [pt.vector(name, dtype="float64") for name in (*likelihood.data_names, *self.extras)]
+        names = (*likelihood.data_names, *likelihood.columns, *self.extras)
+        rows = [pt.vector(name, dtype="float64") for name in names]
         logp = extended_logp(likelihood, tuple(self.extras), y, [*etas, *phi, *rows])
         return [y, *etas, *flat, *rows], etas, flat, logp
 

@@ -274,12 +274,13 @@ class Hyperparameters:
         """Return a typical size of every standard deviation: the spread of the response per unit of its column."""
         spread, found = self.problem.priors.spread, {}
         for predictor in self.problem.predictors:
-            main = predictor is self.problem.predictors[0]
+            default = spread if predictor is self.problem.predictors[0] else 1.0
+            typical = self.problem.priors.spreads.get(predictor.names.parameter, default)
             for block in predictor.blocks:
                 columns = block.block.X.std(axis=0)
                 for parameter in block.covariance.parameters(block.block):
                     if parameter.name in block.scales:
                         own = [1.0 if j is None else columns[j] or 1.0 for j in parameter.columns or (None,)]
                         own = own * (len(parameter.components) // len(own))
-                        found[block.scales[parameter.name].name] = [(spread if main else 1.0) / sd for sd in own]
+                        found[block.scales[parameter.name].name] = [typical / sd for sd in own]
         return found

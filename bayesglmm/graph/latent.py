@@ -96,6 +96,18 @@ class LatentView(Hyperparameters):
             m[part.slice] = prior[0]
         return m
 
+    @cached_property
+    def start(self) -> Floats:
+        """Where searches for x start, shape (size,): the prior mean, or what parameters of an expression say."""
+        x = self.mean.copy()
+        for part in self.parts:
+            if part.role == "fixed":
+                predictor = self.problem.predictors[part.predictor]
+                slots = self.problem.priors.coefficients[predictor.names.parameter]
+                own = [slots[int(j)].start for j in (() if predictor.beta is None else predictor.beta.free)]
+                x[part.slice] = [m if s is None else s for m, s in zip(x[part.slice], own, strict=True)]
+        return x
+
     def precision(self, theta: Floats) -> Any:
         """Return Q(theta), sparse, shape (size, size): the identity for spherical blocks."""
         if not self._coupled:

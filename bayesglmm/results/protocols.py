@@ -116,6 +116,10 @@ class NewRows(Protocol):
         """Binomial trials of the new rows, shape (n,), or None where the new data have none."""
 
     @property
+    def covariates(self) -> Mapping[str, Floats]:
+        """What a nonlinear predictor is computed from beside its parameters, as in `Response`."""
+
+    @property
     def weights(self) -> Floats | None:
         """The column of weights, shape (n,), or None where the new data have none."""
 

@@ -110,7 +110,7 @@ class Structure:
         self.pattern = Pattern(self.n, len(self.inner), self.predictors, dense, groups, smallest, couplings)
         self.pattern.check_memory()
         mean = np.zeros(view.size) if flat else view.mean
-        self.mean, self.start = mean[self.inner], view.mean[self.inner]
+        self.mean, self.start = mean[self.inner], view.start[self.inner]
         self._still = self._still_prior()
 
     def _lay_out(
