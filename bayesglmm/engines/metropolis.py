@@ -21,7 +21,7 @@ from bayesglmm.engines.kernels.iwls import IwlsKernel
 from bayesglmm.engines.kernels.nested import Draws
 from bayesglmm.engines.kernels.newton import structure_of
 from bayesglmm.engines.kernels.random_walk import DEFAULT_SCALE, RandomWalkKernel
-from bayesglmm.engines.laplace import natural_draws
+from bayesglmm.engines.nested import natural_draws
 from bayesglmm.errors import (
     InterruptedBeforeFirstDrawError,
     NoDerivativeError,
