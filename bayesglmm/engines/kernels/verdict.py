@@ -383,5 +383,9 @@ def after_resampling(quality: Quality, mended: Resampled | None) -> Quality:
     ways = {"nuts": quality.details["ways"]["nuts"]}
     details = {**quality.details, "effective": mended.effective, "ways": ways}
     return replace(
-        quality, verdict=verdict, sentences=tuple(dict.fromkeys(sentences)), advice=_advice(verdict, ways), details=details
+        quality,
+        verdict=verdict,
+        sentences=tuple(dict.fromkeys(sentences)),
+        advice=_advice(verdict, ways),
+        details=details,
     )
