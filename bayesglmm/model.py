@@ -104,6 +104,11 @@ class Model:
         if expression is not None:
             check_start(expression.expression, self.design.response, self.design.predictors, self.priors)
 
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The arguments ``link`` and ``priors``, as the user gave them."""
+        return self._given
+
     @cached_property
     def problem(self) -> Problem:
         """The graph with the role of every variable, as engines see it; built when first needed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -318,6 +319,33 @@ class Fit(SmoothAnswers, LikelihoodQuestions):
         import xarray as xr
 
         self.data[group] = xr.DataTree(dataset)
+
+    # ------------------------------------------------------------------------------------------------- files
+
+    def save(self, path: str | os.PathLike[str], data: bool = True) -> None:
+        """Write the fit to a file, from which `bayesglmm.load` makes it again without fitting.
+
+        The file holds numbers and text, no code: formula, data with their fingerprint, what smooths and functions
+        learned from the data, priors, settings, seed, versions, verdict, draws, and a checksum of everything. It is
+        netCDF or zarr, which other programs read too. A file that was there before is replaced when the new one is
+        complete, not earlier.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ``.nc`` (one netCDF file) or ``.zarr`` (a folder).
+        data : bool
+            False leaves out the data and all else that has a value per row; `bayesglmm.load` then asks for the data
+            and compares their fingerprint. Names of levels, and draws of the effects of each, are still there.
+
+        Raises
+        ------
+        StorageError
+            For another suffix, a folder that is missing, or a disk that is full.
+        """
+        from bayesglmm.results.store import save
+
+        save(self, path, data)
 
     # ------------------------------------------------------------------------------------------------- trust
 
