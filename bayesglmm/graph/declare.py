@@ -22,6 +22,7 @@ from bayesglmm.blocks import Floats, RandomBlock
 from bayesglmm.covariances import Covariance
 from bayesglmm.graph.bounds import BoundedTransform
 from bayesglmm.graph.slots import Slot
+from bayesglmm.linalg import precision_draws, symmetric
 from bayesglmm.priors import Prior
 
 
@@ -190,13 +191,11 @@ def declare_latent(
         square = pt.sum(entries * twice * flat[rows] * flat[columns])
         return 0.5 * (log_det - square - shape[0] * shape[1] * np.log(2.0 * np.pi))
 
-    def random(entries: Any, log_det: Any, rng: Any = None, size: Any = None) -> Any:
-        generator = np.random.default_rng() if rng is None else rng
+    def random(entries: Any, log_det: Any, *, rng: np.random.Generator, size: Any = None) -> Any:
         many = () if size is None else tuple(np.atleast_1d(size))
-        Q = np.zeros((shape[0] * shape[1],) * 2)
-        Q[rows, columns] = Q[columns, rows] = entries
-        z = generator.standard_normal((int(np.prod(many)), len(Q)))
-        return np.linalg.solve(np.linalg.cholesky(Q).T, z.T).T.reshape(*many, *shape)
+        Q = symmetric(entries, rows, columns, shape[0] * shape[1])
+        z = rng.standard_normal((int(np.prod(many)), Q.shape[0]))
+        return precision_draws(Q, z.T).T.reshape(*many, *shape)
 
     entries, log_det = covariance.precision(values, block, pytensor_math())
     return pm.CustomDist(
@@ -286,13 +285,12 @@ class ComponentPriors:
             total = total + pt.sum(pm.logp(dist, coordinates[np.array(members)]))
         return total
 
-    def random(self, *unused: Any, rng: np.random.Generator | None = None, size: Any = None) -> Floats:
+    def random(self, *unused: Any, rng: np.random.Generator, size: Any = None) -> Floats:
         """Draw vectors; Flat components cannot be drawn from."""
         shape = (*(() if size is None else tuple(np.atleast_1d(size))), len(self.priors))
         draws = np.empty(shape)
-        generator = np.random.default_rng() if rng is None else rng
         for j, prior in enumerate(self.priors):
-            draws[..., j] = prior.draw(generator, shape[:-1])
+            draws[..., j] = prior.draw(rng, shape[:-1])
         return draws @ np.linalg.inv(self.C).T
 
     def support_point(self, *unused: Any) -> Any:

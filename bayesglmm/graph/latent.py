@@ -26,6 +26,7 @@ from bayesglmm.graph.elementwise import Elementwise
 from bayesglmm.graph.hyperparameters import Hyperparameters
 from bayesglmm.graph.predictor import predictor_arrays
 from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem
+from bayesglmm.linalg import symmetric
 
 
 @dataclass(frozen=True)
@@ -252,14 +253,6 @@ def _latent_variables(predictor: PredictorParts, problem: Problem) -> list[tuple
     for block in predictor.blocks:
         found.append((block.names.u, problem.roles[block.names.u], (len(block.block.levels), len(block.block.terms))))
     return found
-
-
-def symmetric(entries: Floats, rows: Any, columns: Any, size: int) -> Any:
-    """Return a sparse symmetric matrix from the entries of its lower triangle, each given once."""
-    off = rows != columns
-    values = np.concatenate([entries, entries[off]])
-    places = np.concatenate([rows, columns[off]]), np.concatenate([columns, rows[off]])
-    return sparse.csr_array((values, places), shape=(size, size))
 
 
 def _block_columns(part: BlockParts, natural: Mapping[str, Floats]) -> Any:

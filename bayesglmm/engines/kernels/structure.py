@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bayesglmm.blocks import Floats
-from bayesglmm.graph.latent import LatentPart, LatentView, symmetric
+from bayesglmm.graph.latent import LatentPart, LatentView
 from bayesglmm.graph.problem import BlockParts
-from bayesglmm.linalg import DenseColumns, GroupColumns, Pattern, PriorPrecision, Rows
+from bayesglmm.linalg import DenseColumns, GroupColumns, Pattern, PriorPrecision, Rows, symmetric
 from bayesglmm.linalg.pattern import SMALLEST_CORNER
 from bayesglmm.linalg.rows import unknown_to_zero
 
