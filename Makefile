@@ -44,5 +44,5 @@ format: venv
 	$(PYTHON) -m ruff format .
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo-output
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist demo-output teaching-figures docs/teaching/teaching-figures
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,7 +6,9 @@ One formula, one PyMC graph, several inference engines, one result type. The pub
 from bayesglmm import errors, plots, steps
 from bayesglmm.datasets import list_datasets, load_dataset
 from bayesglmm.families import FAMILIES, Family, FamilyParameter
+from bayesglmm.formula import nonlinear
 from bayesglmm.links import LINKS, Link
+from bayesglmm.loading import load
 from bayesglmm.maps import odds_ratio_map
 from bayesglmm.model import Model
 from bayesglmm.priors import Prior
@@ -27,7 +29,9 @@ __all__ = [
     "errors",
     "likelihood_ratio",
     "list_datasets",
+    "load",
     "load_dataset",
+    "nonlinear",
     "odds_ratio_map",
     "plots",
     "steps",

@@ -54,6 +54,8 @@ class ArrayMath:
     erf: Callable[..., Any]
     erfinv: Callable[..., Any]
     log_ndtr: Callable[..., Any]
+    sin: Callable[..., Any]
+    cos: Callable[..., Any]
     tan: Callable[..., Any]
     arctan: Callable[..., Any]
     arctan2: Callable[..., Any]
@@ -103,6 +105,8 @@ NUMPY = ArrayMath(
     erf=special.erf,
     erfinv=special.erfinv,
     log_ndtr=special.log_ndtr,
+    sin=np.sin,
+    cos=np.cos,
     tan=np.tan,
     arctan=np.arctan,
     arctan2=np.arctan2,
@@ -141,6 +145,8 @@ def pytensor_math() -> ArrayMath:
         erf=pt.erf,
         erfinv=pt.erfinv,
         log_ndtr=_pytensor_log_ndtr,
+        sin=pt.sin,
+        cos=pt.cos,
         tan=pt.tan,
         arctan=pt.arctan,
         arctan2=pt.arctan2,

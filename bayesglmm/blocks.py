@@ -198,6 +198,8 @@ class Response:
         Truncation bounds (inclusive for counts).
     rows : array, shape (n,), or None
         Labels of the rows, for messages.
+    covariates : mapping of str to ndarray of shape (n,)
+        What a nonlinear predictor is computed from beside its parameters, by its text; empty for linear ones.
     """
 
     name: str
@@ -211,3 +213,4 @@ class Response:
     lower: Floats | None = None
     upper: Floats | None = None
     rows: NDArray[Any] | None = None
+    covariates: Mapping[str, Floats] = field(default_factory=dict)

@@ -29,7 +29,8 @@ def model_facts(
     """Return headings and lines: what `print(model)` and the HTML view both show."""
     rows = design.rows
     used = f"{rows.used} used" if not rows.dropped else f"{rows.used} used, {rows.dropped} dropped of {rows.given}"
-    linked = ", ".join(f"{link.name} link for {name}" for name, link in links.items())
+    inner = () if design.nonlinear is None else design.nonlinear.expression.parameters
+    linked = ", ".join(f"{link.name} link for {name}" for name, link in links.items() if name not in inner)
     facts = [
         ("Formula", formula_lines(formula)),
         ("Family", [f"{family.name}, {linked}"]),

@@ -51,6 +51,10 @@ class UnknownNameError(BayesglmmError):
     """A name that is in no registry, table or data frame."""
 
 
+class StorageError(BayesglmmError):
+    """A file that cannot be written, or that does not hold an intact saved fit."""
+
+
 class NoDerivativeError(BayesglmmError):
     """A log-likelihood without the derivatives that an engine needs; NUTS needs only the first."""
 

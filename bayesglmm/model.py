@@ -15,6 +15,7 @@ from bayesglmm.errors import DataError, SettingsError, UnknownNameError, did_you
 from bayesglmm.families import FAMILIES, Family
 from bayesglmm.formula import MAIN, parse
 from bayesglmm.graph.slots import prior_table
+from bayesglmm.graph.starts import check_start
 from bayesglmm.links import LINKS, Link
 from bayesglmm.priors import Prior
 from bayesglmm.seeds import checked_seed
@@ -33,9 +34,9 @@ class Model:
 
     Parameters
     ----------
-    formula : str or sequence of str
+    formula : str, sequence of str or Nonlinear
         The model formula as in lme4, brms or mgcv; further formulas model further parameters of the family:
-        ``["y ~ x + (1 | g)", "sigma ~ z"]``.
+        ``["y ~ x + (1 | g)", "sigma ~ z"]``. `bayesglmm.nonlinear` makes the formulas of a nonlinear predictor.
     data : pandas.DataFrame
         One row per observation.
     family : str or Family
@@ -99,10 +100,24 @@ class Model:
             matrices=cov,
         )
         main = self.family.main_predictors(self.design.response)
-        self.links = choose_links(self.family, tuple(self.design.predictors), main, link)
+        expression = self.design.nonlinear
+        names = () if expression is None else expression.expression.parameters
+        linear = [name for name in self.design.predictors if name not in names]
+        self.links = choose_links(self.family, [*main, *linear] if names else linear, main, link)
+        self.links |= dict.fromkeys(names, LINKS.get("identity"))
         scale = self.family.scale(self.design.response, self.links[main[0]])
         residual = self.family.residual_scale(self.design.response)
-        self.priors = prior_table(self.family, self.design.predictors, scale, priors, main, residual, self.links)
+        starts = None if expression is None else {name: expression.start.get(name) for name in names}
+        self.priors = prior_table(
+            self.family, self.design.predictors, scale, priors, main, residual, self.links, starts
+        )
+        if expression is not None:
+            check_start(expression.expression, self.design.response, self.design.predictors, self.priors)
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The arguments ``link`` and ``priors``, as the user gave them."""
+        return self._given
 
     @cached_property
     def problem(self) -> Problem:
@@ -110,7 +125,10 @@ class Model:
         from bayesglmm.graph.build import build
 
         design = self.design
-        made = build(self.family, self.links, design.response, design.predictors, self.priors, design.rows.labels)
+        expression = None if design.nonlinear is None else design.nonlinear.expression
+        made = build(
+            self.family, self.links, design.response, design.predictors, self.priors, design.rows.labels, expression
+        )
         return made if self._original is None else replace(made, shared=self._original.problem.shared)
 
     @property
@@ -145,6 +163,8 @@ class Model:
 
         chosen = ENGINES.get(engine)
         configured = chosen.configure(**settings)
+        if configured.uses_priors:
+            self.priors.require()
         seed = checked_seed(seed)
         start = time.perf_counter()
         problem = self.problem
@@ -165,6 +185,8 @@ class Model:
     @property
     def droppable(self) -> tuple[str, ...]:
         """Population terms of the main formula that no other one contains: ``a:b``, but then neither a nor b."""
+        if self.design.nonlinear is not None:
+            return ()
         predictor = next(iter(self.design.predictors.values()))
         columns = {term for block in predictor.fixed if block.label == "fixed" for term in block.terms}
         terms = {":".join(map(str, term)): frozenset(term) for term in self.design.spec.predictors[MAIN].fixed.terms}
@@ -254,6 +276,7 @@ class Model:
         """
         from bayesglmm.results.prior import prior_predictive
 
+        self.priors.require()
         return prior_predictive(self.problem, draws, checked_seed(seed))
 
     @property

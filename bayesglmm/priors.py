@@ -18,6 +18,7 @@ DISTRIBUTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "Logistic": (("mu", "s"), "real"),
     "Uniform": (("lower", "upper"), "bounded"),
     "Exponential": (("lam",), "positive"),
+    "TruncatedNormal": (("mu", "sigma", "lower", "upper"), "bounded"),
     "HalfNormal": (("sigma",), "positive"),
     "HalfStudentT": (("nu", "sigma"), "positive"),
     "HalfCauchy": (("beta",), "positive"),
@@ -32,16 +33,20 @@ DISTRIBUTIONS: Mapping[str, tuple[tuple[str, ...], str]] = {
 }
 
 
+_ENDS: Mapping[str, float] = {"lower": -np.inf, "upper": np.inf}
+"""Where a truncated normal distribution ends if nothing is said."""
+
+
 class Prior:
     """A prior distribution: a name and its parameters, as in PyMC.
 
     Parameters
     ----------
     distribution : str
-        One of ``Normal``, ``StudentT``, ``Cauchy``, ``Laplace``, ``Logistic``, ``Uniform``, ``Exponential``,
-        ``HalfNormal``, ``HalfStudentT``, ``HalfCauchy``, ``Gamma``, ``InverseGamma``, ``LogNormal``, ``Weibull``,
-        ``Beta``, ``LKJ`` (correlations), ``Flat`` (improper, constant on the user's scale) or ``Fixed`` (holds the
-        parameter at `value`).
+        One of ``Normal``, ``StudentT``, ``Cauchy``, ``Laplace``, ``Logistic``, ``Uniform``, ``TruncatedNormal``
+        (`lower`, `upper` or both), ``Exponential``, ``HalfNormal``, ``HalfStudentT``, ``HalfCauchy``, ``Gamma``,
+        ``InverseGamma``, ``LogNormal``, ``Weibull``, ``Beta``, ``LKJ`` (correlations), ``Flat`` (improper, constant
+        on the user's scale) or ``Fixed`` (holds the parameter at `value`).
     *values : float
         The parameters by position: ``Prior("Fixed", 1.0)``, ``Prior("Normal", 0, 2.5)``.
     **parameters : float
@@ -78,12 +83,15 @@ class Prior:
             if name in given:
                 raise PriorError(f"{distribution}: {name!r} was given twice.")
             given[name] = value
+        if distribution == "TruncatedNormal" and given.keys() & _ENDS.keys():
+            given = {**_ENDS, **given}
         missing = [name for name in names if name not in given]
         if missing:
             raise PriorError(f"{distribution} also needs {', '.join(missing)}.")
         ordered = {name: _number(distribution, name, given[name]) for name in names}
-        if distribution == "Uniform" and not ordered["lower"] < ordered["upper"]:
-            raise PriorError("Uniform: lower must be below upper, not {lower:g} and {upper:g}.".format(**ordered))
+        if "lower" in ordered and not ordered["lower"] < ordered["upper"]:
+            message = "{0}: lower must be below upper, not {lower:g} and {upper:g}."
+            raise PriorError(message.format(distribution, **ordered))
         object.__setattr__(self, "distribution", distribution)
         object.__setattr__(self, "parameters", ordered)
 
@@ -104,17 +112,41 @@ class Prior:
         return hash((self.distribution, *self.parameters.items()))
 
     def __repr__(self) -> str:
-        inside = "".join(f", {name}={value:g}" for name, value in self.parameters.items())
+        inside = "".join(f", {name}={value:g}" for name, value in self.parameters.items() if np.isfinite(value))
         return f"Prior({self.distribution!r}{inside})"
 
     def __str__(self) -> str:
-        inside = ", ".join(f"{name}={value:.4g}" for name, value in self.parameters.items())
+        inside = ", ".join(f"{name}={value:.4g}" for name, value in self.parameters.items() if np.isfinite(value))
         return f"{self.distribution}({inside})"
 
     @property
     def support(self) -> str:
         """Where it puts its mass: real, positive, unit, bounded, correlation or any."""
         return DISTRIBUTIONS[self.distribution][1]
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Between which values its mass lies; infinite where there is no end."""
+        if "lower" in self.parameters:
+            return self.parameters["lower"], self.parameters["upper"]
+        return {"positive": (0.0, np.inf), "unit": (0.0, 1.0)}.get(self.support, (-np.inf, np.inf))
+
+    @property
+    def centre(self) -> float | None:
+        """A typical value, well inside of the bounds; None for a flat prior."""
+        if self.distribution not in _TYPICAL:
+            return None
+        return float(_TYPICAL[self.distribution][0](**self.parameters))
+
+    @property
+    def spread(self) -> float | None:
+        """How far values lie from the centre: the standard deviation, or a scale where that is infinite.
+
+        None for a flat prior, and for one that holds the parameter.
+        """
+        if self.distribution not in _TYPICAL or self.distribution == "Fixed":
+            return None
+        return float(_TYPICAL[self.distribution][1](**self.parameters))
 
     def draw(self, rng: np.random.Generator, size: Any = None) -> Any:
         """Draw from it.
@@ -141,6 +173,7 @@ _DRAWS: Mapping[str, Callable[..., Any]] = {
     "Laplace": lambda r, n, mu, b: r.laplace(mu, b, n),
     "Logistic": lambda r, n, mu, s: r.logistic(mu, s, n),
     "Uniform": lambda r, n, lower, upper: r.uniform(lower, upper, n),
+    "TruncatedNormal": lambda r, n, mu, sigma, lower, upper: _truncated(r, n, mu, sigma, lower, upper),
     "Exponential": lambda r, n, lam: r.exponential(1.0 / lam, n),
     "HalfNormal": lambda r, n, sigma: np.abs(r.normal(0.0, sigma, n)),
     "HalfStudentT": lambda r, n, nu, sigma: np.abs(sigma * r.standard_t(nu, n)),
@@ -153,6 +186,39 @@ _DRAWS: Mapping[str, Callable[..., Any]] = {
     "Fixed": lambda r, n, value: np.full(() if n is None else n, value),
 }
 
+_SD_UNIFORM = 12.0**-0.5  # standard deviation of an interval of length one
+
+
+def _inside(mu: float, sigma: float, lower: float, upper: float) -> float:
+    """Return the mode of a truncated normal distribution, moved off a bound by half a standard deviation."""
+    low, high = lower + 0.5 * sigma, upper - 0.5 * sigma
+    return 0.5 * (lower + upper) if low > high else float(np.clip(mu, low, high))
+
+
+# Typical value, and how far values lie from it.
+_TYPICAL: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "Normal": (lambda mu, sigma: mu, lambda mu, sigma: sigma),
+    "StudentT": (lambda nu, mu, sigma: mu, lambda nu, mu, sigma: sigma),
+    "Cauchy": (lambda alpha, beta: alpha, lambda alpha, beta: beta),
+    "Laplace": (lambda mu, b: mu, lambda mu, b: b * np.sqrt(2.0)),
+    "Logistic": (lambda mu, s: mu, lambda mu, s: s * np.pi / np.sqrt(3.0)),
+    "Uniform": (lambda lower, upper: 0.5 * (lower + upper), lambda lower, upper: (upper - lower) * _SD_UNIFORM),
+    "TruncatedNormal": (_inside, lambda mu, sigma, lower, upper: min(sigma, (upper - lower) * _SD_UNIFORM)),
+    "Exponential": (lambda lam: 1.0 / lam, lambda lam: 1.0 / lam),
+    "HalfNormal": (lambda sigma: 0.8 * sigma, lambda sigma: sigma),
+    "HalfStudentT": (lambda nu, sigma: 0.8 * sigma, lambda nu, sigma: sigma),
+    "HalfCauchy": (lambda beta: beta, lambda beta: beta),
+    "Gamma": (lambda alpha, beta: alpha / beta, lambda alpha, beta: np.sqrt(alpha) / beta),
+    "InverseGamma": (lambda alpha, beta: beta / (alpha + 1.0), lambda alpha, beta: beta / (alpha + 1.0)),
+    "LogNormal": (lambda mu, sigma: np.exp(mu), lambda mu, sigma: np.exp(mu) * np.expm1(min(sigma, 1.0))),
+    "Weibull": (lambda alpha, beta: beta, lambda alpha, beta: beta),
+    "Beta": (
+        lambda alpha, beta: alpha / (alpha + beta),
+        lambda alpha, beta: np.sqrt(alpha * beta / (alpha + beta + 1.0)) / (alpha + beta),
+    ),
+    "Fixed": (lambda value: value, lambda value: 0.0),
+}
+
 _POSITIVE = {"sigma", "nu", "lam", "b", "s", "eta"}
 
 
@@ -161,9 +227,19 @@ def _number(distribution: str, name: str, value: Any) -> float:
         number = float(value)
     except (TypeError, ValueError):
         raise PriorError(f"{distribution}: {name} must be a number, not {value!r}.") from None
-    if not np.isfinite(number):
+    if not np.isfinite(number) and not (distribution == "TruncatedNormal" and _ENDS.get(name) == number):
         raise PriorError(f"{distribution}: {name} must be finite, not {number}.")
     shape_like = name in ("alpha", "beta") and not (distribution == "Cauchy" and name == "alpha")
     if (name in _POSITIVE or shape_like) and number <= 0:
         raise PriorError(f"{distribution}: {name} must be positive, not {number:g}.")
     return number
+
+
+def _truncated(random: np.random.Generator, size: Any, mu: float, sigma: float, lower: float, upper: float) -> Any:
+    """Draw by inversion, from the tail that the bounds lie in."""
+    from scipy import special
+
+    a, b = (lower - mu) / sigma, (upper - mu) / sigma
+    sign = -1.0 if a > 0 else 1.0
+    low, high = sorted((special.ndtr(sign * a), special.ndtr(sign * b)))
+    return mu + sigma * sign * special.ndtri(random.uniform(low, high, size))

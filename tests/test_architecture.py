@@ -23,16 +23,17 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("registry", "arraymath", "jets", "seeds"),
-    ("blocks", "links", "priors", "formula", "linalg", "datasets"),
-    ("bases", "families", "covariances"),
+    ("blocks", "links", "priors", "formula", "linalg", "datasets", "storage"),
+    ("bases", "families", "covariances", "expressions"),
     ("terms",),
     ("design",),
     ("graph",),
-    ("engines",),
+    ("engines", "records"),
     ("results",),
     ("plots", "describe"),
     ("maps",),
     ("model", "steps"),
+    ("loading",),
     ("cli", "__init__"),
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
@@ -43,11 +44,24 @@ FORBIDDEN_ROOMS = {
     "families": {"formula"},
     "covariances": {"formula"},
     "bases": {"formula"},
+    "expressions": {"formula"},
     "graph": {"formula"},
     "engines": {"formula", "terms", "design"},
 }
 
-LEAVES = ("errors", "registry", "jets", "seeds", "blocks", "priors", "formula", "linalg", "bases")
+LEAVES = (
+    "errors",
+    "registry",
+    "jets",
+    "seeds",
+    "storage",
+    "blocks",
+    "priors",
+    "formula",
+    "linalg",
+    "bases",
+    "expressions",
+)
 NO_GRAPH_LIBRARY = (*LEAVES, "terms", "design", "datasets")
 FORBIDDEN_PACKAGES = {room: {"pymc", "pytensor", "nutpie"} for room in NO_GRAPH_LIBRARY}
 for leaf in (*LEAVES, "arraymath", "links"):

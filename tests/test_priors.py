@@ -233,7 +233,7 @@ def test_keys_that_match_nothing(key: str, message: str) -> None:
             FORMULA,
             "gaussian",
             "x",
-            bg.Prior("HalfNormal", 1),
+            bg.Prior("LKJ", 1),
             r"does not suit x \(a coefficient\): its support",
         ),
         (FORMULA, "gaussian", "sd", NEW, r"does not suit sd\[g, Intercept\] \(a scale\): its support is real"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bayesglmm.blocks import Floats, Predictor
+from bayesglmm.blocks import Floats, Predictor, Response
 from bayesglmm.design.checks import separated
 from bayesglmm.design.design import Design, FactorCoding, Rows
 from bayesglmm.design.frame import as_frame, convert, infinite, select, subset
@@ -24,6 +25,7 @@ from bayesglmm.design.needed import (
     predictor_names,
     response_names,
 )
+from bayesglmm.design.nonlinear import bind_nonlinear, check_names, expression_names
 from bayesglmm.design.predictors import PredictorPart, bind_predictor, settle
 from bayesglmm.design.response import ResponseCoder
 from bayesglmm.errors import DataError, FormulaError, ModelWarning, UnknownNameError, did_you_mean
@@ -92,8 +94,10 @@ def bind(
     frame = as_frame(data)
     known = list(frame.columns)
     check_reserved(spec, known)
+    check_names(spec, known, family)
     _refuse_response_on_the_right(spec)
-    spec = expand_dots(spec, known, [w for w in (weights, likelihood_weights) if isinstance(w, str)])
+    taken = [w for w in (weights, likelihood_weights) if isinstance(w, str)]
+    spec = expand_dots(spec, known, [*taken, *expression_names(spec)])
     check_matrices(spec, matrices or {})
     loaded = _load(spec, frame, weights, likelihood_weights)
     notes: list[str] = []
@@ -103,14 +107,19 @@ def bind(
     response = coder.code(loaded.columns, loaded.weights, loaded.likelihood_weights, notes)
     family.check(response)
     coder = ResponseCoder(spec.response, spec.text, family, response.categories or None)
+    nonlinear = None if spec.nonlinear is None else bind_nonlinear(spec.nonlinear, loaded.columns)
+    if nonlinear is not None:
+        _refuse_several_predictors(spec, family, response)
+        response = replace(response, covariates=nonlinear.covariates(loaded.columns))
     parts = _parts(spec, loaded.columns, family, notes, matrices)
     check_memory(parts.values(), loaded.columns.n, memory_limit)
     notes += _one_row_per_level(parts, loaded.columns.n, family)
     parts = {key: settle(part, loaded.columns, notes) for key, part in parts.items()}
     blocks = {key: part.predictor(key, loaded.columns) for key, part in parts.items()}
-    names = {MAIN: family.main_predictors(response)} | {key: (key,) for key in parts if key != MAIN}
+    names = {key: (key,) if key != MAIN else family.main_predictors(response) for key in parts}
     predictors = {name: _named(name, blocks[key]) for key in parts for name in names[key]}
-    if family.response in ("binary", "binomial") and blocks[MAIN].fixed and parts[MAIN].linear.width:
+    binary = family.response in ("binary", "binomial") and MAIN in parts
+    if binary and blocks[MAIN].fixed and parts[MAIN].linear.width:
         _warn_separation(separated(parts[MAIN].linear, blocks[MAIN].fixed[0], loaded.columns, response), notes)
     return Design(
         spec,
@@ -128,6 +137,7 @@ def bind(
         likelihood_weights
         if isinstance(likelihood_weights, str) or likelihood_weights is None
         else np.asarray(likelihood_weights, dtype=np.float64),
+        nonlinear,
     )
 
 
@@ -150,13 +160,14 @@ def _load(spec: FormulaSpec, frame: pd.DataFrame, weights: Any, likelihood_weigh
     """Read the columns that are used and leave out rows with missing values."""
     known = list(frame.columns)
     used = list(check_known(response_names(spec), known, spec.text))
+    used += check_known(expression_names(spec), known, spec.text)
     for predictor in spec.predictors.values():
         used += check_known(predictor_names(predictor), known, predictor.formula)
     given = {"weights": weights, "likelihood_weights": likelihood_weights}
     used += [_known_weight(key, value, known) for key, value in given.items() if isinstance(value, str)]
     data = select(frame, used)
     converted = {name: convert(name, data[name]) for name in data.columns}
-    optional = optional_names(spec)
+    optional = optional_names(spec) - set(expression_names(spec))
     missing = {name: c.missing for name, c in converted.items() if name not in optional}
     arrays = {
         key: _weight_values(key, value, len(frame)) for key, value in given.items() if not isinstance(value, str)
@@ -234,7 +245,7 @@ def _parts(
     """Bind every right side; keyed as in the formula."""
     parts = {}
     for key, predictor in spec.predictors.items():
-        if key != MAIN:
+        if key != MAIN and (spec.nonlinear is None or key not in spec.nonlinear.parameters):
             _check_parameter(key, predictor.formula, family)
         parts[key] = bind_predictor(predictor, columns, family.intercept or key != MAIN, notes, matrices)
     return parts
@@ -251,7 +262,15 @@ def _check_parameter(name: str, formula: str, family: Family) -> None:
         raise UnknownNameError(caret(message, formula, 0))
 
 
+def _refuse_several_predictors(spec: FormulaSpec, family: Family, response: Response) -> None:
+    if family.main_predictors(response) != (family.main.name,):
+        message = f"The family {family.name!r} has one predictor per category; an expression gives one."
+        raise FormulaError(message, spec.text, 0)
+
+
 def _refuse_response_on_the_right(spec: FormulaSpec) -> None:
+    if MAIN not in spec.predictors:
+        return
     main = spec.predictors[MAIN]
     for term in main.fixed.terms:
         if term == (spec.response.value,):
@@ -261,7 +280,8 @@ def _refuse_response_on_the_right(spec: FormulaSpec) -> None:
 
 def _one_row_per_level(parts: Mapping[str, PredictorPart], n: int, family: Family) -> list[str]:
     names = dict.fromkeys(g.group for part in parts.values() for g in part.groups if len(g.levels) == n)
-    residual = " The data cannot tell it from the residual." if any(p.scaled for p in family.parameters) else ""
+    alone = family.normal_residual and "sigma" not in parts
+    residual = " The data cannot tell it from the residual." if alone else ""
     return [f"Grouping factor `{g}` has one row per level: an observation-level effect.{residual}" for g in names]
 
 
@@ -293,8 +313,8 @@ def _warn_separation(found: list[str], notes: list[str]) -> None:
         return
     more = f", and {len(found) - 5} more" if len(found) > 5 else ""
     message = (
-        f"Complete separation: {'; '.join(found[:5])}{more}. The likelihood alone has no finite estimate; "
-        "the prior keeps the posterior proper, but these effects are driven by it."
+        f"Complete separation: {'; '.join(found[:5])}{more}. Maximum likelihood has no finite estimate of these "
+        "effects; in a posterior their size is what the prior makes it."
     )
     notes.append(message)
     warnings.warn(message, ModelWarning, stacklevel=3)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bayesglmm.blocks import Block, Floats, Ints, Predictor, Response
 from bayesglmm.design.curves import curve, smooths
+from bayesglmm.design.nonlinear import NonlinearPart
 from bayesglmm.design.predictors import PredictorPart
 from bayesglmm.design.rebind import Rebound, rebind
 from bayesglmm.design.response import ResponseCoder
@@ -96,6 +97,8 @@ class Design:
         The columns that the formula mentions, all rows given: with the formula enough to make the design again.
     weights, likelihood_weights : ndarray, shape (rows given,), or None
         As given by the user, when they were not columns of the data.
+    nonlinear : NonlinearPart or None
+        The expression of a nonlinear predictor; its parameters have the first predictors.
     """
 
     spec: FormulaSpec
@@ -111,6 +114,7 @@ class Design:
     coder: ResponseCoder
     weights: Floats | str | None = None
     likelihood_weights: Floats | str | None = None
+    nonlinear: NonlinearPart | None = None
 
     def __repr__(self) -> str:
         columns = ", ".join(f"{name}: {len(p.columns)} columns" for name, p in self.predictors.items())
@@ -138,7 +142,7 @@ class Design:
         DataError
             For columns that lack, missing values, and levels of fixed factors that the model does not know.
         """
-        return rebind(self.spec, self.parts, self.coder, data, groups, response, self.weights)
+        return rebind(self.spec, self.parts, self.coder, data, groups, response, self.weights, self.nonlinear)
 
     @property
     def smooths(self) -> dict[str, tuple[Smooth, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from bayesglmm.blocks import Floats, Predictor, Response
 from bayesglmm.design.frame import as_frame, convert, infinite, select
 from bayesglmm.design.needed import predictor_names, response_names
+from bayesglmm.design.nonlinear import NonlinearPart, expression_names
 from bayesglmm.design.predictors import PredictorPart
 from bayesglmm.design.response import ResponseCoder
 from bayesglmm.errors import DataError, did_you_mean
@@ -40,6 +41,8 @@ class Rebound:
         The column of the model's `weights=`, where it is in the new data; unchecked.
     remarks : tuple of str
         What readers of predictions for these rows should know: where smooths are extrapolated.
+    covariates : mapping of str to ndarray
+        As in `Response`, of a nonlinear predictor.
     """
 
     n: int
@@ -49,6 +52,7 @@ class Rebound:
     response: Response | None = None
     weights: Floats | None = None
     remarks: tuple[str, ...] = ()
+    covariates: Mapping[str, Floats] = field(default_factory=dict)
 
 
 def rebind(
@@ -59,6 +63,7 @@ def rebind(
     groups: bool = True,
     response: bool = False,
     weights: Floats | str | None = None,
+    nonlinear: NonlinearPart | None = None,
 ) -> Rebound:
     """Code new data; see `Design.rebind`.
 
@@ -72,6 +77,7 @@ def rebind(
     groups, response : bool
     weights : str, ndarray or None
         The model's argument: a column name is looked up in the new data.
+    nonlinear : NonlinearPart, optional
 
     Raises
     ------
@@ -81,12 +87,14 @@ def rebind(
     frame = as_frame(data)
     there = set(frame.columns)
     needed = {name for p in spec.predictors.values() for name in predictor_names(p, groups)}
+    needed |= set(expression_names(spec))
     left = set(response_names(spec)) | ({weights} if isinstance(weights, str) else set())
     needed |= left if response else set()
     needed -= CONSTANTS - there
     missing = sorted(needed - there)
     if missing:
         population = {name for p in spec.predictors.values() for name in predictor_names(p, factors=False)}
+        population |= set(expression_names(spec))
         hint = did_you_mean(missing[0], there)
         if not set(missing) & population:
             hint = 'groups="typical", "new" and "average" predict without knowing the group.'
@@ -103,12 +111,13 @@ def rebind(
         predictors[parameter] = Predictor(parameter, held.n, held.fixed, held.random, held.offsets)
         new[parameter] = tuple(group.new_levels(columns) for group in part.groups) if groups else ()
     coded = coder.code(columns, trial_weights, None, []) if response else None
+    covariates = {} if nonlinear is None else nonlinear.covariates(columns)
+    coded = coded if coded is None else replace(coded, covariates=covariates)
     remarks = dict.fromkeys(
         said for part in parts.values() for term in part.specials for said in term.remarks(columns)
     )
-    return Rebound(
-        columns.n, predictors, coder.trials(columns, trial_weights), new, coded, trial_weights, tuple(remarks)
-    )
+    trials = coder.trials(columns, trial_weights)
+    return Rebound(columns.n, predictors, trials, new, coded, trial_weights, tuple(remarks), covariates)
 
 
 def new_columns(frame: Any, needed: set[str]) -> Columns:

@@ -21,6 +21,11 @@ class Settings:
     def check(self) -> None:
         """Raise `SettingsError` on a value out of range."""
 
+    @property
+    def uses_priors(self) -> bool:
+        """Whether the answer is a posterior; if not, a parameter needs no prior."""
+        return True
+
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         return asdict(self)

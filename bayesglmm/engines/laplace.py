@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
-from bayesglmm.blocks import Floats
-from bayesglmm.engines.base import ENGINES, Engine, Run, Settings, require_integer
-from bayesglmm.engines.kernels.likelihood import Likelihood, likelihood_draws, maximum_likelihood
-from bayesglmm.engines.kernels.nested import MANY, Draws, Exploration
+from bayesglmm.engines.base import ENGINES, Engine, Settings, require_integer
+from bayesglmm.engines.kernels.likelihood import likelihood_draws, maximum_likelihood
 from bayesglmm.engines.kernels.objective import LaplaceObjective
-from bayesglmm.engines.kernels.optimum import maximise
 from bayesglmm.engines.kernels.quadrature import Quadrature
-from bayesglmm.engines.kernels.resample import resample
-from bayesglmm.engines.kernels.verdict import Quality, after_resampling, assess
 from bayesglmm.engines.modes import keep_mode, latent_view
+from bayesglmm.engines.nested import ApproximateRun, natural_draws, nested_posterior
 from bayesglmm.engines.on_request import OnRequest
 from bayesglmm.engines.progress import Progress
 from bayesglmm.errors import SettingsError
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.problem import Problem
-
-_SMALL, _CANDIDATES = 600, 1000  # rows up to which draws are resampled unasked, and from how many candidates
 
 
 @dataclass(frozen=True)
@@ -60,6 +52,11 @@ class LaplaceSettings(Settings):
     resample: bool | Literal["auto"] = "auto"
     progressbar: bool = True
 
+    @property
+    def uses_priors(self) -> bool:
+        """Maximum likelihood does not."""
+        return self.objective == "posterior"
+
     def check(self) -> None:
         """Raise `SettingsError` on a value out of range."""
         if self.objective not in ("posterior", "ml", "reml"):
@@ -74,32 +71,13 @@ class LaplaceSettings(Settings):
             raise SettingsError('quadrature above 1 needs objective "ml" or "posterior".')
 
 
-@dataclass(frozen=True, eq=False)
-class LaplaceRun(Run):
-    """A run with what only this engine knows.
-
-    Attributes
-    ----------
-    numbers : mapping of str to float
-        ``log_evidence`` and ``khat``, or ``loglik``, ``aic`` and ``bic``.
-    likelihood : Likelihood or None
-        Estimates and standard errors, for ``"ml"`` and ``"reml"``.
-    quality : Quality or None
-        The verdict, for ``"posterior"``.
-    """
-
-    numbers: dict[str, float] = field(default_factory=dict)
-    likelihood: Likelihood | None = None
-    quality: Quality | None = None
-
-
 class Laplace(Engine):
     """Group effects integrated out by Laplace's approximation, hyperparameters explored around their mode."""
 
     name = "laplace"
     settings = LaplaceSettings
 
-    def run(self, problem: Problem, settings: LaplaceSettings, seed: int) -> LaplaceRun:
+    def run(self, problem: Problem, settings: LaplaceSettings, seed: int) -> ApproximateRun:
         """Approximate the posterior, or maximise the likelihood.
 
         Raises
@@ -114,61 +92,15 @@ class Laplace(Engine):
         view = latent_view(problem)
         if settings.quadrature > 1:
             Quadrature(view, settings.quadrature)  # refuses before anything is searched
-        run = _posterior if settings.objective == "posterior" else _likelihood
         with Progress("Laplace", settings.progressbar).running() as progress:
-            return run(view, settings, seed, progress)
+            if settings.objective != "posterior":
+                return _likelihood(view, settings, seed, progress)
+            run, mode = nested_posterior(view, settings, seed, progress, LaplaceObjective, settings.quadrature)
+            keep_mode(problem, "posterior", 1, mode)
+            return run
 
 
-def _posterior(view: LatentView, settings: LaplaceSettings, seed: int, progress: Progress) -> LaplaceRun:
-    start = time.perf_counter()
-    progress.now("searching the mode of the hyperparameters")
-    optimum = maximise(view, report=progress.report)
-    middle = time.perf_counter()
-    objective = LaplaceObjective(view)
-    nodes = settings.quadrature if settings.quadrature > 1 else None
-    progress.now("exploring the hyperparameters around their mode")
-    exploration = Exploration(objective, optimum, _points(objective, settings), seed, nodes)
-    progress.now("drawing")
-    drawn = exploration.draw(settings.chains * settings.draws)
-    progress.now("checking the approximation")
-    quality = assess(exploration)
-    keep_mode(view.problem, "posterior", 1, exploration.optimum.mode)
-    candidates = _candidates(exploration, quality, settings)
-    if candidates:
-        mended = resample(exploration, len(drawn.psi), candidates)
-        drawn, quality = drawn if mended is None else mended.draws, after_resampling(quality, mended)
-    proper = not any(slot.prior.distribution == "Flat" for slot in view.problem.priors)
-    numbers = {"khat": quality.khat} | ({"log_evidence": exploration.log_evidence} if proper else {})
-    seconds = {"optimise": middle - start, "sample": time.perf_counter() - middle}
-    notes = () if optimum.converged else ("The search for the mode of the hyperparameters did not converge.",)
-    return LaplaceRun(
-        draws=natural_draws(view, drawn, settings.chains),
-        stats={},
-        seconds=seconds,
-        notes=(*notes, *quality.sentences),
-        numbers=numbers,
-        quality=quality,
-    )
-
-
-def _candidates(exploration: Exploration, quality: Quality, settings: LaplaceSettings) -> int:
-    """Return from how many candidates draws are resampled; zero where they are left as they are."""
-    if settings.resample == "auto":
-        small = exploration.objective.structure.n <= _SMALL
-        return _CANDIDATES if small and quality.details["by_shift"] == "check" else 0
-    return settings.chains * settings.draws if settings.resample else 0
-
-
-def _points(objective: LaplaceObjective, settings: LaplaceSettings) -> int:
-    """Return how many support points: enough for the dimension, no more than 2 GB of factors."""
-    if settings.points is not None:
-        return settings.points
-    wanted = {0: 1, 1: 32, 2: 64, 3: 128, 4: 256}.get(objective.size, 512 if objective.size <= MANY else 128)
-    fitting = int(2.0 / max(objective.structure.pattern.gigabytes, 1e-9))
-    return max(8, min(wanted, fitting))
-
-
-def _likelihood(view: LatentView, settings: LaplaceSettings, seed: int, progress: Progress) -> LaplaceRun:
+def _likelihood(view: LatentView, settings: LaplaceSettings, seed: int, progress: Progress) -> ApproximateRun:
     # A parameter may be held, and a flat prior is no prior.
     harmless = ("Fixed", "Flat")
     given = [slot for slot in view.problem.priors if slot.source not in ("default", "flat")]
@@ -188,7 +120,7 @@ def _likelihood(view: LatentView, settings: LaplaceSettings, seed: int, progress
         drawn = likelihood_draws(view, found, settings.chains * settings.draws, seed)
         return natural_draws(view, drawn, settings.chains)
 
-    return LaplaceRun(
+    return ApproximateRun(
         draws=OnRequest(draws),
         stats={},
         seconds=seconds,
@@ -196,14 +128,6 @@ def _likelihood(view: LatentView, settings: LaplaceSettings, seed: int, progress
         numbers={"loglik": found.loglik, "aic": found.aic, "bic": found.bic},
         likelihood=found,
     )
-
-
-def natural_draws(view: LatentView, drawn: Draws, chains: int) -> dict[str, Any]:
-    """Return draws of the graph's free variables, each of shape (chains, draws, ...)."""
-    found: dict[str, Floats] = dict(view.natural_draws(drawn.psi[:, : view.theta_size]))
-    for part in view.parts:
-        found[part.name] = drawn.x[:, part.slice].reshape(-1, *part.shape)
-    return {name: np.asarray(values).reshape(chains, -1, *values.shape[1:]) for name, values in found.items()}
 
 
 ENGINES.register(Laplace())

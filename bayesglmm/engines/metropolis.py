@@ -21,7 +21,7 @@ from bayesglmm.engines.kernels.iwls import IwlsKernel
 from bayesglmm.engines.kernels.nested import Draws
 from bayesglmm.engines.kernels.newton import structure_of
 from bayesglmm.engines.kernels.random_walk import DEFAULT_SCALE, RandomWalkKernel
-from bayesglmm.engines.laplace import natural_draws
+from bayesglmm.engines.nested import natural_draws
 from bayesglmm.errors import (
     InterruptedBeforeFirstDrawError,
     NoDerivativeError,
@@ -146,8 +146,7 @@ class Metropolis(Engine):
                 "Interrupted before every chain had its first draw after tuning: there is nothing to keep."
             )
         theta, x = (found.pop(name).reshape(settings.chains * length, -1) for name in ("theta", "x"))
-        nothing = np.zeros(len(theta))
-        draws = natural_draws(view, Draws(theta, x, nothing, nothing, nothing.astype(np.intp)), settings.chains)
+        draws = natural_draws(view, Draws(theta, x), settings.chains)
         notes = [_acceptance_note(view, found)] if "accepted" in found else []
         if interrupted:
             notes.append(f"Interrupted: {length} of {settings.draws} draws per chain were kept.")

@@ -163,6 +163,19 @@ class JointDerivatives(NamedTuple):
     d2phi: Mapping[str, Floats] = {}
 
 
+class TiltedMoments(NamedTuple):
+    """A normal density times the likelihood of one row, as a distribution of its predictor.
+
+    Attributes
+    ----------
+    log_normaliser, mean, variance : ndarray, shape (n,)
+    """
+
+    log_normaliser: Floats
+    mean: Floats
+    variance: Floats
+
+
 class Family(ABC):
     """A response distribution.
 
@@ -182,6 +195,9 @@ class Family(ABC):
         What kinds of response column it takes: the design codes the left side accordingly.
     takes_weights : bool
         Whether `weights=` means precision weights for this family.
+    normal_residual : bool
+        Whether the response, or a fixed function of it, is normal around the main parameter with variance sigma^2:
+        normal group effects are then integrated out exactly, and one effect per row cannot be told from it.
     censorable : bool
         Whether PyMC has (or the family gives) a log distribution function, for ``cens()`` and ``trunc()``.
     support : tuple of float
@@ -197,6 +213,7 @@ class Family(ABC):
     intercept: ClassVar[bool] = True
     response: ClassVar[str] = "numeric"
     takes_weights: ClassVar[bool] = False
+    normal_residual: ClassVar[bool] = False
     censorable: ClassVar[bool] = False
     support: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
     links: ClassVar[tuple[str, ...] | None] = None
@@ -288,6 +305,22 @@ class Family(ABC):
             Of the predictors.
         order : {0, 1, 2}
             As for `derivatives`.
+        """
+        return None
+
+    def tilted(
+        self, y: Floats, mean: Floats, variance: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link
+    ) -> TiltedMoments | None:
+        """Return the moments of N(eta; mean, variance) p(y | eta, phi), or None where there is no closed form.
+
+        Parameters
+        ----------
+        y, mean, variance : ndarray, shape (n,)
+        phi : mapping of str to float
+            Dispersions on the natural scale.
+        data : ResponseData
+        link : Link
+            Link of the main parameter.
         """
         return None
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from scipy import special
+
 from bayesglmm.arraymath import ArrayMath, pytensor_math
 from bayesglmm.blocks import Floats, Response
-from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData
+from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData, TiltedMoments
 from bayesglmm.families.binomial import binomial_derivatives
 from bayesglmm.families.checks import require_binary
 from bayesglmm.families.custom import custom_dist
@@ -49,6 +52,22 @@ class Bernoulli(Family):
         self, y: Floats, eta: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link, order: int
     ) -> Derivatives | None:
         return binomial_derivatives(y, 1.0, 0.0, eta, link, order)
+
+    def tilted(
+        self, y: Floats, mean: Floats, variance: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link
+    ) -> TiltedMoments | None:
+        if link.name != "probit":
+            return None
+        # Rasmussen and Williams (2006), equations 3.57, 3.58 and 3.85.
+        sign, total = 2.0 * y - 1.0, 1.0 + variance
+        z = sign * mean / np.sqrt(total)
+        log_normaliser = special.log_ndtr(z)
+        ratio = np.exp(-0.5 * z**2 - 0.5 * np.log(2.0 * np.pi) - log_normaliser)
+        return TiltedMoments(
+            log_normaliser,
+            mean + sign * variance * ratio / np.sqrt(total),
+            variance - variance**2 * ratio * (z + ratio) / total,
+        )
 
 
 FAMILIES.register(Bernoulli())

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayesglmm.arraymath import ArrayMath, pytensor_math
 from bayesglmm.blocks import Floats, Response
-from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData
+from bayesglmm.families.base import FAMILIES, Derivatives, Family, FamilyParameter, ResponseData, TiltedMoments
 from bayesglmm.families.chain import Mixed, chain
 from bayesglmm.families.checks import require_real
 from bayesglmm.families.custom import custom_dist
@@ -32,6 +32,7 @@ class Gaussian(Family):
         SIGMA,
     )
     takes_weights = True
+    normal_residual = True
     censorable = True
 
     def check(self, response: Response) -> None:
@@ -63,6 +64,20 @@ class Gaussian(Family):
         if mu is None:
             return None
         return normal_derivatives(y, mu, phi["sigma"], data.weights, order)
+
+    def tilted(
+        self, y: Floats, mean: Floats, variance: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link
+    ) -> TiltedMoments | None:
+        if link.name != "identity":
+            return None
+        noise = phi["sigma"] ** 2 / (1.0 if data.weights is None else data.weights)
+        total = noise + variance
+        log_normaliser = -0.5 * (np.log(2.0 * np.pi * total) + (y - mean) ** 2 / total)
+        return TiltedMoments(
+            log_normaliser,
+            (noise * mean + variance * y) / total,
+            variance * noise / total,
+        )
 
 
 def normal_derivatives(y: Any, mu: Any, sigma: Any, weights: Any, order: int) -> Derivatives:

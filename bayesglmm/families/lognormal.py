@@ -27,6 +27,7 @@ class LogNormal(Family):
     name = "lognormal"
     aliases = ("log_normal", "LogNormal")
     parameters = (FamilyParameter("mu", "real", "identity"), SIGMA)
+    normal_residual = True
     censorable = True
     support = (0.0, np.inf)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bayesglmm.errors import FormulaError
 from bayesglmm.formula.expand import expand, refuse_bars_and_dots, summands
+from bayesglmm.formula.nonlinear import Nonlinear, parse_expression_of, parse_parameters
 from bayesglmm.formula.parser import Sides, parse_sides
 from bayesglmm.formula.spec import FormulaSpec, PredictorSpec, ResponseSpec
 from bayesglmm.formula.syntax import Binary, Call, Group, Name, Node, walk
@@ -19,7 +20,7 @@ def parse(formulas: str | Sequence[str]) -> FormulaSpec:
 
     Parameters
     ----------
-    formulas : str or sequence of str
+    formulas : str, sequence of str or Nonlinear
         ``"y ~ x + (1 | g)"``, or the main formula followed by those of further family parameters, whose left side
         is the parameter's name: ``["y ~ x + (1 | g)", "sigma ~ z"]``.
 
@@ -38,17 +39,19 @@ def parse(formulas: str | Sequence[str]) -> FormulaSpec:
     >>> [str(factor) for factor in spec.predictors[""].groups[0].factor]
     ['herd']
     """
-    main, *others = _texts(formulas)
+    given = formulas if isinstance(formulas, Nonlinear) else None
+    main, *others = _texts(formulas) if given is None else (given.main, *given.others)
     sides = parse_sides(main)
     response = _response(sides, main)
-    predictors = {MAIN: _predictor(sides, main)}
+    predictors = {MAIN: _predictor(sides, main)} if given is None else parse_parameters(given)
+    expression = None if given is None else parse_expression_of(given, sides.right, response.value)
     for text in others:
         parsed = parse_sides(text)
         parameter = _parameter(parsed, text, response)
         if parameter in predictors:
             raise FormulaError(f"`{parameter}` has two formulas.", text, 0)
         predictors[parameter] = _predictor(parsed, text)
-    return FormulaSpec(main, response, predictors)
+    return FormulaSpec(main, response, predictors, expression)
 
 
 def _texts(formulas: object) -> list[str]:

@@ -104,6 +104,27 @@ class PredictorSpec:
 
 
 @dataclass(frozen=True)
+class NonlinearSpec:
+    """The expression that a nonlinear predictor is.
+
+    Attributes
+    ----------
+    formula : str
+        ``response ~ expression``, as typed; the positions of nodes are offsets into it.
+    expression : Node
+    parameters : tuple of str
+        The names in it that have formulas of their own.
+    start : mapping of str to float
+        Where searches start, as far as the user said.
+    """
+
+    formula: str
+    expression: Node
+    parameters: tuple[str, ...]
+    start: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class FormulaSpec:
     """Every formula of a model.
 
@@ -114,11 +135,14 @@ class FormulaSpec:
     response : ResponseSpec
     predictors : mapping of str to PredictorSpec
         Keyed by family parameter; the main formula has the key ``""`` (the family decides its name).
+    nonlinear : NonlinearSpec or None
+        The main predictor where it is an expression. Then its parameters have the first keys, and there is no ``""``.
     """
 
     text: str
     response: ResponseSpec
     predictors: Mapping[str, PredictorSpec]
+    nonlinear: NonlinearSpec | None = None
 
     def names(self) -> frozenset[str]:
         """Return every name (column) that any part of the formula mentions."""
@@ -127,6 +151,8 @@ class FormulaSpec:
 
     def _nodes(self) -> list[Node]:
         nodes: list[Node] = [self.response.value, *self.response.additions]
+        if self.nonlinear is not None:
+            nodes.append(self.nonlinear.expression)
         for predictor in self.predictors.values():
             nodes += [atom for term in predictor.fixed.terms for atom in term]
             for group in predictor.groups:

@@ -12,6 +12,7 @@ import pytensor.tensor as pt
 from bayesglmm.arraymath import pytensor_math
 from bayesglmm.blocks import Floats, Predictor, RandomBlock, Response
 from bayesglmm.covariances import COVARIANCES, CovarianceParameter
+from bayesglmm.expressions import Expression
 from bayesglmm.families import Family
 from bayesglmm.graph.declare import (
     Declared,
@@ -40,6 +41,7 @@ def build(
     predictors: Mapping[str, Predictor],
     priors: PriorTable,
     rows: Any = None,
+    expression: Expression | None = None,
 ) -> Problem:
     """Assemble the PyMC model.
 
@@ -55,6 +57,8 @@ def build(
         One slot per parameter.
     rows : sequence or ndarray, optional
         Labels of the rows; 0..n-1 if absent.
+    expression : Expression, optional
+        How the first predictors make the main one; its columns are the covariates of the response.
 
     Returns
     -------
@@ -64,7 +68,7 @@ def build(
     builder = _Builder(priors, len(response.y))
     with pm.Model() as builder.model:
         builder.model.add_coord(ROWS, _row_labels(rows, len(response.y)))
-        shift = _cutpoint_shift(family, priors, predictors)
+        shift = None if expression is not None else _cutpoint_shift(family, priors, predictors)
         parts, etas = [], []
         for name, predictor in predictors.items():
             names = predictor_names(name, main == (name,), predictor.random)
@@ -77,9 +81,12 @@ def build(
             for name, values in (("trials", response.trials), ("weights", response.weights))
             if values is not None
         }
-        likelihood = Likelihood(family, links, (*predictors, *dispersions), tuple(data))
+        likelihood = Likelihood(family, links, (*predictors, *dispersions), tuple(data), expression)
         values = [value for _, value in dispersions.values()]
-        observe(likelihood, response, [*etas, *values, *data.values()], builder.data)
+        columns = [
+            builder.data(f"covariate_{j + 1}", response.covariates[c]) for j, c in enumerate(likelihood.columns)
+        ]
+        observe(likelihood, response, [*etas, *values, *data.values(), *columns], builder.data)
     problem = Problem(
         model=builder.model,
         roles=builder.roles,

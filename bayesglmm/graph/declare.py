@@ -19,8 +19,10 @@ from pymc.distributions import transforms
 from bayesglmm.arraymath import pytensor_math
 from bayesglmm.blocks import Floats, RandomBlock
 from bayesglmm.covariances import Covariance, CovarianceParameter
+from bayesglmm.graph.bounds import BoundedTransform
 from bayesglmm.graph.slots import Slot
-from bayesglmm.graph.transforms import BoundedTransform, LinearTransform, LogTransform
+from bayesglmm.graph.transforms import LinearTransform, LogTransform
+from bayesglmm.linalg import precision_draws, symmetric
 from bayesglmm.priors import Prior
 
 type DeclaredKind = Literal["coefficient", "scale", "vector", "correlation", "dispersion"]
@@ -86,11 +88,16 @@ def declare_coefficients(name: str, dim: str, slots: Sequence[Slot], C: Floats, 
     Returns
     -------
     TensorVariable, shape (q,)
+        Where a prior has bounds, the sampler's coordinates are those of `BoundedTransform` instead.
     """
     priors = [slot.prior for slot in slots]
-    transform = LinearTransform(T)
+    low, high = np.array([prior.bounds for prior in priors]).T
+    bounded = bool(np.isfinite([low, high]).any())
+    transform: Any = BoundedTransform(low, high) if bounded else LinearTransform(T)
+    starts = [slot.start for slot in slots]
+    initial = None if None in starts else np.array(starts, dtype=float)
     if np.array_equal(C, np.eye(len(C))) and _one_distribution(priors):
-        return _vector(name, dim, priors, transform, positive=False)
+        return _vector(name, dim, priors, transform, positive=False, initial=initial)
     parts = ComponentPriors(tuple(priors), C)
     return pm.CustomDist(
         name,
@@ -102,6 +109,7 @@ def declare_coefficients(name: str, dim: str, slots: Sequence[Slot], C: Floats, 
         class_name="CentredCoefficients",
         dims=dim,
         default_transform=transform,
+        initval=initial,
     )
 
 
@@ -193,13 +201,11 @@ def declare_latent(
         square = pt.sum(entries * twice * flat[rows] * flat[columns])
         return 0.5 * (log_det - square - shape[0] * shape[1] * np.log(2.0 * np.pi))
 
-    def random(entries: Any, log_det: Any, rng: Any = None, size: Any = None) -> Any:
-        generator = np.random.default_rng() if rng is None else rng
+    def random(entries: Any, log_det: Any, *, rng: np.random.Generator, size: Any = None) -> Any:
         many = () if size is None else tuple(np.atleast_1d(size))
-        Q = np.zeros((shape[0] * shape[1],) * 2)
-        Q[rows, columns] = Q[columns, rows] = entries
-        z = generator.standard_normal((int(np.prod(many)), len(Q)))
-        return np.linalg.solve(np.linalg.cholesky(Q).T, z.T).T.reshape(*many, *shape)
+        Q = symmetric(entries, rows, columns, shape[0] * shape[1])
+        z = rng.standard_normal((int(np.prod(many)), Q.shape[0]))
+        return precision_draws(Q, z.T).T.reshape(*many, *shape)
 
     entries, log_det = covariance.precision(values, block, pytensor_math())
     return pm.CustomDist(
@@ -243,26 +249,24 @@ def _one_distribution(priors: Sequence[Prior]) -> bool:
     return len({prior.distribution for prior in priors}) == 1
 
 
-def _vector(name: str, dim: str, priors: Sequence[Prior], transform: Any, positive: bool) -> Any:
-    kind = priors[0].distribution
+def _vector(
+    name: str, dim: str, priors: Sequence[Prior], transform: Any, positive: bool, initial: Floats | None = None
+) -> Any:
+    kind, start = priors[0].distribution, {} if initial is None else {"initval": initial}
     if kind == "Flat":
-        return (pm.HalfFlat if positive else pm.Flat)(name, dims=dim, default_transform=transform)
+        return (pm.HalfFlat if positive else pm.Flat)(name, dims=dim, default_transform=transform, **start)
     parameters = {key: np.array([prior.parameters[key] for prior in priors]) for key in priors[0].parameters}
-    if kind == "Uniform" and positive:  # PyMC's own transform of the interval
-        return pm.Uniform(name, **parameters, dims=dim)
-    return getattr(pm, kind)(name, **parameters, dims=dim, default_transform=transform)
+    if priors[0].support == "bounded" and positive:  # an interval of its own for every component
+        low, high = np.array([prior.bounds for prior in priors]).T
+        transform = BoundedTransform(np.maximum(low, 0.0), high)
+    return getattr(pm, kind)(name, **parameters, dims=dim, default_transform=transform, **start)
 
 
 def _start(prior: Prior) -> float:
     """Return a point inside a prior's support: its location, the middle of an interval, or one."""
-    own = prior.parameters
-    if prior.support == "bounded":
-        return 0.5 * (own["lower"] + own["upper"])
-    if prior.support == "unit":
-        return 0.5
-    if prior.support in ("real", "any"):
-        return own.get("mu", own["alpha"] if prior.distribution == "Cauchy" else 0.0)
-    return 1.0
+    if prior.support == "positive":
+        return 1.0
+    return prior.centre or 0.0
 
 
 @dataclass(frozen=True)
@@ -295,13 +299,12 @@ class ComponentPriors:
             total = total + pt.sum(pm.logp(dist, coordinates[np.array(members)]))
         return total
 
-    def random(self, *unused: Any, rng: np.random.Generator | None = None, size: Any = None) -> Floats:
+    def random(self, *unused: Any, rng: np.random.Generator, size: Any = None) -> Floats:
         """Draw vectors; Flat components cannot be drawn from."""
         shape = (*(() if size is None else tuple(np.atleast_1d(size))), len(self.priors))
         draws = np.empty(shape)
-        generator = np.random.default_rng() if rng is None else rng
         for j, prior in enumerate(self.priors):
-            draws[..., j] = prior.draw(generator, shape[:-1])
+            draws[..., j] = prior.draw(rng, shape[:-1])
         return (draws * self.width + self.shift) @ np.linalg.inv(self.C).T
 
     def support_point(self, *unused: Any) -> Any:

@@ -7,8 +7,9 @@ and compiling takes a fraction of a second instead of many.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -19,8 +20,10 @@ from pytensor.graph.utils import MethodNotDefined
 
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import NoDerivativeError
-from bayesglmm.families.base import Derivatives, JointDerivatives, ResponseData
+from bayesglmm.expressions import Taylor
+from bayesglmm.families.base import Derivatives, JointDerivatives, ResponseData, TiltedMoments
 from bayesglmm.graph.compiler import UNREWRITTEN, compiled_once
+from bayesglmm.graph.composition import composed
 from bayesglmm.graph.observation import extended_logp, observed_values, response_extras
 from bayesglmm.graph.problem import Problem
 
@@ -49,6 +52,10 @@ class RowDerivatives:
     d2phi: Floats | None = None
 
 
+_TOGETHER = 2**17  # rows of one evaluation: what a processor's cache holds of some arrays
+_REPEATS = 16  # numbers of repetitions whose rows are kept
+
+
 class Elementwise:
     """log p(y_i | eta_i, phi) and its derivatives.
 
@@ -64,6 +71,9 @@ class Elementwise:
         self.handwritten = handwritten
         self.y = observed_values(problem.response, problem.family)
         self.extras = response_extras(problem.response, problem.family)
+        self.data = ResponseData(trials=problem.response.trials, weights=problem.response.weights)
+        self.columns = [problem.response.covariates[name] for name in problem.likelihood.columns]
+        self._repeated: dict[int, Elementwise] = {}
         self.sizes = {name: len(declared.constant) for name, declared in problem.dispersions.items()}
 
     def __call__(self, etas: Sequence[Floats], phi: Mapping[str, Any], order: int = 0) -> RowDerivatives:
@@ -81,13 +91,84 @@ class Elementwise:
         own = self._from_family(etas, phi, order)
         return own if own is not None else self._from_graph(etas, phi, order)
 
+    @property
+    def together(self) -> int:
+        """How many values of the predictors `many` should be given at once."""
+        return max(1, _TOGETHER // max(len(self.y), 1))
+
+    def many(self, etas: Floats, phi: Mapping[str, Any], order: int = 0) -> RowDerivatives:
+        """Evaluate at several values of the predictors in one go.
+
+        Parameters
+        ----------
+        etas : ndarray, shape (P, m, n)
+            m of at most `together`, else memory suffers.
+        phi, order
+            As in a call.
+
+        Returns
+        -------
+        RowDerivatives
+            With m, n where a call has n.
+        """
+        P, m, n = etas.shape
+        found = self._rows(m)(list(etas.reshape(P, m * n)), phi, order)
+        parts = (getattr(found, part.name) for part in fields(found))
+        return RowDerivatives(*(None if part is None else part.reshape(*part.shape[:-1], m, n) for part in parts))  # type: ignore[arg-type]
+
+    def rows(self, at: Any) -> Elementwise:
+        """Return the likelihood of some of the rows, given by their positions."""
+        return self._taken(lambda values: values[at])
+
+    def tilted(self, mean: Floats, variance: Floats, phi: Mapping[str, Any]) -> TiltedMoments | None:
+        """Return the moments of N(eta; mean, variance) times the likelihood by rows, where the family knows them."""
+        family, parts = self.problem.family, self.problem.predictors
+        if not self.handwritten or self.extras or len(parts) != 1 or self.problem.likelihood.expression is not None:
+            return None
+        link = self.problem.links[parts[0].names.parameter]
+        return family.tilted(self.y, mean, variance, phi, self.data, link)
+
+    def _rows(self, m: int) -> Elementwise:
+        """Return the likelihood of the rows m times over; some are kept, as parts of the longest."""
+        if m == 1:
+            return self
+        if m not in self._repeated:
+            longest = max(self._repeated, default=0)
+            if longest < m or len(self._repeated) >= _REPEATS:
+                self._repeated.clear()
+                longest = m
+                self._repeated[m] = self._taken(lambda values: np.tile(values, m))
+            if m < longest:
+                rows = m * len(self.y)
+                self._repeated[m] = self._repeated[longest]._taken(lambda values: values[:rows])
+        return self._repeated[m]
+
+    def _taken(self, take: Callable[[Any], Any]) -> Elementwise:
+        """Return a copy of which everything that has a value per row is taken anew."""
+        found = copy(self)
+        found.y, found._repeated = take(self.y), {}
+        found.data = ResponseData(*(None if values is None else take(np.asarray(values)) for values in self.data))
+        found.columns = [take(values) for values in self.columns]
+        found.extras = {name: take(values) for name, values in self.extras.items()}
+        return found
+
+    def _inner(self, etas: Sequence[Floats], order: int) -> Taylor | None:
+        """Return the main predictor as a function of the parameters of its expression; None where it is linear."""
+        expression = self.problem.likelihood.expression
+        if expression is None:
+            return None
+        return expression.derivatives(np.asarray(etas[: len(expression.parameters)]), self.columns, order > 1)
+
     def _from_family(self, etas: Sequence[Floats], phi: Mapping[str, Any], order: int) -> RowDerivatives | None:
         problem = self.problem
         if not self.handwritten or self.extras.keys() - {"likelihood_weights"}:
             return None
-        response, family = problem.response, problem.family
-        data = ResponseData(trials=response.trials, weights=response.weights)
+        family, data = problem.family, self.data
         links = [problem.links[part.names.parameter] for part in problem.predictors]
+        inner = self._inner(etas, order)
+        if inner is not None:
+            etas = [inner.value, *etas[len(inner.d1) :]]
+            links = [problem.links[family.main.name], *links[len(inner.d1) :]]
         if len(etas) == 1:
             found = _joint(family.derivatives(self.y, etas[0], phi, data, links[0], order))
         else:
@@ -101,7 +182,8 @@ class Elementwise:
                 by_phi = ((found.dphi, found.value), (found.d1phi, found.d1), (found.d2phi, found.d2))
                 parts += [found.d3, *(self._flat(part, d.shape) for part, d in by_phi)]
         weights = self.extras.get("likelihood_weights")
-        return RowDerivatives(*(parts if weights is None else [part * weights for part in parts]))
+        rows = RowDerivatives(*(parts if weights is None else [part * weights for part in parts]))
+        return rows if inner is None else composed(rows, inner)
 
     def _flat(self, parts: Mapping[str, Floats], shape: tuple[int, ...]) -> Floats:
         """Return derivatives that involve a dispersion, each of `shape`, one after the other."""
@@ -109,12 +191,11 @@ class Elementwise:
         return np.concatenate([np.zeros((0, *shape)), *found])
 
     def _from_graph(self, etas: Sequence[Floats], phi: Mapping[str, Any], order: int) -> RowDerivatives:
-        response, n, P = self.problem.response, len(self.y), len(etas)
+        n, P = len(self.y), len(etas)
         numbers = [np.atleast_1d(np.asarray(phi[name], dtype=float)) for name in self.sizes]
         flat = np.concatenate(numbers) if numbers else np.zeros(0)
-        data = ResponseData(trials=response.trials, weights=response.weights)
-        rows = [getattr(data, name) for name in self.problem.likelihood.data_names]
-        inputs = [self.y, *etas, *(np.full(n, value) for value in flat), *rows, *self.extras.values()]
+        rows = [getattr(self.data, name) for name in self.problem.likelihood.data_names]
+        inputs = [self.y, *etas, *(np.full(n, value) for value in flat), *rows, *self.columns, *self.extras.values()]
         function = self._value if order == 0 else self._first if order == 1 else self._second
         out = [np.broadcast_to(part, (n,)) for part in function(*inputs)]
         F, squared = len(flat), P * P
@@ -145,7 +226,8 @@ class Elementwise:
             parts = [pt.vector(f"{name}_{j}", dtype="float64") for j in range(size)]
             flat += parts
             phi.append(pt.stack(parts, axis=-1) if name in ordered else parts[0])
-        rows = [pt.vector(name, dtype="float64") for name in (*likelihood.data_names, *self.extras)]
+        names = (*likelihood.data_names, *likelihood.columns, *self.extras)
+        rows = [pt.vector(name, dtype="float64") for name in names]
         logp = extended_logp(likelihood, tuple(self.extras), y, [*etas, *phi, *rows])
         return [y, *etas, *flat, *rows], etas, flat, logp
 

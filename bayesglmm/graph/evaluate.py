@@ -65,10 +65,27 @@ class Evaluator:
             etas[names.parameter] = np.broadcast_to(eta, (size, arrays[names.parameter].n))
         return etas
 
-    def values(self, draws: Mapping[str, Floats], etas: Mapping[str, Floats]) -> dict[str, Linked]:
+    def link_scale(self, etas: Mapping[str, Floats], response: Response | None = None) -> dict[str, Floats]:
+        """Return the predictor of every family parameter: the main one after composition, where it is nonlinear.
+
+        Parameters
+        ----------
+        etas : mapping of str to ndarray, shape (S, n)
+            From `predictors`.
+        response : Response, optional
+            With the covariates of these rows; that of the model if absent.
+        """
+        likelihood, covariates = self.problem.likelihood, (response or self.problem.response).covariates
+        with np.errstate(all="ignore"):
+            return likelihood.combined(etas, [covariates[name] for name in likelihood.columns], NUMPY)
+
+    def values(
+        self, draws: Mapping[str, Floats], etas: Mapping[str, Floats], response: Response | None = None
+    ) -> dict[str, Linked]:
         """Return every family parameter; dispersions get a trailing axis so that they broadcast against rows."""
         identity = LINKS.get("identity")
-        linked = {name: Linked(eta, self.problem.links[name], NUMPY) for name, eta in etas.items()}
+        combined = self.link_scale(etas, response)
+        linked = {name: Linked(eta, self.problem.links[name], NUMPY) for name, eta in combined.items()}
         for name in self.problem.dispersions:
             linked[name] = Linked(np.asarray(draws[name])[:, None], identity, NUMPY)
         return linked
@@ -76,7 +93,7 @@ class Evaluator:
     def mean(self, draws: Mapping[str, Floats], etas: Mapping[str, Floats], response: Response | None = None) -> Any:
         """Return E(y), shape (S, n), or (S, n, K) for ordinal and nominal families."""
         data = self._data(response)
-        return self.problem.family.mean(self.values(draws, etas), data, NUMPY)
+        return self.problem.family.mean(self.values(draws, etas, response), data, NUMPY)
 
     def simulate(
         self,
@@ -99,7 +116,8 @@ class Evaluator:
         """Draw again what lies outside of its bounds; after a thousand draws the nearest bound stands for it."""
         function, _ = self._simulator
         predictors = len(self.problem.predictors)
-        start = len(inputs) - len(self.problem.likelihood.data_names)
+        likelihood = self.problem.likelihood
+        start = len(inputs) - len(likelihood.data_names) - len(likelihood.columns)
         for _ in range(1000):
             outside = (drawn < lower) | (drawn > upper)
             rows = np.flatnonzero(outside.any(axis=0))
@@ -129,7 +147,9 @@ class Evaluator:
     ) -> list[Any]:
         data = self._data(response)
         dispersions = [np.asarray(draws[name])[:, None] for name in self.problem.dispersions]
-        rows = [getattr(data, name) for name in self.problem.likelihood.data_names]
+        likelihood, covariates = self.problem.likelihood, (response or self.problem.response).covariates
+        rows = [getattr(data, name) for name in likelihood.data_names]
+        rows += [covariates[name] for name in likelihood.columns]
         return [*(etas[part.names.parameter] for part in self.problem.predictors), *dispersions, *rows]
 
     def _symbols(self) -> list[Any]:
@@ -138,7 +158,7 @@ class Evaluator:
         ordered = {parameter.name for parameter in self.problem.family.parameters if parameter.ordered}
         shapes: list[Sequence[int | None]] = [(None, None) for _ in self.problem.predictors]
         shapes += [(None, 1, None) if name in ordered else (None, 1) for name in self.problem.dispersions]
-        shapes += [(None,) for _ in likelihood.data_names]
+        shapes += [(None,) for _ in (*likelihood.data_names, *likelihood.columns)]
         return [pt.TensorType("float64", shape)() for shape in shapes]
 
     @cached_property

@@ -278,7 +278,8 @@ class Hyperparameters:
         """Return unconstrained starts of the parameters of all blocks; None stands for zeros."""
         spread, found = self.problem.priors.spread, dict[str, Floats | None]()
         for predictor in self.problem.predictors:
-            size = spread if predictor is self.problem.predictors[0] else 1.0
+            default = spread if predictor is self.problem.predictors[0] else 1.0
+            size = self.problem.priors.spreads.get(predictor.names.parameter, default)
             slots = self.problem.priors.blocks[predictor.names.parameter]
             for block, classes in zip(predictor.blocks, slots, strict=True):
                 columns = block.block.X.std(axis=0)
@@ -294,5 +295,5 @@ class Hyperparameters:
                         found[declared.name] = np.log(typical)[declared.free]
                     elif declared.is_free:
                         natural = vector_start(parameter, own, typical)[declared.free]
-                        found[declared.name] = bounded([own[j] for j in declared.free]).start(natural)
+                        found[declared.name] = bounded([own[j] for j in declared.free]).to_line(natural)
         return found

@@ -26,6 +26,7 @@ from bayesglmm.graph.elementwise import Elementwise
 from bayesglmm.graph.hyperparameters import Hyperparameters
 from bayesglmm.graph.predictor import predictor_arrays
 from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem
+from bayesglmm.linalg import symmetric
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,18 @@ class LatentView(Hyperparameters):
         for part, prior in self._fixed_priors():
             m[part.slice] = prior[0]
         return m
+
+    @cached_property
+    def start(self) -> Floats:
+        """Where searches for x start, shape (size,): the prior mean, or what parameters of an expression say."""
+        x = self.mean.copy()
+        for part in self.parts:
+            if part.role == "fixed":
+                predictor = self.problem.predictors[part.predictor]
+                slots = self.problem.priors.coefficients[predictor.names.parameter]
+                own = [slots[int(j)].start for j in (() if predictor.beta is None else predictor.beta.free)]
+                x[part.slice] = [m if s is None else s for m, s in zip(x[part.slice], own, strict=True)]
+        return x
 
     def precision(self, theta: Floats) -> Any:
         """Return Q(theta), sparse, shape (size, size): the identity for spherical blocks."""
@@ -240,14 +253,6 @@ def _latent_variables(predictor: PredictorParts, problem: Problem) -> list[tuple
     for block in predictor.blocks:
         found.append((block.names.u, problem.roles[block.names.u], (len(block.block.levels), len(block.block.terms))))
     return found
-
-
-def symmetric(entries: Floats, rows: Any, columns: Any, size: int) -> Any:
-    """Return a sparse symmetric matrix from the entries of its lower triangle, each given once."""
-    off = rows != columns
-    values = np.concatenate([entries, entries[off]])
-    places = np.concatenate([rows, columns[off]]), np.concatenate([columns, rows[off]])
-    return sparse.csr_array((values, places), shape=(size, size))
 
 
 def _block_columns(part: BlockParts, natural: Mapping[str, Floats]) -> Any:

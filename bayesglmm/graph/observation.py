@@ -11,9 +11,10 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 
-from bayesglmm.arraymath import pytensor_math
+from bayesglmm.arraymath import ArrayMath, pytensor_math
 from bayesglmm.blocks import Response
 from bayesglmm.errors import DataError
+from bayesglmm.expressions import Expression
 from bayesglmm.families import Family
 from bayesglmm.families.base import ResponseData
 from bayesglmm.links import LINKS, Link, Linked
@@ -36,20 +37,44 @@ class Likelihood:
         Order of the inputs: predictors, then dispersions.
     data_names : tuple of str
         Which fields of `ResponseData` follow after them.
+    expression : Expression or None
+        How the first predictors, which are its parameters, make the main one; then its columns are the last inputs.
     """
 
     family: Family
     links: Mapping[str, Link]
     names: tuple[str, ...]
     data_names: tuple[str, ...]
+    expression: Expression | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the expression is computed from beside its parameters; empty where predictors are linear."""
+        return () if self.expression is None else self.expression.columns
+
+    def combined(self, values: Mapping[str, Any], columns: Sequence[Any], xp: ArrayMath) -> dict[str, Any]:
+        """Return the predictors with those that an expression takes replaced by the main one that it makes.
+
+        Parameters
+        ----------
+        values : mapping of str to array, each (..., n)
+            Predictors; others pass through.
+        columns : sequence of array, each (n,)
+        xp : ArrayMath
+        """
+        if self.expression is None:
+            return dict(values)
+        own = [values[name] for name in self.expression.parameters]
+        rest = {name: value for name, value in values.items() if name not in self.expression.parameters}
+        return {self.family.main.name: self.expression(own, columns, xp), **rest}
 
     def linked(self, inputs: Sequence[Any]) -> dict[str, Linked]:
         """Return the family parameters for the given inputs."""
         xp, identity = pytensor_math(), LINKS.get("identity")
-        return {
-            name: Linked(value, self.links.get(name, identity), xp)
-            for name, value in zip(self.names, inputs, strict=False)
-        }
+        start = len(self.names) + len(self.data_names)
+        values = dict(zip(self.names, inputs, strict=False))
+        combined = self.combined(values, inputs[start : start + len(self.columns)], xp)
+        return {name: Linked(value, self.links.get(name, identity), xp) for name, value in combined.items()}
 
     def data(self, inputs: Sequence[Any]) -> ResponseData:
         """Return trials and weights from the inputs that follow the parameters."""

@@ -129,6 +129,13 @@ class Problem:
         """All random blocks of all predictors."""
         return tuple(part for predictor in self.predictors for part in predictor.blocks)
 
+    @property
+    def linear_predictors(self) -> tuple[PredictorParts, ...]:
+        """The predictors of family parameters, on their link scales: all but the parameters of an expression."""
+        expression = self.likelihood.expression
+        inner = () if expression is None else expression.parameters
+        return tuple(part for part in self.predictors if part.names.parameter not in inner)
+
     def names(self, role: Role) -> tuple[str, ...]:
         """Return the free variables with a role."""
         return tuple(name for name, own in self.roles.items() if own == role)

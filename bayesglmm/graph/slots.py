@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,14 +13,16 @@ from bayesglmm.covariances import COVARIANCES, CovarianceParameter
 from bayesglmm.errors import DataError, PriorError, did_you_mean
 from bayesglmm.families import Family, FamilyParameter
 from bayesglmm.families.base import ResponseScale
+from bayesglmm.graph.parameter_slots import parameter_slots
+from bayesglmm.graph.slot import PriorTable, Slot
 from bayesglmm.links import LINKS, Link
 from bayesglmm.priors import Prior
 
-type Kind = Literal["coefficient", "scale", "vector", "correlation", "dispersion"]
+__all__ = ["PriorTable", "Slot", "prior_table"]
 
 # Which priors suit which kind of parameter; a dispersion's support is that of its domain.
 _SUPPORTS: Mapping[str, tuple[str, ...]] = {
-    "coefficient": ("real", "bounded", "any"),
+    "coefficient": ("real", "bounded", "positive", "unit", "any"),
     "scale": ("positive", "bounded", "any"),
     "correlation": ("correlation",),
     "real": ("real", "bounded", "any"),
@@ -29,88 +30,6 @@ _SUPPORTS: Mapping[str, tuple[str, ...]] = {
     "unit": ("unit", "bounded", "any"),
     "interval": ("unit", "bounded", "any"),
 }
-_RANGES = {"real": (-np.inf, np.inf), "positive": (0.0, np.inf), "unit": (0.0, 1.0)}
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One scalar parameter (or one correlation matrix) that takes a prior.
-
-    Attributes
-    ----------
-    keys : tuple of str
-        Keys of ``priors=`` that reach it, the most specific first.
-    kind : {"coefficient", "scale", "vector", "correlation", "dispersion"}
-    prior : Prior
-        The default, or what the user gave.
-    source : str
-        ``"default"`` or the key that the user gave.
-    domain : {"real", "positive", "unit"}
-        Of a dispersion.
-    bounds : tuple of (float, float)
-        Of an entry of a vector.
-    centred : bool
-        The default intercept prior sits at the centre of the predictors; an explicit one on the user's intercept.
-    """
-
-    keys: tuple[str, ...]
-    kind: Kind
-    prior: Prior
-    source: str = "default"
-    domain: str = "real"
-    centred: bool = False
-    bounds: tuple[float, float] = (-np.inf, np.inf)
-
-    @property
-    def label(self) -> str:
-        """The most specific key."""
-        return self.keys[0]
-
-    @property
-    def reach(self) -> tuple[float, float]:
-        """Where the prior lets an entry of a vector be: its bounds, or those of a uniform prior."""
-        if self.prior.distribution != "Uniform":
-            return self.bounds
-        own = self.prior.parameters
-        return max(self.bounds[0], own["lower"]), min(self.bounds[1], own["upper"])
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """Where the parameter lies whatever its prior."""
-        if self.kind == "vector":
-            return self.bounds
-        return _RANGES["positive" if self.kind == "scale" else self.domain]
-
-
-@dataclass(frozen=True)
-class PriorTable:
-    """The prior of every parameter of a model.
-
-    Attributes
-    ----------
-    coefficients : mapping of str to tuple of Slot
-        By family parameter, one slot per fixed column.
-    blocks : mapping of str to tuple
-        By family parameter, for each random block a mapping from parameter class to its slots.
-    dispersions : mapping of str to Slot
-        Parameters without a formula.
-    spread : float
-        Standard deviation of the response on the link scale that the defaults were scaled with.
-    """
-
-    coefficients: Mapping[str, tuple[Slot, ...]]
-    blocks: Mapping[str, tuple[Mapping[str, tuple[Slot, ...]], ...]]
-    dispersions: Mapping[str, Slot]
-    spread: float = 1.0
-
-    def __iter__(self) -> Any:
-        for slots in self.coefficients.values():
-            yield from slots
-        for blocks in self.blocks.values():
-            for block in blocks:
-                for slots in block.values():
-                    yield from slots
-        yield from self.dispersions.values()
 
 
 def prior_table(
@@ -121,6 +40,7 @@ def prior_table(
     main: Sequence[str] = ("mu",),
     residual: float = 1.0,
     links: Mapping[str, Link] | None = None,
+    nonlinear: Mapping[str, float | None] | None = None,
 ) -> PriorTable:
     """Give every parameter of the model its prior.
 
@@ -138,6 +58,8 @@ def prior_table(
         Standard deviation of the response on the scale of a residual standard deviation.
     links : mapping of str to Link, optional
         Of the predictors; the family's own where absent.
+    nonlinear : mapping of str to float or None, optional
+        The predictors that are parameters of an expression, with their start values. They have no default priors.
 
     Raises
     ------
@@ -148,13 +70,18 @@ def prior_table(
     parameters = {parameter.name: parameter for parameter in family.parameters}
     coefficients: dict[str, tuple[Slot, ...]] = {}
     blocks: dict[str, tuple[Mapping[str, tuple[Slot, ...]], ...]] = {}
+    spreads: dict[str, float] = {}
     for name, predictor in predictors.items():
         own = name in main
-        here = scale if own else _side_scale(parameters[name], residual, (links or {}).get(name))
         prefix = "" if own else f"{name}."
         also = f"{name}." if own and len(main) > 1 else ""
-        filled = [chooser.fill(slot, also) for slot in _coefficient_slots(predictor, here, prefix)]
-        coefficients[name] = _around_held(filled, predictor.X)
+        if nonlinear is not None and name in nonlinear:
+            coefficients[name], here = parameter_slots(name, predictor, chooser.fill, nonlinear[name])
+            spreads[name] = here.spread
+        else:
+            here = scale if own else _side_scale(parameters[name], residual, (links or {}).get(name))
+            filled = [chooser.fill(slot, also) for slot in _coefficient_slots(predictor, here, prefix)]
+            coefficients[name] = _around_held(filled, predictor.X)
         blocks[name] = tuple(
             {
                 parameter.name: tuple(
@@ -173,8 +100,8 @@ def prior_table(
         slot = dispersions.get(parameter.name)
         if slot is not None and slot.prior.distribution == "Fixed" and parameter.ordered:
             raise PriorError(f"{parameter.name} is a vector and cannot be held at one value; give it another prior.")
-    chooser.finish(frozenset(predictors) - set(main))
-    table = PriorTable(coefficients, blocks, dispersions, scale.spread)
+    chooser.finish(frozenset(predictors) - set(main) - set(nonlinear or ()))
+    table = PriorTable(coefficients, blocks, dispersions, scale.spread, spreads)
     _check_labels(table)
     return table
 
@@ -373,5 +300,4 @@ def _domain(slot: Slot) -> str:
 
 def _ends(prior: Prior) -> tuple[float, ...]:
     """Return the values between which a bounded or fixed prior lies."""
-    names = {"Fixed": ("value",), "Uniform": ("lower", "upper")}.get(prior.distribution, ())
-    return tuple(prior.parameters[name] for name in names)
+    return tuple(prior.parameters[name] for name in ("value", "lower", "upper") if name in prior.parameters)

@@ -5,6 +5,7 @@ from bayesglmm.linalg.base import Factor, NotPositiveDefiniteError, PriorPrecisi
 from bayesglmm.linalg.crossed import CrossedFactor, CrossedInverse, conditional_blocks
 from bayesglmm.linalg.dense import DenseFactor
 from bayesglmm.linalg.pattern import DenseColumns, GroupColumns, Pattern
+from bayesglmm.linalg.precision import precision_draws, symmetric
 from bayesglmm.linalg.rows import Leverage, Rows
 from bayesglmm.linalg.sparse import Elimination, SparseBlocks, SparseFactor
 
@@ -28,4 +29,6 @@ __all__ = [
     "SparseFactor",
     "conditional_blocks",
     "dense_matrix",
+    "precision_draws",
+    "symmetric",
 ]

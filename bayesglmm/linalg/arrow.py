@@ -201,14 +201,25 @@ class ArrowFactor:
 
     def inverse(self) -> ArrowBlocks:
         """Return the entries of H^-1 on the pattern of H."""
+        return self._inverse(self.rim, self.schur.inverse())
+
+    def inverse_given_border(self) -> ArrowBlocks:
+        """Return the covariances of the corners given the border, on the pattern of H; zero in the border."""
+        found = self._inverse([rim[:, :, :0] for rim in self.rim], np.zeros((0, 0)))
+        m = len(self.pattern.border)
+        rim = [np.broadcast_to(0.0, own.shape) for own in self.rim]
+        return ArrowBlocks(self.pattern, found.corner, found.link, rim, np.broadcast_to(0.0, (m, m)))
+
+    def _inverse(self, rims: list[Floats], border: Floats) -> ArrowBlocks:
+        """Return the inverse's entries from those in the border, by rows of L^-1 between corners and border."""
         pattern = self.pattern
-        count, border = len(pattern.corners), self.schur.inverse()
+        count = len(pattern.corners)
         corner: list[Floats] = [np.zeros(0)] * count
         rim: list[Floats] = [np.zeros(0)] * count
         link: dict[tuple[int, int], Floats] = {}
         for c in reversed(range(count)):
             upper = self.inverse_L[c].swapaxes(1, 2)
-            to_rim = multiply(upper, self.rim[c])
+            to_rim = multiply(upper, rims[c])
             to_link = {d: multiply(upper, self.link[c, d]) for d in range(c + 1, count)}
             parent = {d: pattern.parents[c, d] for d in to_link}
             rim[c] = -(_flat(to_rim) @ border).reshape(to_rim.shape)

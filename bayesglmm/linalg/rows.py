@@ -65,6 +65,18 @@ class Rows:
             for c in self.pattern.corners
         )
 
+    def etas(self, x: Floats) -> Floats:
+        """Return A x for several x, shape (P, m, n) for x of shape (size, m)."""
+        pattern, out = self.pattern, np.zeros((self.pattern.predictors, x.shape[1], self.pattern.n))
+        border = x[pattern.border].T
+        for p, span in enumerate(pattern.dense_span):
+            if span.stop > span.start:
+                out[p] += border[:, span] @ self.dense[p].T
+        for group, values in zip(pattern.groups, self.groups, strict=True):
+            for j in range(group.width):
+                out[group.predictor] += values[j] * x[group.columns[:, j]].T[:, group.index]
+        return out
+
     def eta(self, x: Floats) -> Floats:
         """Return A x for every predictor, shape (P, n)."""
         pattern, out = self.pattern, np.zeros((self.pattern.predictors, self.pattern.n))
@@ -231,6 +243,45 @@ class Rows:
                 h[p, q] += np.einsum("ji,ji->i", self.groups[g], own_groups[g])
                 groups[g] += W[p, q] * own_groups[g]
         return Leverage(h, tuple(groups), tuple(dense))
+
+    def covariances(self, Z: SelectedInverse, border: bool = True) -> Floats:
+        """Return a_ip' Z a_iq for every row, shape (P, P, n): the covariance of its predictors.
+
+        Parameters
+        ----------
+        Z : SelectedInverse
+        border : bool
+            Whether Z has entries in the rows and columns of the dense columns.
+        """
+        P = self.pattern.predictors
+        h = np.empty((P, P, self.pattern.n))
+        for p in range(P):
+            for q in range(p + 1):
+                h[p, q] = h[q, p] = self._covariance(Z, p, q, border)
+        return h
+
+    def _covariance(self, Z: SelectedInverse, p: int, q: int, border: bool) -> Floats:
+        pattern, out = self.pattern, np.zeros(self.pattern.n)
+        own = [
+            [(g, a) for g, group in enumerate(pattern.groups) if group.predictor == r for a in range(group.width)]
+            for r in (p, q)
+        ]
+        if border:
+            spans = pattern.dense_span[p], pattern.dense_span[q]
+            if all(span.stop > span.start for span in spans):
+                out += np.einsum("ij,ij->i", self.dense[p] @ Z.dense[spans[0], spans[1]], self.dense[q])
+            for columns, r in ((own[0], q), (own[1], p)):
+                span = pattern.dense_span[r]
+                for g, a in columns if span.stop > span.start else ():
+                    gathered = Z.beside(g, a)[:, span][pattern.groups[g].index]
+                    out += np.einsum("ij,ij->i", gathered, self.dense[r]) * self.groups[g][a]
+        for g, a in own[0]:
+            for h, b in own[1]:
+                if p == q and (g, a) > (h, b):  # symmetric: counted with its mirror image
+                    continue
+                twice = 2.0 if p == q and (g, a) < (h, b) else 1.0
+                out += twice * Z.entries(g, a, h, b) * self.groups[g][a] * self.groups[h][b]
+        return out
 
     def _times_inverse(self, Z: SelectedInverse, q: int) -> tuple[list[Floats], list[Floats]]:
         """Return H^-1 a_iq at the columns of every group (width, n) and of the dense columns (n, width)."""

@@ -45,8 +45,8 @@ class _Panel:
 
     @property
     def departure(self) -> float:
-        """Of the axis that departs most."""
-        return float(self.curves.departure[self.level].max())
+        """Size of what the approximation leaves out of the log-likelihood, on the axis where that is most."""
+        return float(np.abs(self.curves.log_error[self.level]).max())
 
 
 def laplace_quality(
@@ -81,7 +81,8 @@ def laplace_quality(
     levels : sequence of str, optional
         Which levels; needs `group` where there are several.
     most : int
-        How many levels are shown at most: of more, those whose integrand departs most.
+        How many levels are shown at most: of more, those where the approximation leaves the most out of the
+        log-likelihood.
     figsize : tuple of float, optional
         Width and height in inches; by default the height follows the number of levels.
 
@@ -191,7 +192,7 @@ def _frame(figure: Figure, found: list[Integrands], alone: bool, shown: int, tot
     text += "; beside the name what it leaves out of the log-likelihood" if alone and _scalar(found) else ""
     text += "" if alone else "; all other effects held at their modes"
     if shown < total:
-        text += f". The {shown} of {total:,} levels that depart most"
+        text += f". The {shown} of {total:,} levels where the approximation is furthest off"
     lines = wrapped(text, int(14.5 * width))
     place: dict[str, Any] = {"x": 0.15 / width, "y": 1 - 0.08 / height, "ha": "left", "va": "top"}
     figure.suptitle(lines, fontsize=SMALL + 1, color=MUTED, parse_math=False, **place)

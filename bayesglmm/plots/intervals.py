@@ -149,7 +149,7 @@ def _panels(
                 seen.add(label)
     if exp and not any(panel.exp for panel in panels):
         link = next(iter(fits.values())).problem
-        words = scale_words(link, link.predictors[0].names.parameter).plain
+        words = scale_words(link, link.family.main_predictors(link.response)[0]).plain
         raise SettingsError(
             f"transform='exp' needs coefficients whose exp is a ratio; these are on the scale: {words}."
         )
@@ -192,7 +192,7 @@ def _panel(problem: Problem, entry: Entry, exp: bool, apart: bool) -> Panel:
 
 
 def _dispersion_panel(problem: Problem, entry: Entry) -> Panel:
-    main = problem.predictors[0].names.parameter
+    main = problem.family.main_predictors(problem.response)[0]
     scaled = {own.name for own in problem.family.parameters if own.scaled}
     if entry.label in scaled and problem.links[main].name == "identity":
         # The residual standard deviation is in the units of those of the groups, and is read against them.

@@ -20,7 +20,7 @@ from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.plots._axes import legend, row_labels, titles
 from bayesglmm.plots._parameters import Fitted, chosen
-from bayesglmm.plots._style import ACCENT, INK, MAIN, MUTED, NORMAL, PALE, SMALL, clean, colour, new_figure
+from bayesglmm.plots._style import ACCENT, INK, MAIN, MUTED, NORMAL, PALE, SMALL, clean, colour, new_figure, wrapped
 from bayesglmm.results.convergence import statistics
 
 _LEVELS = (0.95, 0.8, 0.5)  # posterior mass within the contours
@@ -92,7 +92,7 @@ def metropolis_path(
     ax.set_ylim(*spans[1])
     shares = accepted[chain, inside].mean(axis=0)
     said = [f"{name}: {share:.0%} accepted" for name, share in zip(parameters, shares, strict=True)]
-    titles(ax, f"{draws} draws of one chain; {', '.join(said)}", *parameters)
+    titles(ax, f"{draws} draws of one chain\n{wrapped(', '.join(said), int(11 * figsize[0]))}", *parameters)
     clean(ax, keep=("bottom", "left"))
     handles = [
         Line2D([], [], color=MAIN, marker="o", markersize=4, label="accepted moves"),

@@ -46,6 +46,15 @@ def of_independent(index: pd.Index, values: Sequence[Any]) -> pd.DataFrame:
     return frame
 
 
+def of_points(index: pd.Index, values: Sequence[Any]) -> pd.DataFrame:
+    """Return the same columns for draws at a few values of the hyperparameters, equal ones following each other.
+
+    Effective sample sizes read autocorrelation, so that a hyperparameter counts as many draws as it has values, and a
+    coefficient as many as its spread given them allows. R-hat is nan: there are no chains.
+    """
+    return statistics(index, values).assign(r_hat=np.nan)
+
+
 def _array_stats() -> Any:
     """Return arviz-stats' functions of arrays, loaded when first needed."""
     return import_module("arviz_stats.base").array_stats

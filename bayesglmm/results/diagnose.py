@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +11,10 @@ import pandas as pd
 
 from bayesglmm.results import facts
 from bayesglmm.results.acceptance import proposal_checks
-from bayesglmm.results.approximation import approximation_checks, optimum_checks
+from bayesglmm.results.approximation import approximation_checks
 from bayesglmm.results.checks import Check, Word
 from bayesglmm.results.convergence import bfmi, statistics, worst_r_hat
+from bayesglmm.results.optimum import optimum_checks
 from bayesglmm.results.tables import Parameter, parameters, prefix_of
 
 if TYPE_CHECKING:
@@ -40,11 +41,12 @@ def run_checks(problem: Problem, data: xr.DataTree) -> list[Check]:
     """
     convergence, quality = facts.read(data.attrs, "convergence"), facts.read(data.attrs, "quality")
     if convergence is not None:
-        return optimum_checks(convergence, json.loads(data.attrs.get("notes", "[]")))
+        return optimum_checks(problem, convergence)
     posterior = data["posterior"].to_dataset()
     if quality is not None:
-        finite = _finite(parameters(problem, posterior))
-        return [finite, _total(posterior.sizes["chain"] * posterior.sizes["draw"]), *approximation_checks(quality)]
+        found = parameters(problem, posterior)
+        total = _total(posterior.sizes["chain"] * posterior.sizes["draw"])
+        return [_finite(found), total, *approximation_checks(quality, resampled_worth(found, data.attrs))]
     stats = data["sample_stats"].to_dataset() if "sample_stats" in data.children else posterior[[]]
     settings = json.loads(data.attrs.get("settings", "{}"))
     found = parameters(problem, posterior)
@@ -55,6 +57,18 @@ def run_checks(problem: Problem, data: xr.DataTree) -> list[Check]:
     checks += _sampler(stats, settings)
     checks += proposal_checks(stats, settings, found)
     return checks
+
+
+def resampled_worth(found: Sequence[Parameter], attrs: Mapping[Any, Any]) -> pd.Series | None:
+    """Return the effective sample sizes of resampled draws, by parameter; None where draws are independent.
+
+    Of each the smaller of that for the mean and that for interval ends, as ``print(fit)`` shows it.
+    """
+    if facts.effective_draws(attrs) is None:
+        return None
+    values = statistics(pd.Index([p.label for p in found]), [p.values for p in found])
+    least = values[["ess_bulk", "ess_tail"]].min(axis=1).dropna()
+    return least if len(least) else None
 
 
 def _graded(value: float, good: bool, check: bool) -> Word:

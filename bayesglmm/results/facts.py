@@ -6,12 +6,15 @@ It travels in the attributes of the result, as numbers and JSON, so that a store
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bayesglmm.results.convergence import of_independent, of_points, statistics
 from bayesglmm.results.protocols import EngineRun, Quality
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayesglmm.engines.kernels.likelihood import Likelihood
 
 
@@ -46,6 +49,7 @@ def attributes(run: EngineRun) -> dict[str, str | float | int]:
                 "verdict": quality.verdict,
                 "khat": float(quality.khat),
                 "shifts": {name: float(shift) for name, shift in quality.shifts.items()},
+                "errors": {name: float(error) for name, error in quality.errors.items()},
                 "noise": float(quality.noise),
                 "method": quality.method,
                 "sentences": list(quality.sentences),
@@ -59,6 +63,7 @@ def attributes(run: EngineRun) -> dict[str, str | float | int]:
             {
                 "converged": bool(likelihood.converged),
                 "boundary": list(likelihood.boundary),
+                "unbounded": list(likelihood.unbounded),
                 "sentences": list(likelihood.sentences),
             }
         )
@@ -75,6 +80,19 @@ def effective_draws(attrs: Mapping[Any, Any]) -> float | None:
     """Return what resampled draws are worth; None where draws are independent, or no approximation was made."""
     found = (read(attrs, "quality") or {}).get("details", {}).get("effective")
     return None if found is None else float(found)
+
+
+def theta_points(attrs: Mapping[Any, Any]) -> float | None:
+    """Return how many values of the hyperparameters the draws are worth; None where each draw has its own."""
+    found = (read(attrs, "quality") or {}).get("details", {}).get("points")
+    return None if found is None else float(found)
+
+
+def statistics_of(attrs: Mapping[Any, Any]) -> Callable[[pd.Index, Sequence[Any]], pd.DataFrame]:
+    """Return what computes effective sample sizes: as of chains, of independent draws, or of few hyperparameters."""
+    if "quality" not in attrs or effective_draws(attrs) is not None:
+        return statistics
+    return of_independent if theta_points(attrs) is None else of_points
 
 
 def read(attrs: Mapping[Any, Any], name: str) -> dict[str, Any] | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bayesglmm.results import diagnose as diagnosis
 from bayesglmm.results import facts, tables
+from bayesglmm.results.approximation import good_words
 from bayesglmm.results.checks import CHAINS_AGREE, Check, Verdict, table, verdict_of
 from bayesglmm.results.draws import check_choice
 from bayesglmm.results.likelihood_questions import LikelihoodQuestions
@@ -130,8 +132,7 @@ class Fit(SmoothAnswers, LikelihoodQuestions):
             ``sigma``. Columns: mean, sd, lower, upper (equal-tailed), ess_bulk, ess_tail, r_hat, mcse_mean. Draws
             that are independent by construction count fully and have no R-hat.
         """
-        attrs = self.data.attrs
-        return tables.summary(self.parameters, prob, "quality" in attrs and facts.effective_draws(attrs) is None)
+        return tables.summary(self.parameters, prob, facts.statistics_of(self.data.attrs))
 
     def fixed(self, prob: float = 0.95) -> pd.DataFrame:
         """Return the population coefficients, on the scale of the linear predictor.
@@ -319,13 +320,43 @@ class Fit(SmoothAnswers, LikelihoodQuestions):
 
         self.data[group] = xr.DataTree(dataset)
 
+    # ------------------------------------------------------------------------------------------------- files
+
+    def save(self, path: str | os.PathLike[str], data: bool = True) -> None:
+        """Write the fit to a file, from which `bayesglmm.load` makes it again without fitting.
+
+        The file holds numbers and text, no code: formula, data with their fingerprint, what smooths and functions
+        learned from the data, priors, settings, seed, versions, verdict, draws, and a checksum of everything. It is
+        netCDF or zarr, which other programs read too. A file that was there before is replaced when the new one is
+        complete, not earlier.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ``.nc`` (one netCDF file) or ``.zarr`` (a folder).
+        data : bool
+            False leaves out the data and all else that has a value per row; `bayesglmm.load` then asks for the data
+            and compares their fingerprint. Names of levels, and draws of the effects of each, are still there.
+
+        Raises
+        ------
+        StorageError
+            For another suffix, a folder that is missing, or a disk that is full.
+        """
+        from bayesglmm.results.store import save
+
+        save(self, path, data)
+
     # ------------------------------------------------------------------------------------------------- trust
 
     @cached_property
     def verdict(self) -> Verdict:
         """``"good"``, ``"check"`` or ``"bad"``; ``print(fit.verdict)`` says why, and what to do."""
         quality = facts.read(self.data.attrs, "quality")
-        return verdict_of(self._checks, CHAINS_AGREE if quality is None else quality["sentences"][0])
+        if quality is None:
+            return verdict_of(self._checks, CHAINS_AGREE)
+        worth = diagnosis.resampled_worth(self.parameters, self.data.attrs)
+        return verdict_of(self._checks, good_words(quality, worth))
 
     def diagnose(self) -> pd.DataFrame:
         """Return every check of the engine: value, threshold, verdict, what it means and what to do.

@@ -15,6 +15,7 @@ from bayesglmm.results import tables
 from bayesglmm.results.checks import Check, Verdict, verdict_of
 from bayesglmm.results.fit import Fit
 from bayesglmm.results.likelihood_quality import good_words, laplace_check
+from bayesglmm.results.optimum import has_maximum
 from bayesglmm.results.protocols import Rebindable
 from bayesglmm.results.schema import ASYMPTOTIC, ESTIMATES, asymptotic
 from bayesglmm.results.wald import Wald, normal_quantile
@@ -204,6 +205,8 @@ class LikelihoodFit(Fit):
 
     @cached_property
     def _approximation(self) -> Check | None:
+        if not has_maximum(json.loads(self.data.attrs["convergence"])):
+            return None  # there are no estimates to judge it at
         return laplace_check(self.problem, self._settings["objective"], self._settings["quadrature"])
 
     @cached_property

@@ -54,18 +54,19 @@ def laplace_check(problem: Problem, objective: str, nodes: int) -> Check | None:
         word,
         f"Quadrature in the place of Laplace's approximation would move {name or 'no estimate'} by {abs(worst):.2f} "
         f"standard errors, and the log-likelihood by {found.loglik:.2f}.",
-        "",
-        "" if word == "good" else "Fit with quadrature=15.",
+        {"good": "", "check": "The approximation is rough here.", "bad": "The approximation is poor here."}[word],
+        "" if word == "good" else 'Use model.fit("laplace", objective="ml", quadrature=15).',
     )
 
 
 def is_exact(problem: Problem) -> bool:
-    """Return whether integrals are exact: no group effects, or only those of the mean of gaussian responses."""
+    """Return whether integrals are exact: no group effects, or only those of the mean of normal responses."""
     first, *others = problem.predictors
-    if any(part.blocks for part in others):
+    curved = problem.likelihood.expression is not None and problem.blocks
+    if curved or any(part.blocks for part in others):
         return False
     link = problem.links[first.names.parameter].name
-    return not first.blocks or (problem.family.name == "gaussian" and link == "identity" and _uncensored(problem))
+    return not first.blocks or (problem.family.normal_residual and link == "identity" and _uncensored(problem))
 
 
 def _uncensored(problem: Problem) -> bool:

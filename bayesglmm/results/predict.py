@@ -207,6 +207,7 @@ def _new_rows(
         trials=trials,
         categories=problem.response.categories,
         weights=weights,
+        covariates=rows.covariates,
     )
     return Rows(rows.predictors, response, labels, notes, remarks)
 
@@ -251,7 +252,8 @@ def _values(
     family = evaluator.problem.family
     if scale == "link":
         main = family.main_predictors(response)
-        return etas[main[0]] if len(main) == 1 else np.stack([etas[name] for name in main], axis=-1)
+        found = evaluator.link_scale(etas, own)
+        return found[main[0]] if len(main) == 1 else np.stack([found[name] for name in main], axis=-1)
     if scale == "response":
         total: Any = 0.0
         for shifted, weight in _integration(effects, etas, part):
@@ -329,4 +331,11 @@ def response_of(response: Response, part: slice) -> Response:
     def cut(values: Any) -> Any:
         return None if values is None else values[part]
 
-    return Response(response.name, response.y[part], cut(response.trials), response.categories, cut(response.weights))
+    return Response(
+        response.name,
+        response.y[part],
+        cut(response.trials),
+        response.categories,
+        cut(response.weights),
+        covariates={name: values[part] for name, values in response.covariates.items()},
+    )

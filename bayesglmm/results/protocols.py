@@ -37,6 +37,10 @@ class Quality(Protocol):
         """How the correction was computed."""
 
     @property
+    def errors(self) -> Mapping[str, float]:
+        """Monte Carlo errors of the shifts."""
+
+    @property
     def sentences(self) -> tuple[str, ...]:
         """For the user; the first is the verdict in words."""
 
@@ -110,6 +114,10 @@ class NewRows(Protocol):
     @property
     def trials(self) -> Floats | None:
         """Binomial trials of the new rows, shape (n,), or None where the new data have none."""
+
+    @property
+    def covariates(self) -> Mapping[str, Floats]:
+        """What a nonlinear predictor is computed from beside its parameters, as in `Response`."""
 
     @property
     def weights(self) -> Floats | None:

@@ -59,8 +59,8 @@ class RunFacts:
         """Logarithm of the marginal likelihood of the model, from engines that integrate under proper priors."""
         return self._number(
             "log_evidence",
-            'it averages the likelihood over proper priors, which model.fit("laplace") does (no objective=, no flat '
-            'prior). The maximised log-likelihood of an objective="ml" fit, fit.loglik, is another number',
+            'The likelihood averaged over proper priors comes with model.fit("laplace"), without objective= and flat '
+            "priors; fit.loglik, the maximised log-likelihood, is another number.",
         )
 
     @property
@@ -68,17 +68,17 @@ class RunFacts:
         """Pareto k of the importance ratios between exact and approximate posterior, where there is one."""
         return self._number(
             "khat",
-            'it compares an approximate posterior with the exact one, for model.fit("laplace") without objective=. '
-            "How far this fit can be trusted: fit.verdict",
+            'It compares an approximate posterior with the exact one, for model.fit("laplace") without objective=. '
+            "How far this fit can be trusted: fit.verdict.",
         )
 
     def _number(self, name: str, why: str) -> float:
         if name in self.data.attrs:
             return float(self.data.attrs[name])
-        raise BayesglmmError(f"This fit has no {name}, for it is {self.kind}: {why}.")
+        raise BayesglmmError(f"This fit has no {name}, for it is {self.kind}. {why}")
 
 
 _OF_LIKELIHOOD = (
-    'that needs model.fit("laplace", objective="ml"). Posteriors are compared by their predictions '
-    "(fit.log_likelihood() and ArviZ) or by fit.log_evidence"
+    'It comes with model.fit("laplace", objective="ml"). Posteriors are compared by their predictions '
+    "(fit.log_likelihood() and ArviZ) or by fit.log_evidence."
 )

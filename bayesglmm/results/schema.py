@@ -141,7 +141,8 @@ def family_text(problem: Problem) -> str:
     """Return family and links as one reads them aloud: ``gaussian(identity), sigma: log``."""
     main = problem.family.main_predictors(problem.response)
     text = f"{problem.family.name}({problem.links[main[0]].name})"
-    return text + "".join(f", {name}: {link.name}" for name, link in problem.links.items() if name not in main)
+    others = [part.names.parameter for part in problem.linear_predictors if part.names.parameter not in main]
+    return text + "".join(f", {name}: {problem.links[name].name}" for name in others)
 
 
 def variables(problem: Problem, draws: Mapping[str, Any]) -> xr.Dataset:
@@ -195,6 +196,8 @@ def constant(problem: Problem) -> xr.Dataset:
     for name in modifiers:
         if (values := getattr(response, name)) is not None:
             found[name] = ((ROWS,), np.asarray(values))
+    for j, (text, column) in enumerate(response.covariates.items()):
+        found[f"covariate_{j + 1}"] = ((ROWS,), column, {"text": text})
     for part in problem.predictors:
         for name, dims, values, labels in _predictor_data(part):
             found[name] = ((ROWS, *dims), values)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesglmm.errors import UnknownNameError, did_you_mean
-from bayesglmm.results.convergence import of_independent, statistics
+from bayesglmm.results.convergence import statistics
 from bayesglmm.results.draws import STATISTICS, stacked, summarise
 
 if TYPE_CHECKING:
@@ -132,17 +132,19 @@ def labelled(found: Sequence[Parameter], prob: float, describe: Describe = momen
     return frame
 
 
-def summary(found: Sequence[Parameter], prob: float, independent: bool = False) -> pd.DataFrame:
+def summary(
+    found: Sequence[Parameter], prob: float, compute: Callable[[pd.Index, Sequence[Any]], pd.DataFrame] = statistics
+) -> pd.DataFrame:
     """Return the table of all population-level parameters with convergence statistics.
 
     Parameters
     ----------
     found : sequence of Parameter
     prob : float
-    independent : bool
-        Whether the draws are known to be: then each counts as one, and chains have nothing to agree on.
+    compute : callable
+        Returns the statistics; see `bayesglmm.results.convergence`.
     """
-    frame, compute = labelled(found, prob), of_independent if independent else statistics
+    frame = labelled(found, prob)
     return frame.join(compute(frame.index, [parameter.values for parameter in found]))
 
 

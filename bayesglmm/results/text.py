@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayesglmm.results import tables
-from bayesglmm.results.facts import effective_draws
+from bayesglmm.results.facts import effective_draws, theta_points
 from bayesglmm.results.schema import family_text
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bayesglmm.results.fit import Fit
 
 _SHOWN = 40  # population effects; more would bury the rest
+_WIDTH = 110  # of notes: what a sampler says of every coordinate can be long
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,9 @@ def _work(fit: Fit) -> str:
         return f"{'restricted ' if settings.get('objective') == 'reml' else ''}maximum likelihood{how}"
     sizes, seed = fit.draws.sizes, f", seed {attrs['seed']}" if "seed" in attrs else ""
     if "quality" in attrs:
-        worth, total = effective_draws(attrs), f"{sizes['chain'] * sizes['draw']:,}"
+        worth, points, total = effective_draws(attrs), theta_points(attrs), f"{sizes['chain'] * sizes['draw']:,}"
+        if worth is None and points is not None:
+            return f"{total} draws at weighted values of the hyperparameters, worth {points:.0f}{seed}"
         return f"{total} {'independent' if worth is None else 'resampled'} draws{seed}"
     return f"{sizes['chain']} chains of {sizes['draw']} draws{seed}"
 
@@ -173,7 +177,12 @@ def fit_text(fit: Fit) -> str:
     heading = facts(fit)
     width = max(len(name) for name, _ in heading) + 2
     shown = [heading[0], *((name if name != before else "", text) for (before, _), (name, text) in pairwise(heading))]
-    lines = [f"{name + ':' if name else '':<{width}}{text}" for name, text in shown]
+    lines = []
+    for (name, text), (kind, _) in zip(shown, heading, strict=True):
+        parts = textwrap.wrap(text, _WIDTH - width, break_on_hyphens=False) if kind == "Note" else [text]
+        lines += [
+            f"{head:<{width}}{part}" for head, part in zip_longest([f"{name}:" if name else ""], parts, fillvalue="")
+        ]
     for section in sections(fit):
         lines += ["", section.title, *_aligned(section)]
         if section.note:

@@ -52,6 +52,11 @@ def shares(evaluator: Evaluator, posterior: xr.Dataset, prob: float) -> pd.DataF
             f"Shares of variance need one linear predictor; the family {problem.family.name!r} has one per category. "
             "fit.varcorr() has the standard deviations of each."
         )
+    if problem.likelihood.expression is not None:
+        raise BayesglmmError(
+            "Shares of variance need a linear predictor, to which every grouping factor adds a variance of its own; "
+            "here it is an expression of parameters. fit.varcorr() has the standard deviations of each parameter."
+        )
     draws = stacked(posterior)
     variances = _group_variances(evaluator, draws)
     total_groups: Any = sum(variances.values())

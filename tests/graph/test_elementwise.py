@@ -90,6 +90,34 @@ def test_derivatives_are_those_of_the_value(
 
 
 @pytest.mark.parametrize(
+    ("right", "family", "arguments"),
+    [
+        ("x", "cumulative", {}),
+        ("x", "poisson", {}),
+        (["x", "zi ~ z"], "zero_inflated_poisson", {}),
+        ("y | trials(n) ~ x", "binomial", {}),
+        (["x", "sigma ~ z"], "gaussian", {"weights": "w"}),
+        ("x", "negative_binomial", {"likelihood_weights": "w"}),
+        ("y | trunc(lb = lb, ub = ub) ~ x", "poisson", {}),
+    ],
+)
+def test_several_predictors_at_once_are_one_after_the_other(
+    right: Any, family: str, arguments: Any, make: Any, frame: Any, bounded: Any
+) -> None:
+    """Fewer than before, more than before and as many: what is kept of the rows must fit each time."""
+    model = make(right, family, bounded(family) if "|" in str(right) else frame(family), **arguments)
+    rows, phi, rng = Elementwise(model.problem), natural(model.problem), np.random.default_rng(1)
+    for order, m in ((0, 3), (1, 1), (0, 2), (2, 5), (1, 5), (0, 4)):
+        etas = rng.normal(0.2, 0.6, (len(model.problem.predictors), m, model.design.n))
+        found = rows.many(etas, phi, order)
+        for j in range(m):
+            one = rows(list(etas[:, j]), phi, order)
+            for name, own in vars(one).items():
+                if own is not None:
+                    np.testing.assert_allclose(getattr(found, name)[..., j, :], own, rtol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize(
     ("formula", "family"),
     [
         ("y | trunc(lb = 0, ub = 1) ~ x", "beta"),

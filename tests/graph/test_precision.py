@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pymc as pm
 import pytest
 
 import bayesglmm as bg
 from bayesglmm.covariances import COVARIANCES, Covariance, CovarianceParameter
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.optimum import maximise
+from bayesglmm.graph.compiler import INTERPRETED
 from bayesglmm.graph.latent import LatentView
 
 RHO = 0.6
@@ -177,3 +179,17 @@ def test_a_fit_for_the_posterior_finds_the_autoregression() -> None:
     z = (found["mean"].to_numpy() - b) / found["sd"].to_numpy()
     assert np.mean(np.abs(z) < 3) > 0.95
     assert fit.verdict in ("good", "check")
+
+
+def test_draws_from_the_prior_have_the_inverse_as_covariance() -> None:
+    """With 20,000 draws every entry errs by at most a hundredth of the largest variance: five of these."""
+    model = bg.Model("v ~ x + walk_by_precision(1 | g)", counts(levels=6)).problem.model
+    own = pm.do(model, {"sd_g": np.array([1.5, 2.0])})
+    u, again = (pm.draw(own["u_g"], 20_000, random_seed=4, mode=INTERPRETED).reshape(20_000, -1) for _ in range(2))
+    np.testing.assert_array_equal(u, again)
+    rows, columns, entries = walk(6)
+    T = np.zeros((6, 6))
+    T[rows, columns] = T[columns, rows] = entries
+    exact = np.linalg.inv(T / 1.5**2 + np.eye(6) / 2.0**2)
+    np.testing.assert_allclose(np.cov(u.T), exact, atol=0.05 * np.diag(exact).max())
+    np.testing.assert_allclose(u.mean(axis=0), 0.0, atol=0.05 * np.sqrt(np.diag(exact).max()))

@@ -143,6 +143,8 @@ def test_rows_multiply_as_their_matrix(case: Example) -> None:
     rng = np.random.default_rng(2)
     x, r = rng.normal(size=SIZE), rng.normal(size=(2, N))
     np.testing.assert_allclose(case.rows.eta(x), case.A @ x, **EXACT)
+    several = rng.normal(size=(SIZE, 3))
+    np.testing.assert_allclose(case.rows.etas(several), (case.A @ several).swapaxes(1, 2), **EXACT)
     np.testing.assert_allclose(case.rows.transpose(r), np.einsum("pia,pi->a", case.A, r), **EXACT)
     if not isinstance(case, Crossed):
         np.testing.assert_allclose(dense_matrix(case.rows.gram(case.W, case.Q)), case.H, **EXACT)
@@ -173,6 +175,7 @@ def test_selected_inverse_and_leverages(case: Example) -> None:
     Z = np.linalg.inv(case.H)
     leverage = case.rows.leverage(inverse, case.W)
     np.testing.assert_allclose(leverage.h, np.einsum("pia,ab,qib->pqi", case.A, Z, case.A), **EXACT)
+    np.testing.assert_allclose(case.rows.covariances(inverse), leverage.h, **EXACT)
     K = np.einsum("pqi,ab,qib->pia", case.W, Z, case.A)
     for g, (group, own) in enumerate(zip(case.pattern.groups, leverage.groups, strict=True)):
         for j in range(group.width):
@@ -195,6 +198,20 @@ def test_blocks_of_the_inverse_given_dense_columns(case: Example) -> None:
         Z = np.zeros((SIZE, SIZE))
         Z[np.ix_(left, left)] = np.linalg.inv(case.H[np.ix_(left, left)])
         np.testing.assert_allclose(found, Z[group.columns[:, :, None], group.columns[:, None, :]], **EXACT)
+
+
+@pytest.mark.parametrize("smallest", [5, 90])
+def test_the_inverse_given_the_border(smallest: int) -> None:
+    found = example(smallest)
+    inside = np.setdiff1d(np.arange(SIZE), found.pattern.border)
+    Z = np.zeros((SIZE, SIZE))
+    Z[np.ix_(inside, inside)] = np.linalg.inv(found.H[np.ix_(inside, inside)])
+    given = found.factor(found.W).inverse_given_border()
+    entries = dense_matrix(given)
+    np.testing.assert_allclose(entries[entries != 0], Z[entries != 0], **EXACT)
+    exact = np.einsum("pia,ab,qib->pqi", found.A, Z, found.A)
+    for border in (False, True):
+        np.testing.assert_allclose(found.rows.covariances(given, border), exact, **EXACT)
 
 
 def test_the_arrow_inverse_is_right_wherever_it_has_entries() -> None:

@@ -107,8 +107,9 @@ VERBAL = "resp ~ Anger + Gender + btype + (1 | id)"
         ("logit", "logit", 1),
         pytest.param("logit_9_nodes", "logit", 9, marks=pytest.mark.slow),
         pytest.param("probit", "probit", 1, marks=pytest.mark.slow),
-        # clmm's cloglog is exp(-exp(-x)), which we and brms call loglog
+        # clmm's cloglog is exp(-exp(-x)), which we and brms call loglog, and the other way round
         pytest.param("cloglog", "loglog", 1, marks=pytest.mark.slow),
+        ("loglog", "cloglog", 1),
         pytest.param("crossed", "logit", 1, marks=pytest.mark.slow),
     ],
 )
@@ -128,9 +129,11 @@ def test_ordered_responses_as_in_clmm(
     fit = model.fit("laplace", seed=1, draws=20, objective="ml", quadrature=nodes)
     assert fit.verdict == "good"
     there = at(fit.problem, reference, "ml", nodes)
-    # clmm's searches for the modes end early (it warns): with loglog its value is 7e-5 too low at its own parameters.
-    assert there == pytest.approx(reference["logLik"], abs=1e-4 if link == "loglog" else 1e-5)
-    assert there - 1e-6 <= fit.loglik <= reference["logLik"] + 1e-4
+    # clmm's searches for the modes end early (it warns): with these links its values are 7e-5 and 2.5e-4 too low at
+    # its own parameters.
+    early = {"loglog": 1e-4, "cloglog": 3e-4}.get(link, 1e-5)
+    assert there == pytest.approx(reference["logLik"], abs=early)
+    assert there - 1e-6 <= fit.loglik <= reference["logLik"] + max(early, 1e-4)
     # Our standard errors are the unit: clmm differences its likelihood twice, which is too rough for that.
     table = fit.summary().filter(regex="^(?!sd)", axis=0)
     theirs = [*reference["fixef"].values(), *reference["cutpoints"].values()]

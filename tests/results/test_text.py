@@ -76,6 +76,17 @@ def test_a_bad_fit_says_why_and_what_to_do(gaussian: Any) -> None:
     assert "Note:    A note." in text
 
 
+def test_long_notes_hang_below_their_heading(gaussian: Any) -> None:
+    note = ", ".join(f"u[g, {level}] 0.70" for level in range(30))
+    lines = repr(gaussian.fit(gaussian.run(notes=(note, "Another.")))).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("Note:    u[g, 0]"))
+    end = lines.index("         Another.")
+    shown = [line[9:] for line in lines[start:end]]
+    assert len(shown) > 2
+    assert " ".join(shown) == note
+    assert max(map(len, lines[start:end])) <= 110
+
+
 def test_html_escapes_what_it_shows(problem: Any, gaussian: Any) -> None:
     fit = type(gaussian)(gaussian.problem, "y ~ I(x < 3)").fit()
     html = fit._repr_html_()

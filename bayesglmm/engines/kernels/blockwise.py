@@ -14,24 +14,25 @@ ratios in few dimensions, and ratios r_l level by level.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
-from scipy import special
 
 from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels.correction import row_nodes
 from bayesglmm.engines.kernels.nested import Draws, Exploration, Support
+from bayesglmm.engines.kernels.newton import structure_of
 from bayesglmm.engines.kernels.structure import LatentPrior, Structure
 from bayesglmm.linalg import ArrowBlocks, ArrowFactor, Factor, Rows
 
 _NODES = {1: 9, 2: 5}  # Gauss-Hermite nodes per coefficient of a level
 _ROW_NODES = {1: 7, 2: 5, 3: 3}  # by number of predictors
+_KEPT = 0.5  # GB of all support points up to which they are kept for later draws
 _LARGEST = 2.0  # GB of a factorisation in which one grouping factor is eliminated level by level
 _LOCAL = 8  # draws of a level's coefficients, in antithetic pairs
 _LOG_2PI = float(np.log(2.0 * np.pi))
@@ -61,28 +62,29 @@ class Ratios:
 
 
 @dataclass(frozen=True, eq=False)
-class _Cell:
-    """A support point: the factor of its H, and what is known of the levels given the shared coefficients."""
-
-    here: Support
-    factor: Factor
-    half_logdet: Floats  # by level
-    conditional: ArrowBlocks | None  # inverse of H over the levels alone
-    variances: Floats  # its diagonal, by column
-
-
-@dataclass(frozen=True, eq=False)
 class _Rows:
     """The model at one theta, with nodes for the predictors of each row given the shared coefficients."""
 
     rows: Rows
     offset: Floats
-    phi: dict[str, Any]
+    phi: Mapping[str, Any]
     nodes: tuple[list[Floats], Floats] | None
     prior: LatentPrior
 
     def etas(self, x: Floats) -> Floats:
-        return np.asarray(self.offset + self.rows.eta(x))
+        return np.asarray(self.offset[:, None] + self.rows.etas(x))
+
+
+@dataclass(frozen=True, eq=False)
+class _Cell:
+    """A support point: the factor of its H, and what is known of the levels given the shared coefficients."""
+
+    here: Support
+    model: _Rows
+    factor: Factor
+    half_logdet: Floats  # by level
+    conditional: ArrowBlocks | None  # inverse of H over the levels alone
+    variances: Floats  # its diagonal, by column
 
 
 class BlockRatio:
@@ -109,14 +111,8 @@ class BlockRatio:
     def __init__(self, exploration: Exploration, nodes: int | None = None) -> None:
         self.exploration = exploration
         self.view = exploration.objective.view
-        kept = self.view.kept
-        if "blockwise" not in kept:
-            found = Structure(self.view, smallest=1)
-            if found.pattern.layout is not None and found.pattern.arrow_gigabytes > _LARGEST:
-                # Crossed factors whose border would be too large: every coefficient is shared.
-                found = Structure(self.view, smallest=self.view.size + 1)
-            kept["blockwise"] = found
-        self.structure: Structure = kept["blockwise"]
+        self.structure, self.same = _structure(exploration)
+        self._cells: dict[int, _Cell] = {}
         pattern = self.structure.pattern
         self.owner = np.full(pattern.size, -1, dtype=np.intp)
         last = len(pattern.corners) - 1
@@ -152,39 +148,46 @@ class BlockRatio:
     # support points -------------------------------------------------------------------------------------------------
 
     def _cell(self, k: int) -> _Cell:
-        here, structure = self.exploration.support[k], self.structure
-        W, Q = -here.mode.work.d2, here.mode.work.prior.Q
+        """Return a support point; kept for later draws where memory allows."""
+        if k in self._cells:
+            return self._cells[k]
+        found = self._made(self.exploration.support[k])
+        if self.structure.pattern.gigabytes * len(self.exploration.support) < _KEPT:
+            self._cells[k] = found
+        return found
+
+    def _made(self, here: Support) -> _Cell:
+        work, pattern = here.mode.work, self.structure.pattern
+        prior = work.prior if self.same else self.structure.prior(self.view.natural(here.mode.theta))
+        rows = work.rows if self.same else self._rows(here.mode.theta)
+        factor = here.mode.factor if self.same else rows.factor(-work.d2, prior.Q)
+        model = _Rows(rows, work.etas - work.rows.eta(work.inner), work.phi, None, prior)
         if not self.levels:
-            return _Cell(here, self._rows(here.mode.theta).factor(W, Q), np.zeros(0), None, np.zeros(0))
-        H = self._rows(here.mode.theta).gram(W, Q)
-        factor = ArrowFactor(H)
+            return _Cell(here, model, factor, np.zeros(0), None, np.zeros(0))
+        assert isinstance(factor, ArrowFactor)
         half_logdet = np.zeros(self.levels)
-        for corner, inverse_L in zip(structure.pattern.corners, factor.inverse_L, strict=True):
+        for corner, inverse_L in zip(pattern.corners, factor.inverse_L, strict=True):
             logs = -np.log(np.einsum("lkk->lk", inverse_L)).sum(axis=1)
             half_logdet += np.bincount(self.owner[corner.columns[:, 0]], logs, self.levels)
-        conditional, variances = self._conditional(H) if self._known else (None, np.zeros(0))
-        return _Cell(here, factor, half_logdet, conditional, variances)
-
-    def _conditional(self, H: ArrowBlocks) -> tuple[ArrowBlocks, Floats]:
-        """Return the levels' covariance given the shared coefficients, on the pattern, and its diagonal."""
-        pattern = self.structure.pattern
-        rims = [np.zeros_like(rim) for rim in H.rim]
-        alone = ArrowFactor(ArrowBlocks(pattern, H.corner, H.link, rims, np.eye(len(H.border)))).inverse()
-        variances = np.zeros(pattern.size)
-        for corner, block in zip(pattern.corners, alone.corner, strict=True):
+        if not self._known:
+            return _Cell(here, model, factor, half_logdet, None, np.zeros(0))
+        conditional, variances = factor.inverse_given_border(), np.zeros(pattern.size)
+        for corner, block in zip(pattern.corners, conditional.corner, strict=True):
             variances[corner.columns] = np.einsum("lkk->lk", block)
-        return ArrowBlocks(pattern, alone.corner, alone.link, rims, np.zeros_like(H.border)), variances
+        model = replace(model, nodes=row_nodes(rows.covariances(conditional, border=False), _ROW_NODES))
+        return _Cell(here, model, factor, half_logdet, conditional, variances)
 
     def _rows(self, theta: Floats) -> Rows:
         return self.structure.rows(self.view.factors(self.view.natural(theta)))
 
     def _model(self, theta: Floats, cell: _Cell) -> _Rows:
+        if np.array_equal(theta, cell.here.psi):
+            return cell.model
         natural = self.view.natural(theta)
         rows = self.structure.rows(self.view.factors(natural))
         nodes = None
         if cell.conditional is not None:
-            leverage = rows.leverage(cell.conditional, np.zeros_like(cell.here.mode.work.d2))
-            nodes = row_nodes(leverage.h, _ROW_NODES)
+            nodes = row_nodes(rows.covariances(cell.conditional, border=False), _ROW_NODES)
         return _Rows(
             rows,
             self.structure.offset(natural, np.zeros(0)),
@@ -222,33 +225,38 @@ class BlockRatio:
         size, count = self.structure.pattern.size, 2 * len(psi)
         x, shared, joint = np.empty((count, size)), np.empty(count), np.empty(count)
         local, anew = np.empty((count, self.levels)), np.empty((count if redraw else 0, size))
+        together = max(1, self.view.elementwise.together // (2 * self._columns(redraw)))
         for k in np.unique(cell):
-            here, model, last = self._cell(int(k)), None, psi[0]
-            for i in np.flatnonzero(cell == k):
-                if model is None or not np.array_equal(psi[i], last):
-                    model, last = self._model(psi[i], here), psi[i]
-                for j, found in enumerate(self._pair(psi[i], here, model, random, redraw)):
-                    at = 2 * i + j
+            here, own = self._cell(int(k)), np.flatnonzero(cell == k)
+            for equal in np.split(own, 1 + np.flatnonzero(np.any(psi[own][1:] != psi[own][:-1], axis=1))):
+                model = self._model(psi[equal[0]], here)
+                for start in range(0, len(equal), together):
+                    pairs = equal[start : start + together]
+                    at = (2 * pairs[:, None] + np.arange(2)).ravel()
+                    found = self._pairs(psi[equal[0]], len(pairs), here, model, random, redraw)
                     x[at], shared[at], joint[at], local[at] = found[:4]
                     if redraw:
                         anew[at] = found[4]
         shared, joint = shared + np.repeat(prior, 2), joint + np.repeat(prior, 2)
-        twice = np.repeat(log_theta, 2)
-        drawn = Draws(np.repeat(psi, 2, axis=0), x, twice, twice, np.repeat(cell, 2))
-        return drawn, Ratios(shared, joint, local, anew)
+        return Draws(np.repeat(psi, 2, axis=0), x), Ratios(shared, joint, local, anew)
 
-    def _pair(
-        self, psi: Floats, cell: _Cell, model: _Rows, random: np.random.Generator, redraw: bool
-    ) -> Iterator[tuple[Floats, float, float, Floats, Floats]]:
-        border = self.structure.pattern.border
+    def _pairs(
+        self, psi: Floats, count: int, cell: _Cell, model: _Rows, random: np.random.Generator, redraw: bool
+    ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Draw so many pairs at one theta; return draws, their ratios, and the draws with their levels anew."""
+        size, border = self.structure.pattern.size, self.structure.pattern.border
+        z = np.zeros((size, 2 * count, self._columns(redraw)))
+        uniform = np.zeros((2 * count if redraw else 0, self.levels))
+        for pair in range(count):
+            at_border = random.standard_normal(len(border))
+            for member, sign in ((2 * pair, 1.0), (2 * pair + 1, -1.0)):
+                z[border, member] = sign * at_border[:, None]
+                self._fill(z[:, member], random)
+                if redraw:
+                    uniform[member] = random.random(self.levels)
         centre = cell.here.centre + cell.here.jacobian @ (psi - cell.here.psi)
-        at_border = random.standard_normal(len(border))
-        for sign in (1.0, -1.0):
-            z = np.zeros((self.structure.pattern.size, self._columns(redraw)))
-            z[border] = sign * at_border[:, None]
-            self._fill(z, random)
-            x = centre[:, None] + cell.factor.half_solve(z)
-            yield self._ratios(x, z, cell, model, random if redraw else None)
+        x = centre[:, None, None] + cell.factor.half_solve(z.reshape(size, -1)).reshape(z.shape)
+        return self._ratios(x, z, cell, model, uniform)
 
     def _columns(self, redraw: bool) -> int:
         """Return the number of candidates: the conditional mean, grid nodes, and random draws."""
@@ -271,59 +279,113 @@ class BlockRatio:
         z[self.inside, 1 + grid :] = both[:, :count]
 
     def _ratios(
-        self, x: Floats, z: Floats, cell: _Cell, model: _Rows, random: np.random.Generator | None
-    ) -> tuple[Floats, float, float, Floats, Floats]:
-        """Return a draw, its ratios (shared, joint, by level), and the draw with the levels taken anew."""
-        border, structure = self.structure.pattern.border, self.structure
-        deviation = structure.mean.copy()
-        deviation[border] = x[border, 0]
-        quadratic = (deviation - structure.mean) @ model.prior.times(deviation)
+        self, x: Floats, z: Floats, cell: _Cell, model: _Rows, uniform: Floats
+    ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+        """Return draws, their ratios (shared, joint, by level), and the draws with the levels taken anew.
+
+        Parameters
+        ----------
+        x, z : ndarray, shape (size, draws, candidates)
+        cell, model
+        uniform : ndarray, shape (draws, levels), or no rows
+            By which levels are taken anew.
+        """
+        border, structure, draws = self.structure.pattern.border, self.structure, x.shape[1]
+        deviation = np.tile(structure.mean, (draws, 1))
+        deviation[:, border] = x[border, :, 0].T
+        quadratic = np.array([(own - structure.mean) @ model.prior.times(own) for own in deviation])
         log_shared = (
             self.constant
             + model.prior.constant
-            + 0.5 * (z[border, 0] @ z[border, 0] - quadratic - cell.factor.logdet())
+            + 0.5 * ((z[border, :, 0] ** 2).sum(axis=0) - quadratic - cell.factor.logdet())
             + cell.half_logdet.sum()
         )
         if not self.levels:
-            total = float(self._loglik(model, x[:, 0]).sum() + log_shared)
-            return x[:, 0], total, total, np.zeros(0), x[:, 0]
-        first, owner = 1 + len(self.grid), self.owner[self.inside]
-        r = np.full((x.shape[1], self.levels), -np.inf)
-        for s in range(1, x.shape[1]):
-            own = 0.5 * (z[self.inside, s] ** 2 - x[self.inside, s] ** 2)
-            r[s] = np.bincount(self.index, self._loglik(model, x[:, s]), self.levels)
-            r[s] += np.bincount(owner, own, self.levels) - cell.half_logdet
-        level = self._integrals(r, x[:, 0], cell, model)
-        shared = float(level.sum() + log_shared)
-        anew = x[:, first] if random is None else self._choose(x, r, random)
-        return x[:, first], shared, float(r[first].sum() + log_shared), r[first] - level, anew
+            drawn = x[:, :, 0].T
+            total = self._by_level(model, x[:, :, 0]).sum(axis=1) + log_shared
+            return drawn, total, total, np.zeros((draws, 0)), drawn
+        first, inside = len(self.grid), self.inside
+        own = 0.5 * (z[inside, :, 1:] ** 2 - x[inside, :, 1:] ** 2).reshape(len(inside), -1)
+        r = self._by_level(model, x[:, :, 1:].reshape(len(x), -1)) + _sums(self.owner[inside], own.T, self.levels)
+        r = r.reshape(draws, -1, self.levels) - cell.half_logdet
+        level = self._integrals(r, x[:, :, 0], cell, model)
+        shared = level.sum(axis=1) + log_shared
+        anew = self._choose(x, r, uniform) if len(uniform) else np.zeros((0, len(x)))
+        return x[:, :, 1 + first].T, shared, r[:, first].sum(axis=1) + log_shared, r[:, first] - level, anew
 
     def _integrals(self, r: Floats, x: Floats, cell: _Cell, model: _Rows) -> Floats:
-        """Return the log mean of exp(r) of every level."""
+        """Return the log mean of exp(r) of every level, shape (draws, levels)."""
         if len(self.grid):
-            return np.asarray(special.logsumexp(r[1 : 1 + len(self.grid)] + self.log_weights[:, None], axis=0))
-        draws = r[1:]
-        found = np.asarray(special.logsumexp(draws, axis=0) - np.log(len(draws)))
+            return _log_sum(r[:, : len(self.grid)] + self.log_weights[:, None])
+        found: Floats = _log_sum(r) - np.log(r.shape[1])
         if model.nodes is None:
             return found
         # To first order the mean is E r, which is known: only the rest is left to the draws.
-        mean, etas = np.zeros(len(self.index)), model.etas(x)
-        for shift, weight in zip(*model.nodes, strict=True):
-            mean += weight * self._loglik(model, etas=etas + shift)
-        owner = self.owner[self.inside]
-        own = 0.5 * (1.0 - x[self.inside] ** 2 - cell.variances[self.inside])
-        exact = np.bincount(self.index, mean, self.levels) + np.bincount(owner, own, self.levels) - cell.half_logdet
-        return np.asarray(found + exact - draws.mean(axis=0))
+        exact = self._by_level(model, x, model.nodes)
+        own = 0.5 * (1.0 - x[self.inside] ** 2 - cell.variances[self.inside, None])
+        exact += _sums(self.owner[self.inside], own.T, self.levels) - cell.half_logdet
+        return np.asarray(found + exact - r.mean(axis=1))
 
-    def _choose(self, x: Floats, r: Floats, random: np.random.Generator) -> Floats:
+    def _choose(self, x: Floats, r: Floats, uniform: Floats) -> Floats:
         """Return x with every level taken from one of its candidates, in proportion to their ratios."""
-        first = 1 + len(self.grid)
-        weight = np.cumsum(np.exp(r[first:] - r[first:].max(axis=0)), axis=0)
-        chosen = (random.random(self.levels) * weight[-1] > weight).sum(axis=0)
-        out = x[:, first].copy()
-        out[self.inside] = x[self.inside, first + chosen[self.owner[self.inside]]]
+        first = len(self.grid)
+        weight = np.cumsum(np.exp(r[:, first:] - r[:, first:].max(axis=1, keepdims=True)), axis=1)
+        chosen = (uniform[:, None] * weight[:, -1:] > weight).sum(axis=1)
+        out: Floats = x[:, :, 1 + first].T.copy()
+        which, draws = 1 + first + chosen[:, self.owner[self.inside]], np.arange(len(out))[:, None]
+        out[:, self.inside] = x[self.inside, draws, which]
         return out
 
-    def _loglik(self, model: _Rows, x: Floats | None = None, etas: Floats | None = None) -> Floats:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return self.view.elementwise(list(model.etas(x) if etas is None else etas), model.phi, 0).value  # type: ignore[arg-type]
+    def _by_level(self, model: _Rows, x: Floats, nodes: tuple[list[Floats], Floats] | None = None) -> Floats:
+        """Return the log-likelihood by level for every column of x, shape (columns, levels); one sum without any.
+
+        With nodes of every row's predictors its mean over them.
+        """
+        levels, elementwise = max(1, self.levels), self.view.elementwise
+        shifts, weights = ([np.zeros(1)], np.ones(1)) if nodes is None else nodes
+        inner = min(elementwise.together, len(shifts))
+        step = elementwise.together // inner
+        out = np.empty((x.shape[1], levels))
+        for start in range(0, x.shape[1], step):
+            etas = model.etas(x[:, start : start + step])
+            value = np.zeros(etas.shape[1:])
+            for at in range(0, len(shifts), inner):
+                moved = (
+                    etas
+                    if nodes is None
+                    else etas[:, None] + np.array(shifts[at : at + inner]).swapaxes(0, 1)[:, :, None]
+                )
+                with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                    found = elementwise.many(moved.reshape(len(etas), -1, etas.shape[2]), model.phi).value
+                value += np.tensordot(weights[at : at + inner], found.reshape(-1, *value.shape), 1)
+            out[start : start + step] = _sums(self.index, value, levels)
+        return out
+
+
+def _structure(exploration: Exploration) -> tuple[Structure, bool]:
+    """Return a structure with every grouping factor eliminated that can be, and whether it is the exploration's."""
+    view, own = exploration.objective.view, exploration.objective.structure
+    found = structure_of(view, smallest=1)
+    if found.pattern.layout is not None and found.pattern.arrow_gigabytes > _LARGEST:
+        # Crossed factors whose border would be too large: every coefficient is shared.
+        found = structure_of(view, smallest=view.size + 1)
+    elif own.pattern.layout is None and [c.groups for c in own.pattern.corners] == [
+        c.groups for c in found.pattern.corners
+    ]:
+        return own, True
+    return found, False
+
+
+def _sums(index: Ints, values: Floats, levels: int) -> Floats:
+    """Return sums by level of every row of values, shape (m, levels), for values of shape (m, n)."""
+    m = len(values)
+    places = index + levels * np.arange(m)[:, None]
+    return np.bincount(places.ravel(), values.ravel(), m * levels).reshape(m, levels)
+
+
+def _log_sum(values: Floats) -> Floats:
+    """Return the log of the sum of exponentials over the middle axis."""
+    top = values.max(axis=1, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.asarray(np.log(np.exp(values - top).sum(axis=1)) + top[:, 0])

@@ -15,16 +15,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import NotPositiveDefiniteError
+
+if TYPE_CHECKING:
+    from bayesglmm.engines.kernels.objective import MarginalObjective
 
 _STEPS = 8
 _MORE_STEPS = 25  # with the curvature made anew
@@ -33,12 +35,12 @@ _CLOSE = 1e-2  # the same, that is close enough where steps end
 _NODES = {1: 7, 2: 5, 3: 3}
 
 
-def conditional_mean(objective: LaplaceObjective, mode: ConditionalMode) -> Floats:
+def conditional_mean(objective: MarginalObjective, mode: ConditionalMode) -> Floats:
     """Return the corrected centre of p(x | y, theta) in the layout of the view's x.
 
     Parameters
     ----------
-    objective : LaplaceObjective
+    objective : MarginalObjective
     mode : ConditionalMode
 
     Returns
@@ -46,8 +48,7 @@ def conditional_mean(objective: LaplaceObjective, mode: ConditionalMode) -> Floa
     ndarray, shape (view.size,)
         The mode itself where the correction does not converge, not even with its curvature made anew at every step.
     """
-    leverage = mode.work.rows.leverage(mode.factor.inverse(), -mode.work.d2)
-    nodes = row_nodes(leverage.h, _NODES)
+    nodes = row_nodes(mode.work.rows.covariances(mode.factor.inverse()), _NODES)
     centre = _climb(objective, mode, nodes, _STEPS)
     if centre is None:
         centre = _climb(objective, mode, nodes, _MORE_STEPS, remade=True)
@@ -55,7 +56,7 @@ def conditional_mean(objective: LaplaceObjective, mode: ConditionalMode) -> Floa
 
 
 def _climb(
-    objective: LaplaceObjective,
+    objective: MarginalObjective,
     mode: ConditionalMode,
     nodes: tuple[list[Floats], Floats],
     steps: int,
@@ -90,15 +91,17 @@ def _expected(
     view: LatentView, etas: Floats, phi: Mapping[str, Any], nodes: tuple[list[Floats], Floats], curved: bool
 ) -> tuple[Floats, Floats | None]:
     """Return E l', shape (P, n), and E l'', shape (P, P, n), if `curved`, over the nodes of every row."""
+    elementwise, (shifts, weights) = view.elementwise, nodes
     slope, curvature = np.zeros_like(etas), np.zeros((len(etas), *etas.shape)) if curved else None
-    with np.errstate(over="ignore", invalid="ignore"):
-        for shift, weight in zip(*nodes, strict=True):
-            found = view.elementwise(list(etas + shift), phi, 1)
-            assert found.d1 is not None
-            slope += weight * found.d1
-            if curvature is not None:
-                assert found.d2 is not None
-                curvature += weight * found.d2
+    for at in range(0, len(shifts), elementwise.together):
+        own = slice(at, at + elementwise.together)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = elementwise.many(etas[:, None] + np.stack(shifts[own], axis=1), phi, 1)
+        assert found.d1 is not None
+        slope += np.einsum("m,pmn->pn", weights[own], found.d1)
+        if curvature is not None:
+            assert found.d2 is not None
+            curvature += np.einsum("m,pqmn->pqn", weights[own], found.d2)
     return slope, curvature
 
 

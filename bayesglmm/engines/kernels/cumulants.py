@@ -108,9 +108,9 @@ def _ratios(
     def prior(x: Floats) -> float:
         return float(-0.5 * (x - work.prior.mean) @ work.prior.times(x))
 
-    # r is log p(y, x, theta) - log N(x; centre, H^-1) less Laplace's log p(y, theta): at the mode all of it is known.
-    at_mode = float(likelihood(work.etas).value.sum()) + prior(work.inner)
-    constant = mode.log_marginal - at_mode - here.height
+    # r is log p(y, x, theta) - log N(x; centre, H^-1) less the approximation of log p(y, theta).
+    constant = work.prior.constant + objective.view.log_prior(mode.theta) - here.height
+    constant += 0.5 * (structure.pattern.size * np.log(2.0 * np.pi) - mode.factor.logdet())
     z = random.standard_normal((structure.pattern.size, pairs))
     e = mode.factor.half_solve(z)
     half = 0.5 * (z**2).sum(axis=0)
@@ -121,8 +121,8 @@ def _ratios(
             r[i, j] = (
                 likelihood(middle + sign * moved).value.sum() + prior(inner + sign * e[:, j]) + half[j] + constant
             )
-    leverage = work.rows.leverage(mode.factor.inverse(), -work.d2)
-    nodes, weights = row_nodes(leverage.h, _ROW_NODES)
+    h = work.rows.covariances(mode.factor.inverse())
+    nodes, weights = row_nodes(h, _ROW_NODES)
     expected, slope = 0.0, np.zeros_like(middle)
     for shift, weight in zip(nodes, weights, strict=True):
         found = likelihood(middle + shift, 1)
@@ -131,6 +131,6 @@ def _ratios(
     # Stein: Cov(x, r) = H^-1 E grad r.
     first = mode.factor.solve(work.rows.transpose(slope) - work.prior.times(inner))
     # E of the prior's and the approximation's quadratic forms: tr(Q H^-1) = size - sum of h W.
-    trace = structure.pattern.size + float((leverage.h * work.d2).sum())
+    trace = structure.pattern.size + float((h * work.d2).sum())
     mean = expected + prior(inner) - 0.5 * trace + 0.5 * structure.pattern.size + constant
     return mean, first, r, e

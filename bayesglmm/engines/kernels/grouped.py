@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import LaplaceObjective
+from bayesglmm.engines.kernels.objective import MarginalObjective
 from bayesglmm.engines.kernels.quadrature import Quadrature
 from bayesglmm.linalg import NotPositiveDefiniteError
 
@@ -46,13 +46,13 @@ class GroupedRatio:
 
     Parameters
     ----------
-    objective : LaplaceObjective
+    objective : MarginalObjective
         Of kind ``"posterior"``.
     nodes : int or None
         Per group effect; by the number of effects if None.
     """
 
-    def __init__(self, objective: LaplaceObjective, nodes: int | None = None) -> None:
+    def __init__(self, objective: MarginalObjective, nodes: int | None = None) -> None:
         self.view = objective.view
         width = Quadrature(self.view, 1).corner.width
         self.quadrature = Quadrature(self.view, nodes or {1: 9, 2: 5, 3: 5}[width])

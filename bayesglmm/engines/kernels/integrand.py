@@ -55,11 +55,6 @@ class Integrands:
         return np.asarray(np.exp(self._log_normal))
 
     @property
-    def departure(self) -> Floats:
-        """Area between integrand and approximation, shape (levels, axes): the mean of abs(t - 1)."""
-        return np.asarray(np.trapezoid(np.abs(self.density - self.normal), self.z, axis=-1))
-
-    @property
     def log_error(self) -> Floats:
         """What Laplace's approximation leaves out: log of the mean of t, shape (levels, axes)."""
         return np.asarray(np.log(np.trapezoid(self.density, self.z) / np.trapezoid(self.normal, self.z)))

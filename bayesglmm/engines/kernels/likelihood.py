@@ -18,6 +18,7 @@ from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import LaplaceObjective, Objective
 from bayesglmm.engines.kernels.optimum import Optimum, Report, Search, maximise
 from bayesglmm.engines.kernels.quadrature import Quadrature
+from bayesglmm.engines.kernels.unbounded import unbounded
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import NotPositiveDefiniteError
 
@@ -52,6 +53,8 @@ class Likelihood:
         Degrees of freedom of `aic` and `bic`.
     boundary : tuple of str
         Standard deviations that are estimated as zero.
+    unbounded : tuple of str
+        Population coefficients along which the likelihood rises for ever: there is no maximum.
     converged : bool
     sentences : tuple of str
         For the user.
@@ -71,6 +74,7 @@ class Likelihood:
     bic: float
     parameters: int
     boundary: tuple[str, ...]
+    unbounded: tuple[str, ...]
     converged: bool
     sentences: tuple[str, ...]
 
@@ -96,6 +100,7 @@ def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report
     objective = LaplaceObjective(view, kind)
     optimum, zero = _to_boundary(objective, optimum)
     found = directions(view, optimum.psi, optimum.curvature, zero)
+    endless = unbounded(view, optimum.mode)
     psi, mode, value = optimum.psi, optimum.mode, optimum.value
     if nodes > 1:
         psi, mode, found, value = _by_quadrature(view, optimum, nodes, found, report)
@@ -127,6 +132,7 @@ def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report
         bic=float(np.log(rows)) * parameters - 2.0 * value,
         parameters=parameters,
         boundary=boundary,
+        unbounded=endless,
         converged=optimum.converged,
         sentences=(*_sentences(boundary, optimum.converged), *_singular(view, natural, zero)),
     )
@@ -277,6 +283,5 @@ def likelihood_draws(view: LatentView, found: Likelihood, draws: int, seed: int)
     support = Support(found.psi, found.mode, found.mode.x, objective.jacobian(found.mode), found.loglik)
     cell = np.zeros(draws, dtype=np.intp)
     z = random.standard_normal((draws, len(objective.structure.inner)))
-    x, log_x = latent_draws(objective, [support], psi, cell, z)
-    x = normal_effects(view, found.mode.x, found.psi, psi, x)
-    return Draws(psi, x, log_x, np.zeros(draws), cell)
+    x = latent_draws(objective, [support], psi, cell, z)
+    return Draws(psi, normal_effects(view, found.mode.x, found.psi, psi, x))

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -23,16 +24,14 @@ from scipy import interpolate, spatial
 from scipy.stats import qmc
 
 from bayesglmm.blocks import Floats, Ints
-from bayesglmm.engines.kernels.correction import conditional_mean
 from bayesglmm.engines.kernels.grouped import GroupedRatio
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import LaplaceObjective
+from bayesglmm.engines.kernels.objective import MarginalObjective, NaturalJacobian
 from bayesglmm.engines.kernels.optimum import Optimum, safe_inverse
 from bayesglmm.engines.kernels.pareto import smoothed
 from bayesglmm.engines.kernels.skewed import HEAVY, LIGHT, NORMAL, SkewedDensity
 from bayesglmm.linalg import NotPositiveDefiniteError
 
-_LOG_2PI = float(np.log(2.0 * np.pi))
 _PROBES = (2.0, 6.0)  # scales out along each axis where the fall of the objective is measured
 _REACH = 12.0  # beyond so many scales the interpolant is held constant
 _CANDIDATES = 6  # per draw, for resampling
@@ -71,19 +70,20 @@ class Draws:
     ----------
     psi : ndarray, shape (draws, size)
     x : ndarray, shape (draws, view.size)
-    log_density : ndarray, shape (draws,)
-        Of the distribution they were drawn from, jointly.
-    log_theta : ndarray, shape (draws,)
-        Of the hyperparameters alone.
-    cell : ndarray of int, shape (draws,)
-        Support point that each started from.
     """
 
     psi: Floats
     x: Floats
-    log_density: Floats
-    log_theta: Floats
-    cell: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """A point of the net whose conditional mode was found, and how the mode moves with psi."""
+
+    number: int
+    psi: Floats
+    mode: ConditionalMode
+    moves: Floats
 
 
 class Exploration:
@@ -91,7 +91,7 @@ class Exploration:
 
     Parameters
     ----------
-    objective : LaplaceObjective
+    objective : MarginalObjective
     optimum : Optimum
     points : int
         Support points, a power of two; one if there are no hyperparameters.
@@ -113,28 +113,18 @@ class Exploration:
     """
 
     def __init__(
-        self, objective: LaplaceObjective, optimum: Optimum, points: int, seed: int, quadrature: int | None = None
+        self, objective: MarginalObjective, optimum: Optimum, points: int, seed: int, quadrature: int | None = None
     ) -> None:
         self.objective, self.optimum, self.quadrature = objective, optimum, quadrature
-        self.random = np.random.default_rng(seed)
+        self.seed, self.random = seed, np.random.default_rng(seed)
         self.dense = objective.size <= MANY
         self.density = self._density()
-        psi = self._net(points)
-        prior = objective.view.log_prior_draws(psi)
-        modes, kept = [], []
-        for row, log_prior in zip(psi, prior, strict=True):
-            try:
-                mode = objective.mode(row, optimum.mode, float(log_prior))
-            except NotPositiveDefiniteError:
-                continue
-            if np.isfinite(mode.log_marginal):
-                modes.append(mode)
-                kept.append(row)
-        self.failures = len(psi) - len(kept)
-        if not kept:
-            modes, kept = [optimum.mode], [optimum.psi]
-        self.points = np.array(kept)
-        self.support = tuple(self._supports(modes))
+        net = self._net(points)
+        found = sorted(self._modes(net), key=lambda known: known.number)
+        self.failures = len(net) - len(found)
+        found = found or [_Known(0, optimum.psi, optimum.mode, self._moves(optimum.mode))]
+        self.points = np.array([known.psi for known in found])
+        self.support = tuple(self._supports(found))
         heights = np.array([support.height for support in self.support])
         self.log_ratio = heights - self.density.logpdf(self.points)
         self.weights, self.even = self._weights()
@@ -161,18 +151,48 @@ class Exploration:
         height = np.array([self.support[k].height for k in cell]) - self.optimum.value
         return cell, self.density.logpdf(self.points[cell]) if self.even else height
 
-    def _supports(self, modes: Sequence[ConditionalMode]) -> Iterator[Support]:
+    def _modes(self, psi: Floats) -> Iterator[_Known]:
+        """Yield the conditional modes where there are any, from the centre outwards.
+
+        Each search starts from where the nearest of the modes that are known moves to; where Jacobians are not
+        computed, from the best mode.
+        """
+        objective = self.objective
+        place = self.density.standardise(psi) if objective.size else psi
+        order = np.argsort((place**2).sum(axis=1), kind="stable")
+        prior = objective.view.log_prior_draws(psi)
+        changes = objective.natural_jacobians(psi[order]) if self.dense else repeat(None)
+        known: list[_Known] = []
+        for i, change in zip(order, changes, strict=False):
+            start: ConditionalMode | Floats = self.optimum.mode
+            if known and self.dense:
+                distance = ((place[[one.number for one in known]] - place[i]) ** 2).sum(axis=1)
+                near = known[int(np.argmin(distance))]
+                start = objective.moved(near.mode, near.moves @ (psi[i] - near.psi))
+            try:
+                mode = objective.mode(psi[i], start, float(prior[i]))
+            except NotPositiveDefiniteError:
+                continue
+            if np.isfinite(mode.log_marginal):
+                known.append(_Known(int(i), psi[i], mode, self._moves(mode, change)))
+                yield known[-1]
+
+    def _moves(self, mode: ConditionalMode, change: NaturalJacobian | None = None) -> Floats:
+        """Return d x-hat / d psi; zeros where theta is not drawn between the support points."""
+        if self.dense:
+            return self.objective.jacobian(mode, change)
+        return np.broadcast_to(0.0, (self.objective.view.size, self.objective.size))
+
+    def _supports(self, found: Sequence[_Known]) -> Iterator[Support]:
         objective = self.objective
         grouped = None if self.quadrature is None else GroupedRatio(objective, self.quadrature)
-        known = grouped is not None
-        prior = objective.view.log_prior_draws(self.points) if known else np.zeros(len(self.points))
-        for psi, mode, log_prior in zip(self.points, modes, prior, strict=True):
-            centre, height = conditional_mean(objective, mode), mode.log_marginal
+        prior = np.zeros(len(found)) if grouped is None else objective.view.log_prior_draws(self.points)
+        for known, log_prior in zip(found, prior, strict=True):
+            centre, height = objective.centre(known.mode), known.mode.log_marginal
             if grouped is not None:
-                exact = grouped.log_marginal(grouped.marginal(mode, centre), float(log_prior), self.random)
+                exact = grouped.log_marginal(grouped.marginal(known.mode, centre), float(log_prior), self.random)
                 height = exact if np.isfinite(exact) else height
-            moves = objective.jacobian(mode) if self.dense else np.zeros((objective.view.size, objective.size))
-            yield Support(psi, mode, centre, moves, height)
+            yield Support(known.psi, known.mode, centre, known.moves, height)
 
     def _density(self) -> SkewedDensity:
         """Measure the fall of the objective along both sides of every axis of the curvature."""
@@ -256,11 +276,9 @@ class Exploration:
 
     def draw(self, draws: int) -> Draws:
         """Draw hyperparameters from q~ and everything else given them."""
-        psi, log_theta = self.hyperparameters(draws, self.random)
-        cell = self.nearest(psi)
+        psi = self.hyperparameters(draws, self.random)[0]
         z = self.random.standard_normal((draws, len(self.objective.structure.inner)))
-        x, log_x = latent_draws(self.objective, self.support, psi, cell, z)
-        return Draws(psi, x, log_theta + log_x, log_theta, cell)
+        return Draws(psi, latent_draws(self.objective, self.support, psi, self.nearest(psi), z))
 
     def hyperparameters(self, draws: int, random: np.random.Generator) -> tuple[Floats, Floats]:
         """Draw from q~; return psi, shape (draws, size), and its log density."""
@@ -269,7 +287,9 @@ class Exploration:
             return np.zeros((draws, 0)), np.zeros(draws)
         if not self.dense:
             cell, log_theta = self.at_points(draws, random)
-            order = random.permutation(draws)
+            # Equal ones follow each other, so that effective sample sizes, which read autocorrelation, count them as
+            # what they are; the points come in random order, so that every chain has some of all kinds.
+            order = np.argsort(random.permutation(len(self.points))[cell], kind="stable")
             return self.points[cell][order], log_theta[order]
         candidates = self.density.quantile(random.random((_CANDIDATES * draws, size)))
         correction = self.correction(candidates)
@@ -294,13 +314,13 @@ class Exploration:
 
 
 def latent_draws(
-    objective: LaplaceObjective, support: Sequence[Support], psi: Floats, cell: Ints, z: Floats
-) -> tuple[Floats, Floats]:
-    """Return x = m_k + J_k (psi - psi_k) + L_k^-T z and the log density of x given psi.
+    objective: MarginalObjective, support: Sequence[Support], psi: Floats, cell: Ints, z: Floats
+) -> Floats:
+    """Return x = m_k + J_k (psi - psi_k) + L_k^-T z, shape (draws, view.size).
 
     Parameters
     ----------
-    objective : LaplaceObjective
+    objective : MarginalObjective
     support : sequence of Support
     psi : ndarray, shape (draws, size)
     cell : ndarray of int, shape (draws,)
@@ -309,11 +329,10 @@ def latent_draws(
         Standard normal.
     """
     inner = objective.structure.inner
-    x, log_x = np.empty((len(psi), objective.view.size)), np.empty(len(psi))
+    x = np.empty((len(psi), objective.view.size))
     for k in np.unique(cell):
         here, own = support[k], np.flatnonzero(cell == k)
         moved = here.centre + (psi[own] - here.psi) @ here.jacobian.T
         moved[:, inner] += here.mode.factor.half_solve(z[own].T).T
         x[own] = moved
-        log_x[own] = 0.5 * (here.mode.factor.logdet() - (z[own] ** 2).sum(axis=1) - len(inner) * _LOG_2PI)
-    return x, log_x
+    return x

@@ -13,6 +13,7 @@ from bayesglmm.engines.kernels.structure import LatentPrior, Structure
 from bayesglmm.graph.elementwise import RowDerivatives
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import Factor, NotPositiveDefiniteError, Rows
+from bayesglmm.linalg.pattern import SMALLEST_CORNER
 
 _ITERATIONS = 100
 # Stop once a Newton step would gain less, in units of log density; that step is still taken, so that the error left
@@ -76,11 +77,13 @@ class Work:
     prior: LatentPrior
 
 
-def structure_of(view: LatentView, outer: bool = False, flat: bool = False) -> Structure:
+def structure_of(
+    view: LatentView, outer: bool = False, flat: bool = False, smallest: int = SMALLEST_CORNER
+) -> Structure:
     """Return the view's structure, made once; see `Structure` for the arguments."""
-    key = ("structure", outer, flat)
+    key = ("structure", outer, flat, smallest)
     if key not in view.kept:
-        view.kept[key] = Structure(view, outer, flat)
+        view.kept[key] = Structure(view, outer, flat, smallest)
     found: Structure = view.kept[key]
     return found
 

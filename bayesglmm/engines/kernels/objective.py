@@ -12,13 +12,15 @@ Skaug and Fournier 2006, Kristensen et al. 2016).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.correction import conditional_mean
 from bayesglmm.engines.kernels.newton import ConditionalMode, find_mode, structure_of
 from bayesglmm.engines.kernels.structure import Block
 from bayesglmm.graph.elementwise import RowDerivatives
@@ -40,8 +42,31 @@ class _Pull:
     precisions: list[Floats]
 
 
-class LaplaceObjective:
-    """L as a function of psi: theta, and for maximum likelihood the population coefficients after it.
+@dataclass(frozen=True, eq=False)
+class Expansion:
+    """What of the likelihood moves a normal approximation and its log marginal density.
+
+    Attributes
+    ----------
+    d1, d2, d3 : ndarray, shapes (P, n), (P, P, n) and (P, P, P, n)
+        In the predictors. `d3` says how the curvature moves with the centre; where the approximation is stationary
+        in its curvature, as that of expectation propagation is, it does not count.
+    dphi, d1phi, d2phi : ndarray, shapes (F, n), (F, P, n) and (F, P, P, n)
+        In the dispersions.
+    """
+
+    d1: Floats
+    d2: Floats
+    d3: Floats
+    dphi: Floats
+    d1phi: Floats
+    d2phi: Floats
+
+
+class MarginalObjective(ABC):
+    """log p(y, psi) with x integrated out by a normal approximation, its gradient, and how its centre moves.
+
+    psi is theta, and for maximum likelihood the population coefficients after it.
 
     Parameters
     ----------
@@ -55,7 +80,20 @@ class LaplaceObjective:
     ----------
     size : int
         Length of psi.
+    name : str
+        Of the approximation, within a sentence.
+    engine : str
+        Name of the engine that uses it.
+    centred_at : str
+        What stands in its middle, in words.
+    single : bool
+        Whether it describes one mode of x where there are several.
     """
+
+    name: ClassVar[str]
+    engine: ClassVar[str]
+    centred_at: ClassVar[str]
+    single: ClassVar[bool]
 
     def __init__(self, view: LatentView, kind: Objective = "posterior") -> None:
         self.view, self.kind = view, kind
@@ -67,6 +105,7 @@ class LaplaceObjective:
         """Return theta and the population coefficients that are not integrated out."""
         return psi[: self.theta_size], psi[self.theta_size :]
 
+    @abstractmethod
     def mode(
         self,
         psi: Floats,
@@ -74,7 +113,7 @@ class LaplaceObjective:
         log_prior: float | None = None,
         predicted: bool = False,
     ) -> ConditionalMode:
-        """Return the conditional mode at psi.
+        """Return the normal approximation at psi.
 
         Parameters
         ----------
@@ -84,19 +123,32 @@ class LaplaceObjective:
         log_prior : float, optional
             That of theta, where known.
         predicted : bool
-            Take `start` for the mode, without a step of Newton's method.
+            Take `start` for the mode, without a step towards it.
 
         Raises
         ------
         NotPositiveDefiniteError
             If there is none.
         """
-        psi = np.asarray(psi, dtype=float)
-        theta, coefficients = self.split(psi)
+
+    @abstractmethod
+    def expansion(self, mode: ConditionalMode) -> Expansion:
+        """Return the derivatives of the likelihood that `gradient` and `jacobian` are made of."""
+
+    @abstractmethod
+    def centre(self, mode: ConditionalMode) -> Floats:
+        """Return the mean of p(x | y, psi), in the layout of the view's x."""
+
+    @abstractmethod
+    def moved(self, mode: ConditionalMode, step: Floats) -> ConditionalMode | Floats:
+        """Return where to start nearby: a mode, moved by a step in the layout of the view's x."""
+
+    def _read(self, psi: Floats, log_prior: float | None) -> tuple[Floats, Floats, float]:
+        """Return theta, the coefficients that are not integrated out, and the log prior density of theta."""
+        theta, coefficients = self.split(np.asarray(psi, dtype=float))
         if log_prior is None:
             log_prior = self.view.log_prior(theta) if self.kind == "posterior" else 0.0
-        inner = start.work.inner if isinstance(start, ConditionalMode) else start
-        return find_mode(self.structure, theta, coefficients, inner, log_prior, predicted)
+        return theta, coefficients, log_prior
 
     def gradient(self, mode: ConditionalMode) -> Floats:
         """Return the gradient of L in psi at a conditional mode, shape (size,)."""
@@ -127,7 +179,7 @@ class LaplaceObjective:
     def _pull(self, mode: ConditionalMode) -> _Pull:
         """Return the derivatives of L in Lambda, phi and eta."""
         structure, work = self.structure, mode.work
-        found = _third_order(self.view.elementwise(list(work.etas), work.phi, 2))
+        found = self.expansion(mode)
         inverse = mode.factor.inverse()
         leverage = work.rows.leverage(inverse, -work.d2)
         s = 0.5 * np.einsum("pqrn,pqn->rn", found.d3, leverage.h)
@@ -174,15 +226,15 @@ class LaplaceObjective:
         ]
         return slice(sum(before), sum(before) + len(block.Z))
 
-    def jacobian(self, mode: ConditionalMode) -> Floats:
+    def jacobian(self, mode: ConditionalMode, natural: NaturalJacobian | None = None) -> Floats:
         """Return d x-hat / d psi in the layout of the view's x, shape (view.size, size).
 
         x-hat solves A' l'(A x) = Q (x - m), so H dx = dA' l' + A' (l'' deta + d l'/d phi dphi), where deta is the
-        change of eta at fixed x.
+        change of eta at fixed x. `natural` is what `natural_jacobians` yields for psi, where that is known.
         """
         view, structure, work = self.view, self.structure, mode.work
-        found = _third_order(view.elementwise(list(work.etas), work.phi, 2))
-        natural = self._natural_jacobian(mode)
+        found = self.expansion(mode)
+        natural = next(self.natural_jacobians(mode.theta[None])) if natural is None else natural
         right = np.zeros((structure.pattern.size, self.size))
         order = {id(part): position for position, part in enumerate(view.problem.blocks)}
         for j in range(self.size):
@@ -205,21 +257,29 @@ class LaplaceObjective:
         out[structure.coefficients, self.theta_size + np.arange(len(structure.coefficients))] = 1.0
         return out
 
-    def _natural_jacobian(self, mode: ConditionalMode) -> _NaturalJacobian:
-        """Return the derivatives of Lambda, phi and the directly moved part of eta in every psi_j.
+    def natural_jacobians(self, theta: Floats) -> Iterator[NaturalJacobian]:
+        """Yield the derivatives of Lambda, phi and the directly moved part of eta in psi, for every row of theta.
 
         Central differences: these maps are smooth and cheap, and 1e-9 is all that a starting point needs.
         """
-        view, t = self.view, self.theta_size
-        moves = _DIFFERENCE * np.eye(t)
-        many = view.natural_draws(np.concatenate([mode.theta + moves, mode.theta - moves])) if t else {}
-        natural = view.natural(mode.theta)
+        view, count, t = self.view, len(theta), self.theta_size
+        moves = _DIFFERENCE * np.concatenate([np.zeros((1, t)), np.eye(t), -np.eye(t)])
+        many = view.natural_draws((theta[:, None] + moves).reshape(-1, t)) if t else {}
+        for i in range(count):
+            near = range(i * len(moves), (i + 1) * len(moves))
+            yield self._natural_jacobian([{name: value[j] for name, value in many.items()} for j in near])
+
+    def _natural_jacobian(self, near: list[dict[str, Floats]]) -> NaturalJacobian:
+        """Return the derivatives at the first of 1 + 2 t natural values, from those on both sides of it."""
+        view, t, natural = self.view, self.theta_size, near[0]
         coupled, (_, coefficients) = self.structure.coupled, self.split(np.zeros(self.size))
         factors = [np.zeros((self.size, *M.shape)) for M in view.factors(natural)]
-        phi, eta, precisions = [], [], []
+        shape = self.size, self.structure.predictors, self.structure.n
+        moved = self.structure.moved_offset
+        eta = np.zeros(shape) if moved or self.size > t else np.broadcast_to(0.0, shape)
+        phi, precisions = [], []
         for j in range(self.size):
-            up = {name: value[j] for name, value in many.items()} if j < t else natural
-            down = {name: value[t + j] for name, value in many.items()} if j < t else natural
+            up, down = (near[1 + j], near[1 + t + j]) if j < t else (natural, natural)
             beta = np.zeros(len(coefficients))
             if j < t:
                 for own, high, low in zip(factors, view.factors(up), view.factors(down), strict=True):
@@ -230,9 +290,10 @@ class LaplaceObjective:
             precisions.append([(high - low) / (2 * _DIFFERENCE) for high, low in pairs])
             flat = [self._flat(view.dispersions(each)) for each in (up, down)]
             phi.append((flat[0] - flat[1]) / (2 * _DIFFERENCE))
-            offsets = self.structure.offset(up, beta) - self.structure.offset(down, -beta)
-            eta.append(offsets / (2 * _DIFFERENCE))
-        return _NaturalJacobian(factors, np.array(phi), np.array(eta), precisions)
+            if j >= t or moved:
+                offsets = self.structure.offset(up, beta) - self.structure.offset(down, -beta)
+                eta[j] = offsets / (2 * _DIFFERENCE)
+        return NaturalJacobian(factors, np.array(phi), eta, precisions)
 
     @staticmethod
     def _flat(phi: Mapping[str, Any]) -> Floats:
@@ -240,7 +301,7 @@ class LaplaceObjective:
 
 
 @dataclass(frozen=True, eq=False)
-class _NaturalJacobian:
+class NaturalJacobian:
     """Derivatives in psi_j, by j: of Lambda (by block first), of the flat dispersions, of eta at fixed x, of Q."""
 
     factors: list[Floats]
@@ -249,20 +310,41 @@ class _NaturalJacobian:
     precisions: list[list[Floats]]
 
 
-@dataclass(frozen=True, eq=False)
-class _Third:
-    """Row derivatives up to third order, none of them missing."""
+class LaplaceObjective(MarginalObjective):
+    """L: the approximation at the conditional mode, with the curvature there; see `MarginalObjective`."""
 
-    d1: Floats
-    d2: Floats
-    d3: Floats
-    dphi: Floats
-    d1phi: Floats
-    d2phi: Floats
+    name = "Laplace's approximation"
+    engine = "laplace"
+    centred_at = "conditional mode"
+    single = True
+
+    def mode(
+        self,
+        psi: Floats,
+        start: ConditionalMode | Floats | None = None,
+        log_prior: float | None = None,
+        predicted: bool = False,
+    ) -> ConditionalMode:
+        """Return the conditional mode; arguments as in `MarginalObjective.mode`."""
+        theta, coefficients, log_prior = self._read(psi, log_prior)
+        inner = start.work.inner if isinstance(start, ConditionalMode) else start
+        return find_mode(self.structure, theta, coefficients, inner, log_prior, predicted)
+
+    def expansion(self, mode: ConditionalMode) -> Expansion:
+        """Return the derivatives at the mode."""
+        return _third_order(self.view.elementwise(list(mode.work.etas), mode.work.phi, 2))
+
+    def centre(self, mode: ConditionalMode) -> Floats:
+        """Return the mode, corrected for skewness."""
+        return conditional_mean(self, mode)
+
+    def moved(self, mode: ConditionalMode, step: Floats) -> Floats:
+        """Return what is integrated out, moved."""
+        return np.asarray(mode.work.inner + step[self.structure.inner])
 
 
-def _third_order(found: RowDerivatives) -> _Third:
+def _third_order(found: RowDerivatives) -> Expansion:
     parts = (found.d1, found.d2, found.d3, found.dphi, found.d1phi, found.d2phi)
     if any(part is None for part in parts):
         raise TypeError("The elementwise likelihood came without third derivatives.")
-    return _Third(*parts)  # type: ignore[arg-type]
+    return Expansion(*parts)  # type: ignore[arg-type]

@@ -9,23 +9,26 @@ import numpy as np
 
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import LaplaceObjective, Objective
+from bayesglmm.engines.kernels.objective import LaplaceObjective, MarginalObjective, Objective
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import NotPositiveDefiniteError
 
 _LONGEST = 1.5  # of one step in a hyperparameter: on a log scale a factor of 4.5
 _GAIN = 1e-6  # stop where the quadratic model promises less
 _NEAR = 0.1  # the same for restricted likelihood on the way to maximum likelihood
+_FINE = 1e-9  # the same near an edge, where the model promises too little: the likelihood is not quadratic there
+_FAR = 10.0  # a coordinate of a correlation matrix beyond this is on its way to an edge: |correlation| > 0.995
 _STEP = 1e-3  # of the central differences of the gradient, in standard deviations where these are known
 
 
 # Called after every evaluation with their number so far and the value, NaN where there is none; must be quick.
 type Report = Callable[[int, float], None]
+type Make = Callable[[LatentView, Objective], MarginalObjective]
 
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """A maximum of `LaplaceObjective`.
+    """A maximum of a `MarginalObjective`.
 
     Attributes
     ----------
@@ -68,14 +71,14 @@ class Search:
 
     Parameters
     ----------
-    objective : LaplaceObjective
+    objective : MarginalObjective
     report : callable, optional
         Gets the number of evaluations and the value after each; see `maximise`.
     evaluations : int
         Where to start counting.
     """
 
-    def __init__(self, objective: LaplaceObjective, report: Report | None = None, evaluations: int = 0) -> None:
+    def __init__(self, objective: MarginalObjective, report: Report | None = None, evaluations: int = 0) -> None:
         self.objective, self.report = objective, report
         self.evaluations = evaluations
 
@@ -99,7 +102,9 @@ class Search:
             return None
         return _Point(psi, mode, gradient) if np.all(np.isfinite(gradient)) else None
 
-    def climb(self, start: _Point, inverse: Floats, limit: int, gain: float = _GAIN) -> tuple[_Point, Floats, bool]:
+    def climb(
+        self, start: _Point, inverse: Floats, limit: int, gain: float = _GAIN, unit: Floats | None = None
+    ) -> tuple[_Point, Floats, bool]:
         """Maximise by BFGS.
 
         Parameters
@@ -111,6 +116,8 @@ class Search:
             Iterations.
         gain : float
             Stop where the quadratic model promises less.
+        unit : ndarray, shape (t,), optional
+            Of the hyperparameters, for the length of first steps; 1 if absent.
 
         Returns
         -------
@@ -126,7 +133,7 @@ class Search:
                 return here, inverse, True
             # Towards a boundary (a correlation of one lies at infinity) the allowed steps grow geometrically.
             t = self.objective.theta_size
-            allowed = _LONGEST + np.abs(here.psi - start.psi)[:t]
+            allowed = _LONGEST * (1.0 if unit is None else unit) + np.abs(here.psi - start.psi)[:t]
             direction *= min(1.0, float((allowed / np.maximum(np.abs(direction[:t]), 1e-300)).min(initial=1.0)))
             found = self._line(here, direction)
             if found is None:
@@ -144,6 +151,33 @@ class Search:
                 inverse = left @ inverse @ left.T + np.outer(step, step) / slope
                 fresh = False
         return here, inverse, False
+
+    def finish(self, here: _Point, inverse: Floats, converged: bool, limit: int) -> Optimum:
+        """Follow correlations that are near an edge, then take Newton steps.
+
+        A row of the Cholesky factor of a correlation matrix is (x, 1) divided by its length, so that its edge lies at
+        infinity, and far out a change of direction takes steps as long as the way there. The search goes on in units
+        of that way, in which the likelihood bends as it does near the origin.
+        """
+        unit = self._units(here.psi)
+        far = np.flatnonzero(unit > _FAR)
+        if len(far):
+            own = inverse.copy()
+            own[far], own[:, far] = 0.0, 0.0
+            own[far, far] = 0.1 * unit[far] ** 2
+            here, inverse, converged = self.climb(here, own, limit, _FINE, unit)
+        return self.polish(here, inverse, converged)
+
+    def _units(self, psi: Floats) -> Floats:
+        """Return the size of every hyperparameter: its own beyond 1 for those of correlations, else 1."""
+        view = self.objective.view
+        matrices = {
+            own.name for block in view.problem.blocks for own in block.of_kind("correlation", "vector").values()
+        }
+        names = zip(view.problem.names("theta"), view.theta_shapes, strict=True)
+        of_matrix = [name in matrices for name, shape in names for _ in range(int(np.prod(shape)))]
+        size = np.maximum(1.0, np.abs(psi[: self.objective.theta_size]))
+        return np.where(np.array(of_matrix, dtype=bool), size, 1.0)
 
     def _line(self, here: _Point, direction: Floats) -> _Point | None:
         """Backtrack by quadratic interpolation until the objective rises enough."""
@@ -163,15 +197,14 @@ class Search:
         """Return minus the second derivatives by central differences of the gradient with steps `scale`."""
         size = len(here.psi)
         out = np.zeros((size, size))
-        inner = here.mode.work.inner
         # The mode moves along. Where it ends differs from the mode by the square of the step, on both sides alike, so
         # that Newton steps, which a difference of two gradients would not notice, are left out.
-        moves = self.objective.jacobian(here.mode)[self.objective.structure.inner] * scale
+        moves = self.objective.jacobian(here.mode) * scale
         for j in range(size):
             unit = np.zeros(size)
             unit[j] = scale[j]
-            up = self.point(here.psi + unit, inner + moves[:, j], True)
-            down = self.point(here.psi - unit, inner - moves[:, j], True)
+            up = self.point(here.psi + unit, self.objective.moved(here.mode, moves[:, j]), True)
+            down = self.point(here.psi - unit, self.objective.moved(here.mode, -moves[:, j]), True)
             if up is None and down is None:
                 out[j, j] = 1.0 / scale[j] ** 2
             elif up is None or down is None:
@@ -184,12 +217,17 @@ class Search:
 
     def polish(self, here: _Point, inverse: Floats, converged: bool) -> Optimum:
         """Finish with Newton steps on the differenced curvature."""
-        deviations = np.sqrt(np.clip(np.diag(inverse), 1e-12, 1.0))
+        unit = np.ones(len(here.psi))
+        unit[: self.objective.theta_size] = self._units(here.psi)
+        deviations = np.sqrt(np.clip(np.diag(inverse), 1e-12, unit**2))
         curvature = self.curvature(here, _STEP * np.maximum(deviations, 1e-3))
         for _ in range(4):
             step = safe_inverse(curvature) @ here.gradient
             promised = 0.5 * float(here.gradient @ step)
-            if promised < 1e-10 or float(np.abs(step[: self.objective.theta_size]).max(initial=0.0)) > _LONGEST:
+            if (
+                promised < 1e-10
+                or float((np.abs(step) / unit)[: self.objective.theta_size].max(initial=0.0)) > _LONGEST
+            ):
                 break
             found = self.point(here.psi + step, here)
             if found is None or found.value < here.value - 1e-9 * (1.0 + abs(here.value)):
@@ -226,14 +264,15 @@ def maximise(
     start: Floats | None = None,
     limit: int = 100,
     report: Report | None = None,
+    make: Make = LaplaceObjective,
 ) -> Optimum:
-    """Maximise Laplace's approximation.
+    """Maximise Laplace's approximation, or another one.
 
     Parameters
     ----------
     view : LatentView
     kind : {"posterior", "ml", "reml"}
-        See `LaplaceObjective`.
+        See `MarginalObjective`.
     start : ndarray, shape (t,), optional
         Of theta; from the data if absent.
     limit : int
@@ -242,19 +281,21 @@ def maximise(
         Called after every evaluation of value and gradient with their number so far and the value (NaN where the
         objective cannot be evaluated), for a display of progress. Maximum likelihood begins with the restricted
         likelihood, so that its values jump once.
+    make : callable
+        Returns the objective of a view and a kind.
 
     Raises
     ------
     NotPositiveDefiniteError
         If the objective cannot be evaluated near the start.
     """
-    first = LaplaceObjective(view, "posterior" if kind == "posterior" else "reml")
+    first = make(view, "posterior" if kind == "posterior" else "reml")
     search = Search(first, report)
     here = _first_point(search, view.initial_theta if start is None else np.asarray(start, dtype=float))
     here, inverse, converged = search.climb(here, _first_inverse(view), limit, _NEAR if kind == "ml" else _GAIN)
     if kind != "ml":
-        return search.polish(here, inverse, converged)
-    objective = LaplaceObjective(view, "ml")
+        return search.finish(here, inverse, converged, limit)
+    objective = make(view, "ml")
     joint = Search(objective, report, search.evaluations)
     fixed = objective.structure.coefficients
     units = np.zeros((view.size, len(fixed)))
@@ -269,7 +310,7 @@ def maximise(
     if point is None:
         raise NotPositiveDefiniteError("The likelihood cannot be evaluated at the restricted estimates.")
     best, whole, converged = joint.climb(point, whole, limit)
-    return joint.polish(best, whole, converged)
+    return joint.finish(best, whole, converged, limit)
 
 
 def _first_inverse(view: LatentView) -> Floats:
@@ -298,8 +339,8 @@ def _first_point(search: Search, start: Floats) -> _Point:
         if found is not None:
             return found
     raise NotPositiveDefiniteError(
-        "Laplace's approximation cannot be evaluated near the start values: no maximum of the conditional density "
-        "of the coefficients with a positive definite curvature was found."
+        f"The marginal density of the hyperparameters cannot be evaluated near the start values by "
+        f"{search.objective.name}: no {search.objective.centred_at} with a positive definite precision was found."
     )
 
 

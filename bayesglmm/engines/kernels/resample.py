@@ -61,9 +61,7 @@ def resample(exploration: Exploration, draws: int, candidates: int) -> Resampled
     order = random.permutation(len(weights))
     position = (np.arange(draws) + random.random()) / draws
     chosen = order[np.minimum(np.searchsorted(np.cumsum(weights[order]), position), len(weights) - 1)]
-    log_density = drawn.log_density[chosen] + ratios.shared[chosen]
-    taken = Draws(drawn.psi[chosen], ratios.x[chosen], log_density, drawn.log_theta[chosen], drawn.cell[chosen])
-    return Resampled(taken, khat, float(1.0 / np.sum(weights**2)))
+    return Resampled(Draws(drawn.psi[chosen], ratios.x[chosen]), khat, float(1.0 / np.sum(weights**2)))
 
 
 def _candidates(exploration: Exploration, ratio: BlockRatio, pairs: int) -> tuple[Draws, Ratios]:

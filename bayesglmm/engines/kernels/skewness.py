@@ -11,17 +11,17 @@ import numpy as np
 
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import LaplaceObjective
+from bayesglmm.engines.kernels.objective import MarginalObjective
 
 _ROWS = 200_000  # beyond so many rows population coefficients are left out: there they are normal
 
 
-def conditional_skewness(objective: LaplaceObjective, mode: ConditionalMode) -> Floats:
+def conditional_skewness(objective: MarginalObjective, mode: ConditionalMode) -> Floats:
     """Return the skewness of every coefficient given theta, shape (view.size,).
 
     Parameters
     ----------
-    objective : LaplaceObjective
+    objective : MarginalObjective
         Of kind ``"posterior"``.
     mode : ConditionalMode
     """

@@ -52,7 +52,8 @@ def other_modes(exploration: Exploration, random: np.random.Generator) -> tuple[
     """
     if not any(_convex(support.mode) for support in exploration.support):
         return ()
-    found = [*_of_coefficients(exploration, random), *_of_hyperparameters(exploration)]
+    coefficients = _of_coefficients(exploration, random) if exploration.objective.single else ()
+    found = [*coefficients, *_of_hyperparameters(exploration)]
     return tuple(mode for mode in found if mode.height > -_DEEP)
 
 
@@ -93,7 +94,7 @@ def _of_hyperparameters(exploration: Exploration) -> Iterator[OtherMode]:
     scale = np.sqrt(np.maximum(np.diag(optimum.curvature), 1e-2))
     for shift in _SHIFTS:
         try:
-            found = maximise(objective.view, start=optimum.psi + shift, limit=40)
+            found = maximise(objective.view, start=optimum.psi + shift, limit=40, make=lambda *_: objective)
         except NotPositiveDefiniteError:
             continue
         apart = float(np.abs((found.psi - optimum.psi) * scale).max())

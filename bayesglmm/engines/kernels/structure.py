@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bayesglmm.blocks import Floats, RandomBlock
-from bayesglmm.graph.latent import LatentPart, LatentView, symmetric
+from bayesglmm.graph.latent import LatentPart, LatentView
 from bayesglmm.graph.problem import BlockParts
-from bayesglmm.linalg import DenseColumns, GroupColumns, Pattern, PriorPrecision, Rows
+from bayesglmm.linalg import DenseColumns, GroupColumns, Pattern, PriorPrecision, Rows, symmetric
 from bayesglmm.linalg.pattern import SMALLEST_CORNER
 from bayesglmm.linalg.rows import unknown_to_zero
 
@@ -110,7 +110,7 @@ class Structure:
         self.pattern = Pattern(self.n, len(self.inner), self.predictors, dense, groups, smallest, couplings)
         self.pattern.check_memory()
         mean = np.zeros(view.size) if flat else view.mean
-        self.mean, self.start = mean[self.inner], view.mean[self.inner]
+        self.mean, self.start = mean[self.inner], view.start[self.inner]
         self._still = self._still_prior()
 
     def _lay_out(
@@ -161,13 +161,10 @@ class Structure:
         return LatentPrior(PriorPrecision(np.asarray(Q, dtype=float)), constant, self.mean, at)
 
     @property
-    def constant(self) -> float:
-        """Constant of the prior of x, of models whose blocks are all spherical; see `prior`."""
-        return self._still.constant
-
-    def times_precision(self, x: Floats) -> Floats:
-        """Return Q (x - m), of models whose blocks are all spherical; see `prior`."""
-        return self._still.times(x)
+    def moved_offset(self) -> bool:
+        """Whether theta moves eta at fixed x: whether population coefficients are part of it."""
+        names = [part.names.beta for part in self.view.problem.predictors if part.beta is not None]
+        return any(self.view.problem.roles.get(name) == "theta" for name in names)
 
     def prior(self, natural: Mapping[str, Any]) -> LatentPrior:
         """Return the prior of x for theta's natural values."""

@@ -18,7 +18,6 @@ import numpy as np
 
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.blockwise import BlockRatio, Ratios
-from bayesglmm.engines.kernels.correction import conditional_mean
 from bayesglmm.engines.kernels.cumulants import correct
 from bayesglmm.engines.kernels.nested import Draws, Exploration
 from bayesglmm.engines.kernels.pareto import TRUSTED, smoothed
@@ -37,6 +36,7 @@ _LEVELS = 5  # that are named
 _UNEVEN = 1.5  # standard deviation of log ratios: with one draw in ten effective, weights measure nothing
 _ENOUGH = 400.0  # effective draws after resampling
 _WORDS = ("good", "check", "bad")
+_STREAM = 1  # of random numbers, beside that of the draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,9 @@ class Quality:
     details : mapping
         What is reported beside the shifts: ``shared_khat`` (of the ratios with the levels integrated out), ``levels``
         (name, standard deviation of the log ratio and Pareto k, worst first), ``skewness`` (name and value of the
-        most skew coefficient), ``failures``, ``other_modes``, ``effective`` (draws after resampling, None without).
+        most skew coefficient), ``failures``, ``other_modes``, ``points`` (effective values of theta where these are
+        weighted points, None where theta is drawn between them), ``effective`` (draws after resampling, None
+        without), ``ways`` (what to fit instead, by kind).
     """
 
     verdict: str
@@ -88,7 +90,8 @@ def assess(exploration: Exploration) -> Quality:
     ----------
     exploration : Exploration
     """
-    random = np.random.default_rng(len(exploration.support))
+    # A stream of its own: the verdict does not depend on how many draws were taken before it.
+    random = np.random.default_rng([exploration.seed, _STREAM])
     ratio = BlockRatio(exploration, exploration.quadrature)
     rows = exploration.objective.structure.n
     most = max(_FEWEST, int(_WORK / (2.0 * rows * ratio.evaluations)))
@@ -112,6 +115,7 @@ def assess(exploration: Exploration) -> Quality:
         "skewness": _most_skew(exploration),
         "failures": exploration.failures,
         "other_modes": [vars(mode) for mode in other_modes(exploration, random)],
+        "points": None if exploration.dense else float(1.0 / np.sum(exploration.weights**2)),
         "effective": None,
     }
     found = Quality(
@@ -172,12 +176,13 @@ def _between(exploration: Exploration, spread: Floats, random: np.random.Generat
     prior = exploration.objective.view.log_prior_draws(psi)
     for i, k in enumerate(exploration.nearest(psi)):
         here = exploration.support[k]
+        move = here.jacobian @ (psi[i] - here.psi)
         try:
-            mode = exploration.objective.mode(psi[i], here.mode, float(prior[i]))
+            mode = exploration.objective.mode(psi[i], exploration.objective.moved(here.mode, move), float(prior[i]))
         except NotPositiveDefiniteError:
             continue
-        moved.append(here.centre + here.jacobian @ (psi[i] - here.psi))
-        fresh.append(conditional_mean(exploration.objective, mode))
+        moved.append(here.centre + move)
+        fresh.append(exploration.objective.centre(mode))
         error.append(mode.log_marginal - log_theta[i])
         kept.append(i)
     if len(kept) < 8 or not np.all(np.isfinite(error)):
@@ -264,29 +269,37 @@ def _name(exploration: Exploration, position: int) -> str:
 # words --------------------------------------------------------------------------------------------------------------
 
 _WHAT = {
-    "good": "Laplace's approximation is good here.",
-    "check": "Laplace's approximation is rough here: do not rely on the last digit.",
-    "bad": "Laplace's approximation is poor here.",
+    "good": "is good here.",
+    "check": "is rough here: do not rely on the last digit.",
+    "bad": "is poor here.",
 }
 
 
 def _concluded(quality: Quality, exploration: Exploration, factorises: bool) -> Quality:
     """Return a quality with its verdict, sentences and advice."""
-    word, sentence = _by_shift(quality)
+    objective = exploration.objective
+    word, sentence = _by_shift(quality, objective.name)
     others = list(_by_rest(quality, exploration))
     verdict = max([word, *("check" for _ in others)], key=_WORDS.index)
-    sentences = [_WHAT[verdict], *([sentence] if sentence else []), *others]
-    ways = ['model.fit("nuts")']
-    if quality.shifts and quality.method != "cumulants" and float(quality.details["shared_khat"]) < TRUSTED:
-        ways.insert(0, 'model.fit("laplace", resample=True)')
+    subject = objective.name[0].upper() + objective.name[1:]
+    sentences = [f"{subject} {_WHAT[verdict]}", *([sentence] if sentence else []), *others]
+    ways = {}
     if factorises and exploration.quadrature is None:
-        ways.insert(0, 'model.fit("laplace", quadrature=15)')
-    advice = "" if verdict == "good" else f"{'Use' if verdict == 'bad' else 'Compare with'} {', or '.join(ways)}."
-    details = {**quality.details, "by_shift": word, "others": others}
+        ways["quadrature"] = 'model.fit("laplace", quadrature=15)'
+    if quality.shifts and quality.method != "cumulants" and float(quality.details["shared_khat"]) < TRUSTED:
+        ways["resample"] = _resampling(objective.engine)
+    ways["nuts"] = 'model.fit("nuts")'
+    advice = _advice(verdict, ways)
+    details = {**quality.details, "by_shift": word, "others": others, "ways": ways}
+    details |= {"approximation": objective.name, "engine": objective.engine}
     return replace(quality, verdict=verdict, sentences=tuple(sentences), advice=advice, details=details)
 
 
-def _by_shift(quality: Quality) -> tuple[str, str]:
+def _resampling(engine: str) -> str:
+    return f'model.fit("{engine}", resample=True)'
+
+
+def _by_shift(quality: Quality, approximation: str) -> tuple[str, str]:
     shifts = quality.shifts
     if not shifts:
         return ("good" if quality.khat < 0.5 else "check" if quality.khat < TRUSTED else "bad"), ""
@@ -300,11 +313,11 @@ def _by_shift(quality: Quality) -> tuple[str, str]:
         name = max(shifts, key=lambda key: abs(shifts[key]))
     if quality.method == "cumulants" and quality.errors[name] > 2 * GOOD:
         return "check", (
-            "How far correcting Laplace's approximation would move the results could not be measured: the ratios of "
+            f"How far correcting {approximation} would move the results could not be measured: the ratios of "
             "exact and approximate density vary too much over so many coefficients."
         )
     sentence = (
-        f"Correcting Laplace's approximation would move {name} by {abs(shifts[name]):.2f} posterior standard "
+        f"Correcting {approximation} would move {name} by {abs(shifts[name]):.2f} posterior standard "
         f"deviations (the largest shift; Monte Carlo error {quality.errors[name]:.2f})."
     )
     if quality.method == "cumulants":
@@ -319,9 +332,8 @@ def _by_rest(quality: Quality, exploration: Exploration) -> list[str]:
     found = []
     failures = quality.details["failures"]
     if failures:
-        found.append(
-            f"No conditional mode was found at {failures} hyperparameter point{'s' if failures > 1 else ''}."
-        )
+        where = f"{failures} hyperparameter point{'s' if failures > 1 else ''}"
+        found.append(f"No {exploration.objective.centred_at} was found at {where}.")
     if not exploration.optimum.converged:
         found.append("The search for the best hyperparameters did not converge.")
     if exploration.even:
@@ -340,12 +352,23 @@ def _by_rest(quality: Quality, exploration: Exploration) -> list[str]:
     return found
 
 
+def _advice(verdict: str, ways: Mapping[str, str]) -> str:
+    if verdict == "good":
+        return ""
+    return f"{'Use' if verdict == 'bad' else 'Compare with'} {', or '.join(ways.values())}."
+
+
 def after_resampling(quality: Quality, mended: Resampled | None) -> Quality:
     """Return the quality of resampled draws, or of draws that were left as they are since weights cannot work."""
     if mended is None:
         failed = "Importance weights would be too uneven to mend it." if quality.verdict != "good" else ""
-        advice = quality.advice.replace('model.fit("laplace", resample=True), or ', "")
-        return replace(quality, sentences=tuple(filter(None, (*quality.sentences, failed))), advice=advice)
+        ways = {kind: way for kind, way in quality.details["ways"].items() if kind != "resample"}
+        return replace(
+            quality,
+            sentences=tuple(filter(None, (*quality.sentences, failed))),
+            advice=_advice(quality.verdict, ways),
+            details={**quality.details, "ways": ways},
+        )
     word = "good" if mended.effective >= _ENOUGH else "check"
     others = list(quality.details["others"])
     verdict = max([word, *("check" for _ in others)], key=_WORDS.index)
@@ -357,8 +380,12 @@ def after_resampling(quality: Quality, mended: Resampled | None) -> Quality:
     ]
     if word == "check":
         sentences.insert(1, f"That is fewer than {_ENOUGH:.0f}: another seed would move the numbers visibly.")
-    advice = "" if verdict == "good" else 'Compare with model.fit("nuts").'
-    details = {**quality.details, "effective": mended.effective}
+    ways = {"nuts": quality.details["ways"]["nuts"]}
+    details = {**quality.details, "effective": mended.effective, "ways": ways}
     return replace(
-        quality, verdict=verdict, sentences=tuple(dict.fromkeys(sentences)), advice=advice, details=details
+        quality,
+        verdict=verdict,
+        sentences=tuple(dict.fromkeys(sentences)),
+        advice=_advice(verdict, ways),
+        details=details,
     )

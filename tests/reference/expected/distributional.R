@@ -1,7 +1,7 @@
 # Makes distributional.json and ordinal.json: models with formulas for dispersion and zero inflation by glmmTMB, ordered
 # responses by ordinal::clmm. From this folder:  Rscript distributional.R FOLDER_OF_THE_DATA
 # glmmTMB's dispersion formula is for log sigma^2 in gaussian models and for log size in nbinom2. clmm's optimiser stops early:
-# `max_gradient` says how near to its optimum a block is. The distribution function of its cloglog is exp(-exp(-x)).
+# `max_gradient` says how near to its optimum a block is. The distribution function of its cloglog is exp(-exp(-x)), that of its loglog 1 - exp(-exp(x)).
 # Made with R 4.2.2, glmmTMB 1.1.5 (TMB 1.9.2), ordinal 2022.11-16; Debian's packages r-cran-glmmtmb, r-cran-ordinal.
 suppressMessages({library(jsonlite); library(glmmTMB); library(ordinal)})
 folder <- commandArgs(trailingOnly = TRUE)[1]
@@ -70,5 +70,6 @@ write(list(
   logit_9_nodes = by_clmm(quote(clmm(resp ~ Anger + Gender + btype + (1 | id), data = VerbAgg, nAGQ = 9, control = strict))),
   probit = by_clmm(quote(clmm(resp ~ Anger + Gender + btype + (1 | id), data = VerbAgg, link = "probit", control = strict))),
   cloglog = by_clmm(quote(clmm(resp ~ Anger + Gender + btype + (1 | id), data = VerbAgg, link = "cloglog", control = strict))),
+  loglog = by_clmm(quote(clmm(resp ~ Anger + Gender + btype + (1 | id), data = VerbAgg, link = "loglog", control = strict))),
   crossed = by_clmm(quote(clmm(resp ~ Anger + Gender + btype + situ + (1 | id) + (1 | item), data = VerbAgg, control = strict)))
 ), "ordinal")

@@ -1,0 +1,63 @@
+"""Likelihoods without a maximum: coefficients that grow without end where predictors separate the responses.
+
+Under separation the log-likelihood rises along a ray of the coefficients towards a limit that it never reaches
+(Albert and Anderson 1984); a search ends wherever the rise is too small to see. There the rows that the ray moves are
+fitted so closely that they say nothing any more: the information about the linear predictor, X' W X with W the
+curvature of the log-likelihood row by row, vanishes along the ray. At a maximum it cannot: one event in a thousand
+rows or in a million is information of about one about the logarithm of its rate.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.newton import ConditionalMode
+from bayesglmm.graph.latent import LatentView
+
+# Information about the linear predictor of the row that a direction moves most. A search ends where 1e-6 are to be
+# gained, which under separation is half of that information.
+_NOTHING = 1e-5
+_PART = 0.05  # of the square of a coefficient's axis that lies in such directions
+
+
+def unbounded(view: LatentView, mode: ConditionalMode) -> tuple[str, ...]:
+    """Return the labels of population coefficients without a finite estimate.
+
+    Parameters
+    ----------
+    view : LatentView
+    mode : ConditionalMode
+        Where the search for the maximum ended.
+    """
+    problem, found = view.problem, list[str]()
+    known = problem.labels()
+    for part in view.parts:
+        predictor = problem.predictors[part.predictor]
+        # An identity link has the unit of the response, in which no number is large; and nothing saturates there.
+        if part.role != "fixed" or problem.links[predictor.names.parameter].domain == "real":
+            continue
+        weights = np.abs(mode.work.d2[part.predictor, part.predictor])
+        without = silent(view.free_columns(predictor), weights)
+        found += [label for label, gone in zip(known[part.name], without, strict=True) if gone]
+    return tuple(found)
+
+
+def silent(X: Floats, weights: Floats) -> NDArray[np.bool_]:
+    """Return which coefficients take part in directions about which the rows say nothing.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, p)
+    weights : ndarray, shape (n,)
+        Information of every row about its linear predictor, not negative.
+    """
+    none = np.zeros(X.shape[1], dtype=bool)
+    if not X.size or float(weights.min()) > _NOTHING:  # the row moved most alone is enough
+        return none
+    unit = X / np.maximum(np.abs(X).max(axis=0), 1e-300)
+    values, vectors = np.linalg.eigh(unit.T @ (unit * weights[:, None]))
+    moved = np.abs(unit @ vectors).max(axis=0)
+    lost = values < _NOTHING * moved**2
+    return np.asarray(np.sum(vectors[:, lost] ** 2, axis=1) > _PART) if lost.any() else none

@@ -1,0 +1,111 @@
+"""Prior slots: a scalar parameter with its prior, and the table of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from bayesglmm.errors import PriorError
+from bayesglmm.priors import Prior
+
+type Kind = Literal["coefficient", "scale", "vector", "correlation", "dispersion"]
+
+_RANGES = {"real": (-np.inf, np.inf), "positive": (0.0, np.inf), "unit": (0.0, 1.0)}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One scalar parameter (or one correlation matrix) that takes a prior.
+
+    Attributes
+    ----------
+    keys : tuple of str
+        Keys of ``priors=`` that reach it, the most specific first.
+    kind : {"coefficient", "scale", "vector", "correlation", "dispersion"}
+    prior : Prior
+        The default, or what the user gave.
+    source : str
+        ``"default"``, the key that the user gave, ``"flat"``, or ``"missing"`` where there is no default.
+    domain : {"real", "positive", "unit"}
+        Of a dispersion.
+    centred : bool
+        The default intercept prior sits at the centre of the predictors; an explicit one on the user's intercept.
+    start : float or None
+        Where searches start, of parameters of a nonlinear predictor; None: where the prior has its centre.
+    bounds : tuple of (float, float)
+        Of an entry of a vector.
+    """
+
+    keys: tuple[str, ...]
+    kind: Kind
+    prior: Prior
+    source: str = "default"
+    domain: str = "real"
+    centred: bool = False
+    start: float | None = None
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+
+    @property
+    def label(self) -> str:
+        """The most specific key."""
+        return self.keys[0]
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Where the parameter lies whatever its prior."""
+        return self.bounds if self.kind == "vector" else _RANGES["positive" if self.kind == "scale" else self.domain]
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Where the prior lets an entry of a vector be: within its bounds, and those of a bounded prior."""
+        low, high = self.prior.bounds if self.prior.support == "bounded" else self.bounds
+        return max(low, self.bounds[0]), min(high, self.bounds[1])
+
+
+@dataclass(frozen=True)
+class PriorTable:
+    """The prior of every parameter of a model.
+
+    Attributes
+    ----------
+    coefficients : mapping of str to tuple of Slot
+        By family parameter, one slot per fixed column.
+    blocks : mapping of str to tuple
+        By family parameter, for each random block a mapping from parameter class to its slots.
+    dispersions : mapping of str to Slot
+        Parameters without a formula.
+    spread : float
+        Standard deviation of the response on the link scale that the defaults were scaled with.
+    spreads : mapping of str to float
+        The same for the parameters of a nonlinear predictor: how far a priori each may lie from its centre.
+    """
+
+    coefficients: Mapping[str, tuple[Slot, ...]]
+    blocks: Mapping[str, tuple[Mapping[str, tuple[Slot, ...]], ...]]
+    dispersions: Mapping[str, Slot]
+    spread: float = 1.0
+    spreads: Mapping[str, float] = field(default_factory=dict)
+
+    def require(self) -> None:
+        """Raise `PriorError` if a parameter has no prior: then there is no posterior."""
+        missing = [slot for slot in self if slot.source == "missing"]
+        if missing:
+            keys = dict.fromkeys(slot.keys[-1] for slot in missing)
+            example = ", ".join(f'"{key}": bg.Prior("Normal", mu=..., sigma=...)' for key in keys)
+            raise PriorError(
+                "Parameters of a nonlinear predictor have no default priors, since only you know their scales; there "
+                f"are none for {', '.join(slot.label for slot in missing)}. Write priors={{{example}}}, or fit by "
+                'maximum likelihood: model.fit("laplace", objective="ml").'
+            )
+
+    def __iter__(self) -> Any:
+        for slots in self.coefficients.values():
+            yield from slots
+        for blocks in self.blocks.values():
+            for block in blocks:
+                for slots in block.values():
+                    yield from slots
+        yield from self.dispersions.values()

@@ -1,0 +1,116 @@
+"""Checks of maximum likelihood estimates: is there a maximum, did the search end there, what is not estimated?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesglmm.results.checks import Check
+
+if TYPE_CHECKING:
+    from bayesglmm.graph.problem import Problem
+
+_NAMED = 5  # coefficients
+
+
+def optimum_checks(problem: Problem, convergence: Mapping[str, Any]) -> list[Check]:
+    """Return the checks of maximum likelihood estimates.
+
+    Parameters
+    ----------
+    problem : Problem
+    convergence : mapping
+        As `bayesglmm.results.facts` keeps it.
+    """
+    boundary = convergence["boundary"]
+    return [
+        _maximum(convergence),
+        Check(
+            "boundary",
+            float(len(boundary)),
+            "reported only",
+            "good",
+            f"Estimated as zero: {', '.join(boundary)}." if boundary else "No standard deviation is zero.",
+            "That is a proper maximum; it says that the data show no such variation, not that there is none."
+            if boundary
+            else "",
+        ),
+        *_not_told_apart(problem),
+    ]
+
+
+def has_maximum(convergence: Mapping[str, Any]) -> bool:
+    """Return whether every population coefficient has a finite estimate."""
+    return not convergence.get("unbounded")
+
+
+def _maximum(convergence: Mapping[str, Any]) -> Check:
+    if not has_maximum(convergence):
+        labels = convergence["unbounded"]
+        more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
+        several = len(labels) > 1
+        return Check(
+            "maximum",
+            0.0,
+            "found",
+            "bad",
+            f"The likelihood has no maximum: it rises for ever as {', '.join(labels[:_NAMED])}{more} "
+            f"grow{'' if several else 's'} in size.",
+            "Predictors decide some responses completely (separation), so that no finite estimate is best; "
+            f"{'these coefficients are' if several else 'this coefficient is'} where the search stopped.",
+            'Use model.fit("laplace"), whose priors keep estimates finite, or drop or merge the predictors and '
+            "levels concerned.",
+        )
+    found = bool(convergence["converged"])
+    return Check(
+        "maximum",
+        float(found),
+        "found",
+        "good" if found else "bad",
+        "The search ended at a maximum." if found else "The search for the maximum did not converge.",
+        "" if found else "Estimates and standard errors are those of wherever it stopped.",
+        ""
+        if found
+        else "Scale large predictors, drop the group terms that the data cannot tell apart, or use "
+        'model.fit("laplace"): priors make the answer well defined.',
+    )
+
+
+def _not_told_apart(problem: Problem) -> Iterator[Check]:
+    groups = beside_residual(problem)
+    if groups:
+        names = ", ".join(groups)
+        yield Check(
+            "identified",
+            float(len(groups)),
+            "0",
+            "check",
+            f"{names} has one row per level: its standard deviation and the residual's cannot be told apart.",
+            "Only the sum of their variances is estimated; how the search shared it out means nothing.",
+            f"Drop the intercept of {names}.",
+        )
+
+
+def beside_residual(problem: Problem) -> list[str]:
+    """Return the grouping factors whose effects add the same variance to every row as the residual does.
+
+    Those are random intercepts with one row per level, where the response is normal around its linear predictor with
+    one residual standard deviation for all rows.
+    """
+    main, response = problem.predictors[0], problem.response
+    spread = problem.dispersions.get("sigma")
+    if not problem.family.normal_residual or problem.links[main.names.parameter].name != "identity":
+        return []
+    if spread is None or not spread.is_free or response.lower is not None or response.upper is not None:
+        return []
+    if response.weights is not None and np.ptp(response.weights) > 0.0:
+        return []
+    return [
+        part.block.group
+        for part in main.blocks
+        if part.block.kind == "group"
+        and len(part.block.levels) == len(response.y)
+        and any(np.ptp(column) == 0.0 for column in part.block.X.T)
+    ]
