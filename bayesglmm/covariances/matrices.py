@@ -56,7 +56,8 @@ def named_matrix(label: str, given: Any) -> NamedMatrix:
         place = {name: j for j, name in enumerate(columns)}
         given, names = given.to_numpy()[:, [place[name] for name in rows]], tuple(rows)
     try:
-        values = sparse.csr_array(given if sparse.issparse(given) else np.asarray(given, dtype=float)).astype(float)
+        numbers: Any = given if sparse.issparse(given) else np.asarray(given, dtype=float)
+        values: Any = sparse.csr_array(numbers).astype(float)
     except (TypeError, ValueError):
         raise DataError(f"{label} must be a square matrix of numbers, not a {type(given).__name__}.") from None
     if values.ndim != 2 or values.shape[0] != values.shape[1]:

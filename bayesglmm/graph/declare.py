@@ -160,7 +160,9 @@ def declare_vector(name: str, dim: str, slots: Sequence[Slot], start: Sequence[f
     )
 
 
-def vector_start(parameter: CovarianceParameter, slots: Sequence[Slot], typical: Sequence[float] = ()) -> Floats:
+def vector_start(
+    parameter: CovarianceParameter, slots: Sequence[Slot], typical: Sequence[float] | Floats = ()
+) -> Floats:
     """Return where the search for a vector begins, inside of what its priors allow.
 
     Parameters
@@ -172,12 +174,12 @@ def vector_start(parameter: CovarianceParameter, slots: Sequence[Slot], typical:
     """
     ends = np.array([slot.reach for slot in slots], dtype=float).reshape(len(slots), 2)
     between, above = np.isfinite(ends).all(axis=1), np.isfinite(ends[:, 0])
-    middle = np.where(between, np.where(np.isfinite(ends), ends, 0.0).mean(axis=1), np.where(above, 1.0, 0.0))
+    middle: Floats = np.where(between, np.where(np.isfinite(ends), ends, 0.0).mean(axis=1), np.where(above, 1.0, 0.0))
     wanted = np.resize(parameter.start, len(slots)) if parameter.start else middle
     if parameter.prior is None and len(typical):
         wanted = wanted * np.asarray(typical)
     inside = (wanted > ends[:, 0]) & (wanted < ends[:, 1])
-    return np.where(inside, wanted, middle)
+    return np.asarray(np.where(inside, wanted, middle))
 
 
 def bounded(slots: Sequence[Slot]) -> BoundedTransform:

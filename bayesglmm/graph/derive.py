@@ -77,16 +77,16 @@ def _block_variables(
     values = part.values(draws)
     attrs = {"parameter": parameter, "term": block.label, "group": block.group, "covariance": block.covariance}
     found: dict[str, Variable] = {}
-    for parameter in covariance.parameters(block):
-        whole = values[parameter.name]
-        if parameter.kind == "correlation":
+    for declared in covariance.parameters(block):
+        whole = values[declared.name]
+        if declared.kind == "correlation":
             whole = np.einsum("...ij,...kj->...ik", whole, whole)
         else:
-            values[parameter.name] = whole = _complete(whole, shape)
-        found[names.variable(parameter.name)] = _parameter(parameter, whole, part, attrs)
+            values[declared.name] = whole = _complete(whole, shape)
+        found[names.variable(declared.name)] = _parameter(declared, whole, part, attrs)
     derived = covariance.derive(values, block)
-    for parameter in covariance.derived(block):
-        found[names.variable(parameter.name)] = _parameter(parameter, derived[parameter.name], part, attrs)
+    for declared in covariance.derived(block):
+        found[names.variable(declared.name)] = _parameter(declared, derived[declared.name], part, attrs)
     b = covariance.apply(draws[names.u], values, block, NUMPY)
     coords = {names.level_dim: block.levels, names.term_dim: block.terms}
     found[names.b] = Variable(b, (names.level_dim, names.term_dim), coords, attrs | {"kind": "group coefficients"})

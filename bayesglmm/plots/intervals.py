@@ -173,8 +173,8 @@ def _panel(problem: Problem, entry: Entry, exp: bool, apart: bool) -> Panel:
     if entry.kind == "cor":
         return Panel(6, "Correlations", "correlation", null=0.0, limits=(-1.0, 1.0))
     if entry.kind == "structure":
-        limits = None if np.isinf(entry.bounds).all() else entry.bounds
-        return Panel(7, f"Covariance structure: {entry.label.split('[')[0]}", "value", limits=limits)
+        word = entry.label.partition("[")[0]
+        return Panel(7, f"Covariance structure: {word}", word, limits=entry.bounds)
     if entry.kind == "dispersion":
         return _dispersion_panel(problem, entry)
     words = scale_words(problem, entry.predictor)

@@ -54,7 +54,8 @@ def _possible(problem: Problem, chosen: dict[str, str]) -> dict[str, str]:
         if reason and word in (NEW, AVERAGE, KNOWN_OR_NEW):
             raise DataError(
                 f"groups={word!r} needs the distribution of a new {part.block.group}, which `{part.block.label}` "
-                f"does not give: {reason}. groups={THESE!r} takes the known ones, groups={TYPICAL!r} an effect of zero."
+                f"does not give: {reason}. groups={THESE!r} takes the known ones, groups={TYPICAL!r} an "
+                "effect of zero."
             )
     return chosen
 

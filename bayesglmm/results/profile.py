@@ -162,8 +162,9 @@ def _to_edge(table: pd.DataFrame, low: float, high: float) -> pd.DataFrame:
     value, near = table["value"].to_numpy(), 0.5 * _EDGE * (high - low)
     inside = (value >= low + near) & (value <= high - near)
     kept = inside | np.append(inside[1:], False) | np.append(False, inside[:-1])
-    ended: pd.DataFrame = table.assign(value=np.where(inside, value, np.where(value > low + near, high, low)))
-    return ended.loc[kept]
+    ends = np.where(value > low + near, high, low)
+    ended: pd.DataFrame = table.assign(value=np.where(inside, value, ends)).loc[kept]
+    return ended
 
 
 def _values(problem: Problem, found: Likelihood, psi: Floats) -> list[Parameter]:

@@ -104,7 +104,7 @@ def _block_parameters(block: BlockParts, prefix: str, posterior: xr.Dataset) -> 
         values, names = posterior[block.names.variable(declared.name)].values, declared.components
         head = f"{prefix}{declared.name}[{group}"
         kind: Kind = "sd" if declared.name == "sd" else "cor" if declared.name == "cor" else "structure"
-        about = {"smooth": smooth, "what": declared.name, "derived": declared in derived}
+        about: dict[str, Any] = {"smooth": smooth, "what": declared.name, "derived": declared in derived}
         if declared.kind != "correlation":
             for j, term in enumerate(names):
                 whole = names == (block.block.label,)  # one standard deviation for all columns of the block

@@ -111,14 +111,13 @@ def bind_index(spec: GroupSpec, context: Context, label: str) -> LinearPart:
     """
     columns = spec.columns
     if columns.intercept or len(columns.terms) != 1 or len(columns.terms[0]) != 1:
-        factor = ":".join(map(str, spec.factor))
-        message = f"`{spec.word}` is a process over the levels of one factor: write {spec.word}(0 + time | {factor})."
+        group = ":".join(map(str, spec.factor))
+        message = f"`{spec.word}` is a process over the levels of one factor: write {spec.word}(0 + time | {group})."
         raise FormulaError(message, context.formula, spec.position)
     node = columns.terms[0][0]
     evaluator = Evaluator(context.columns, context.formula)
-    factor, text = as_factor(evaluator.value(node), context.columns.n), str(node)
-    if not factor.ordered:
-        factor, _ = factor.without_unused()
+    occurring, text = as_factor(evaluator.value(node), context.columns.n), str(node)
+    factor = occurring if occurring.ordered else occurring.without_unused()[0]
     if len(factor.levels) < 2:
         message = f"`{text}` has one level ({', '.join(factor.levels)}): `{spec.word}` is a process over several."
         raise FormulaError(message, context.formula, spec.position)

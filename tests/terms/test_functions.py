@@ -103,6 +103,9 @@ def test_scale_of_a_constant(make, evaluate):
         ("C(x, Sum)", ("2", "10")),
         ("C(f, levels=c('b', 'c', 'a'))", ("b", "c", "a")),
         ("factor(x > 5)", ("False", "True")),
+        ("numFactor(x)", ("(2)", "(10)")),
+        ("numFactor(x, x / 4)", ("(2,0.5)", "(10,2.5)")),
+        ("pos(-x, x)", ("(-10,10)", "(-2,2)")),
     ],
 )
 def test_levels_of_factors(make, levels, text, expected):
@@ -155,4 +158,4 @@ def test_refusals(make, evaluate, text, message):
 def test_every_function_is_tried_above():
     tried = {"C", "I", "as.numeric", "center", "factor", "log", "ordered", "pmax", "pmin", "poly", "relevel", "round"}
     tried |= {"scale", "log2", "log10", "log1p", "exp", "expm1", "sqrt", "abs", "sign", "sin", "cos", "tan"}
-    assert set(FUNCTIONS.names()) == tried | {"floor", "ceiling"}
+    assert set(FUNCTIONS.names()) == tried | {"floor", "ceiling", "numFactor"}
