@@ -2,8 +2,8 @@
 
 Coordinates are the population coefficients, the standardised group effects u (b = Lambda u), and the hyperparameters
 on the unconstrained scale. Coefficients whose prior has bounds move on their own scale like the others, and what is
-proposed beyond a bound is rejected. Levels of a grouping factor are independent given everything else, so a sweep over them,
-each with its own step and its own decision, is done in one pass over the rows; it is the same chain.
+proposed beyond a bound is rejected. Levels of a grouping factor are independent given everything else, so a sweep
+over them, each with its own step and its own decision, is done in one pass over the rows; it is the same chain.
 """
 
 from __future__ import annotations
