@@ -35,6 +35,7 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 _IMPROPER = 1e-10  # share of a row's information that others bring, below which its cavity is no distribution
 _SMALLEST = 1e-8  # precision that a site starts with at least, relative to the median of all
 _LEAST = 0.05  # share of an update that is taken at least
+_PATIENCE = 25  # sweeps without a smaller change than before
 _NEARLY = 1e-3  # change of moments that may be left when the sweeps are used up
 
 
@@ -249,7 +250,7 @@ class FixedPoint:
         """
         sweep = self.parallel if self.schedule.order == "parallel" else self.sequential
         state, tolerance = self.near(start), self.schedule.tolerance
-        share, last = self.schedule.damping, np.inf
+        share, last, best, since = self.schedule.damping, np.inf, np.inf, 0
         for number in range(1, self.schedule.sweeps + 1):
             tilted, known = self.tilted(state)
             step, apart = self.update(state, tilted, known)
@@ -257,9 +258,10 @@ class FixedPoint:
                 return self._found(state, tilted, log_prior, number, True)
             # Updates that do not shrink overshoot.
             share = max(_LEAST, 0.7 * share) if apart > 0.9 * last else share
-            last = apart
-            if number < self.schedule.sweeps:
-                state = sweep(state, step, share)
+            last, best, since = apart, min(apart, best), 0 if apart < best else since + 1
+            if number == self.schedule.sweeps or since > _PATIENCE:
+                break
+            state = sweep(state, step, share)
         if apart > _NEARLY or not np.all(known):
             raise NotPositiveDefiniteError("Expectation propagation did not converge.")
         return self._found(state, tilted, log_prior, number, False)

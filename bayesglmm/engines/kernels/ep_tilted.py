@@ -23,8 +23,8 @@ _REACH = 8.0  # of the nodes, in standard deviations
 _NODES = 17  # of the coarser rule; the finer one has twice as many
 _AGREE = 1e-4  # of both rules: relative for variances, in standard deviations for means, in nats for normalisers
 _ENDS = -24.0  # log of the integrand at the last nodes, relative to its maximum, above which the range is too short
-_FINEST = 10  # halvings of the step
-_ROUNDS = 12  # of moving the range
+_FINEST = 8  # halvings of the step
+_ROUNDS = 8  # of moving the range
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
