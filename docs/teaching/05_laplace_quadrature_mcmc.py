@@ -220,7 +220,8 @@ assert abs(distance["quadrature"]) < 4 * judge["mcse_mean"] / judge["sd"] + 0.05
 # And the person who always said yes? Laplace's draws are too low and too narrow, because of the normal density and
 # because of the $\sigma$ that it made too small. Quadrature mends $\sigma$ and the mean, but its draws of each effect
 # still come from a normal density. Draws that are weighted to the exact posterior (`resample=True`, the importance
-# sampling of the first notebook) have the right shape as well, and need no MCMC.
+# sampling of the first notebook) have the right shape as well, without MCMC; they are worth few independent ones, and
+# the verdict says so.
 
 # %%
 fits["resampled"] = model.fit("laplace", seed=1, resample=True, draws=400 if quick else 1000)
