@@ -63,11 +63,20 @@ def load(
     >>> import bayesglmm as bg
     >>> fit = bg.load("cbpp.nc")  # doctest: +SKIP
     """
-    found = read(path)
-    return fit_of(found, data, family, link, os.fspath(path))
+    found, name = read(path), os.fspath(path)
+    try:
+        return fit_of(found, data, family, link)
+    except StorageError as error:
+        raise StorageError(f"{name!r} cannot be loaded. {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        if isinstance(error, BayesglmmError):
+            raise
+        raise StorageError(
+            f"{name!r} cannot be loaded: what is in it does not make a fit ({type(error).__name__}: {error})."
+        ) from error
 
 
-def fit_of(found: Record, data: Any, family: Any, link: Any, name: str) -> Fit:
+def fit_of(found: Record, data: Any, family: Any, link: Any) -> Fit:
     """Return the fit of a record that has been read; see `load`."""
     from bayesglmm.results import Fit
     from bayesglmm.results.store import check_draws, check_format, restore, tree_of
@@ -84,7 +93,7 @@ def fit_of(found: Record, data: Any, family: Any, link: Any, name: str) -> Fit:
     except StorageError:
         raise
     except BayesglmmError as error:
-        raise StorageError(f"The model in {name!r} cannot be made again: {error}") from error
+        raise StorageError(f"Its model cannot be made again: {error}") from error
     tree = tree_of(found.document, found.variables)
     check_draws(problem, tree)
     fit = Fit.from_tree(tree, problem, model.design)
