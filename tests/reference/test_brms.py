@@ -1,6 +1,6 @@
 """NUTS and Laplace against brms under the same priors.
 
-NUTS: every mean, sd and quantile within four joint Monte Carlo standard errors. Laplace: what a good verdict promises.
+NUTS: every mean, sd and quantile within four joint Monte Carlo standard errors. Laplace: what a good verdict says.
 The numbers in `expected/bayes_*.json` come from brms 2.18 with 12,000 or 20,000 draws; their priors sit on the
 intercept of the user's columns, hence ``0 + Intercept`` here as there.
 """
