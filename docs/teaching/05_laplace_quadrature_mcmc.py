@@ -296,8 +296,9 @@ figure.savefig(figures / "05-rows.png", dpi=150)
 #    `"Yield ~ 1 + (1 | Batch)"` for `Dyestuff`.
 # 3. *(medium)* Keep $\beta$ and draw the log error of each score against $\sigma$ from 0.1 to 10. Which score is the
 #    worst, and what happens for $\sigma \to 0$?
-# 4. *(medium)* Add the next term of the expansion to Laplace's log integral, $\tfrac18 \ell^{(4)} s^4 + \tfrac{5}{24}
-#    (\ell^{(3)})^2 s^6$ with derivatives at the mode. How much of the error does it remove for each score?
+# 4. *(medium)* Add the next term of the expansion to Laplace's log integral,
+#    $\tfrac18 \ell^{(4)} s^4 + \tfrac{5}{24} (\ell^{(3)})^2 s^6$ with derivatives at the mode. How much of the error
+#    does it remove for each score?
 # 5. *(medium)* Ten thousand rows in ten groups: which of the three ways would you take? And 5,000 groups of two rows?
 #    What if persons *and* items are random?
 # 6. *(hard)* Write a Metropolis step for $b_i$ that proposes from Laplace's normal (an independence sampler), for

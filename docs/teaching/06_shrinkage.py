@@ -78,8 +78,12 @@ assert (risk["partial"] < 1.05 * risk["none"]).all()
 
 # %%
 figure, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
-for name, colour in (("none", NONE), ("complete", COMPLETE), ("partial", PARTIAL)):
-    ax.plot(risk.index, risk[name] / (sigma**2 / 5), "o-", markersize=4, color=colour, label=f"{name} pooling")
+for name, label, colour in (
+    ("none", "no", NONE),
+    ("complete", "complete", COMPLETE),
+    ("partial", "partial", PARTIAL),
+):
+    ax.plot(risk.index, risk[name] / (sigma**2 / 5), "o-", markersize=4, color=colour, label=f"{label} pooling")
 ax.axvline(np.sqrt(variances[0]) / sigma, color="#222222", linewidth=0.8, linestyle=":")
 ax.annotate("dyestuff", (np.sqrt(variances[0]) / sigma, 1.9), xytext=(4, 0), textcoords="offset points", fontsize=8)
 ax.set(ylim=(0, 2), xlabel="sd between batches / residual sd", ylabel="mean squared error / (σ²/5)")
@@ -135,6 +139,7 @@ ax.set(
     ylabel="slope [ms per day]",
     title="Sleep study; dotted: one and two sds",
 )
+ax.set_ylim(-5, 27)
 ax.legend(fontsize=8, loc="upper right")
 figure.savefig(figures / "06-plane.png", dpi=150)
 inside = np.linalg.inv(Sigma)
@@ -268,10 +273,12 @@ assert answers["new"]["upper"] > answers["average"]["upper"]
 #    and why is that a bad experiment?
 # 2. *(easy)* Which subject's line is shrunk most, and is that the one with the strangest data or the one with the
 #    least?
-# 3. *(medium)* The James-Stein estimate shrinks six means by $1 - (J - 3)\,(\sigma^2/n) / \sum_i (\bar y_i - \bar
-#    y)^2$. Add it to part 1 and compare it with the reliability estimated there.
-# 4. *(medium)* For counts, show that near the mode the reliability of a brood with $n$ chicks is about $\sigma^2 /
-#    (\sigma^2 + 1/(n \bar\mu))$, and check it for five broods: `fit.ranef()` against $\log$ of the brood's own mean.
+# 3. *(medium)* The James-Stein estimate shrinks six means by
+#    $1 - (J - 3)\,(\sigma^2/n) / \sum_i (\bar y_i - \bar y)^2$. Add it to part 1 and compare it with the reliability
+#    estimated there.
+# 4. *(medium)* For counts, show that near the mode the reliability of a brood with $n$ chicks is about
+#    $\sigma^2 / (\sigma^2 + 1/(n \bar\mu))$, and check it for five broods: `fit.ranef()` against $\log$ of the
+#    brood's own mean.
 # 5. *(medium)* Chicks of one brood differ more than Poisson. Add `(1 | INDEX)`, an effect per chick. What happens to
 #    the standard deviation of broods, to the held-out score, and to the interval of `groups="new"`?
 # 6. *(hard)* Is the shrunken estimate good for *ranking*? Simulate broods of unequal size, and compare how often the
@@ -280,9 +287,10 @@ assert answers["new"]["upper"] > answers["average"]["upper"]
 # ## Hints
 #
 # 1. It goes to one: copies count as independent measurements. $\sigma$ is estimated as if there were 300 rows.
-# 2. All have ten rows, so the matrix is the same: it is the one furthest out (335 or 308).
+# 2. All have ten rows, so the matrix is the same, and the data decide: 370, a low start and a steep line, lies far
+#    out in the direction in which ten days say least.
 # 3. With the unbiased sum of squares the two differ by the factor $(J - 3)/(J - 1)$ in front of the noise.
 # 4. The curvature of the log-likelihood of $b$ is $\sum \mu$; offsets belong into $\bar\mu$.
-# 5. The sd of broods falls: part of what they seemed to differ by was chance within. The interval hardly changes.
-# 6. No pooling ranks small groups at both ends; the posterior probability is best, since it is the answer to the
-#    question.
+# 5. The sd of broods falls a little: part of what they seemed to differ by was chance within. The new brood now has a
+#    new chick, and the interval becomes wider.
+# 6. No pooling ranks small groups at both ends; the posterior probability answers the question that is asked.
