@@ -65,7 +65,7 @@ class EPObjective(MarginalObjective):
             dphi, d1phi = (cells.by_row(means) for means in tilted_means(cells, work.phi, mode.cavity))
         return Expansion(d1, work.d2, np.zeros((1, 1, 1, n)), dphi, d1phi, np.zeros((F, 1, 1, n)))
 
-    def centre(self, mode: ConditionalMode) -> Floats:
+    def centre(self, mode: ConditionalMode, guess: Floats | None = None) -> Floats:
         """Return the mean, which is what is matched."""
         return mode.x
 

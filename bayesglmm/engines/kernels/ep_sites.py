@@ -275,7 +275,7 @@ class FixedPoint:
         """Return a state in the form that the exploration of hyperparameters knows."""
         model, sites = self.model, state.sites
         d2 = -self.cells.by_row(sites.precision)[None, None]
-        work = Work(state.x, model.rows, model.etas(state.x), self.phi, d2, model.prior)
+        work = Work(state.x, model.rows, model.etas(state.x), self.phi, d2, model.prior, model.factors)
         return Approximation(
             theta=self.theta,
             x=self.structure.full(state.x, self.coefficients),
