@@ -275,12 +275,14 @@ for name in labels:
 
 # %%
 shown = ["Intercept", "period[4]", "sd[herd, Intercept]"]
-for name, fit in {"walk": walk, "block": block}.items():
-    bg.plots.running_mean(fit, shown).savefig(figures / f"03-means-{name}.png", dpi=150)
-bg.plots.running_mean(walk, shown)
+figure = bg.plots.running_mean(walk, shown)
+figure.savefig(figures / "03-means-walk.png", dpi=150)
+figure
 
 # %%
-bg.plots.running_mean(block, shown)
+figure = bg.plots.running_mean(block, shown)
+figure.savefig(figures / "03-means-block.png", dpi=150)
+figure
 
 # %% [markdown]
 # The same moves as a step method of PyMC, for a model of your own code. `model.graph` is an ordinary PyMC model, and
