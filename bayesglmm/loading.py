@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bayesglmm.errors import BayesglmmError, ModelWarning, StorageError
+from bayesglmm.errors import BayesglmmError, DataError, ModelWarning, StorageError, UnknownNameError
 from bayesglmm.families import Family
 from bayesglmm.links import Link
 from bayesglmm.model import Model
@@ -83,7 +83,12 @@ def fit_of(found: Record, data: Any, family: Any, link: Any) -> Fit:
 
     check_format(found.document)
     described = take(found.document, "model", dict)
-    given = arguments(described, found.variables, data, family, link)
+    try:
+        given = arguments(described, found.variables, data, family, link)
+    except (DataError, StorageError, UnknownNameError):
+        raise
+    except BayesglmmError as error:
+        raise StorageError(f"Its model cannot be made again: {error}") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ModelWarning)  # said when the model was made, and kept in its notes
