@@ -72,6 +72,9 @@ def _prior_lines(slots: Sequence[Slot]) -> list[str]:
         given = "" if slot.source == "default" else f"  given as {slot.source!r}"
         if slot.source == "flat":
             given = ""
+        if slot.source == "missing":
+            lines.append(f"{slot.label:<{width}}  none: give one, or fit by maximum likelihood")
+            continue
         lines.append(f"{slot.label:<{width}}  {slot.prior}{where}{given}")
     if len(slots) > _SHOWN:
         lines.append(f"... and {len(slots) - _SHOWN} more: list(model.priors)")

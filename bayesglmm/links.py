@@ -73,6 +73,11 @@ class Link(ABC):
         """Return log mu and log(1 - mu) with their derivatives, for probability links, or None."""
         return None
 
+    def log_values(self, eta: Any) -> tuple[Any, Any] | None:
+        """Return log mu and log(1 - mu) alone, for probability links that have `log_jets`, or None."""
+        jets = self.log_jets(eta)
+        return None if jets is None else (jets[0].value, jets[1].value)
+
 
 LINKS: Registry[Link] = Registry("link", "bayesglmm.links", Link)
 
@@ -229,6 +234,10 @@ class Logit(Link):
             Jet(np.minimum(eta, 0.0) - shared, q, minus_pq, third),
             Jet(-np.maximum(eta, 0.0) - shared, -p, minus_pq, third),
         )
+
+    def log_values(self, eta: Any) -> tuple[Any, Any]:
+        shared = np.log1p(np.exp(-np.abs(eta)))
+        return np.minimum(eta, 0.0) - shared, -np.maximum(eta, 0.0) - shared
 
 
 class Probit(Link):

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bayesglmm.errors import BayesglmmError, ModelWarning, StorageError
+from bayesglmm.errors import BayesglmmError, DataError, ModelWarning, StorageError, UnknownNameError
 from bayesglmm.families import Family
 from bayesglmm.links import Link
 from bayesglmm.model import Model
@@ -63,18 +63,32 @@ def load(
     >>> import bayesglmm as bg
     >>> fit = bg.load("cbpp.nc")  # doctest: +SKIP
     """
-    found = read(path)
-    return fit_of(found, data, family, link, os.fspath(path))
+    found, name = read(path), os.fspath(path)
+    try:
+        return fit_of(found, data, family, link)
+    except StorageError as error:
+        raise StorageError(f"{name!r} cannot be loaded. {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        if isinstance(error, BayesglmmError):
+            raise
+        raise StorageError(
+            f"{name!r} cannot be loaded: what is in it does not make a fit ({type(error).__name__}: {error})."
+        ) from error
 
 
-def fit_of(found: Record, data: Any, family: Any, link: Any, name: str) -> Fit:
+def fit_of(found: Record, data: Any, family: Any, link: Any) -> Fit:
     """Return the fit of a record that has been read; see `load`."""
     from bayesglmm.results import Fit
     from bayesglmm.results.store import check_draws, check_format, restore, tree_of
 
     check_format(found.document)
     described = take(found.document, "model", dict)
-    given = arguments(described, found.variables, data, family, link)
+    try:
+        given = arguments(described, found.variables, data, family, link)
+    except (DataError, StorageError, UnknownNameError):
+        raise
+    except BayesglmmError as error:
+        raise StorageError(f"Its model cannot be made again: {error}") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ModelWarning)  # said when the model was made, and kept in its notes
@@ -84,7 +98,7 @@ def fit_of(found: Record, data: Any, family: Any, link: Any, name: str) -> Fit:
     except StorageError:
         raise
     except BayesglmmError as error:
-        raise StorageError(f"The model in {name!r} cannot be made again: {error}") from error
+        raise StorageError(f"Its model cannot be made again: {error}") from error
     tree = tree_of(found.document, found.variables)
     check_draws(problem, tree)
     fit = Fit.from_tree(tree, problem, model.design)

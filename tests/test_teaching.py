@@ -51,6 +51,14 @@ def test_notebook_teaches(path: Path) -> None:
     assert asked == answered
 
 
+@each
+def test_formulas_in_the_text_are_whole(path: Path) -> None:
+    """A formula within a sentence that goes over the end of a line is shown as plain text by some programs."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
+    assert [line for line in lines if line.replace("$$", "").count("$") % 2] == []
+    assert sum(line.count("$$") for line in lines) % 2 == 0
+
+
 def test_notebooks_are_listed() -> None:
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert [path.name for path in NOTEBOOKS if f"]({path.name})" not in page] == []

@@ -175,7 +175,7 @@ class _Translator:
         """Return a constant, or the column that the data make of this piece."""
         with np.errstate(all="ignore"):
             values = self.evaluator.floats(node)
-        if values.ndim == 0 and not any(True for _ in column_names(node)):
+        if values.ndim == 0 and not any(name.text in self.evaluator.columns for name in column_names(node)):
             if not np.isfinite(values):
                 raise FormulaError(f"`{node}` is not a finite number.", self.spec.formula, _begin(node))
             return Constant(float(values))
@@ -198,8 +198,7 @@ class _Translator:
         if node.function in FUNCTIONS:
             message = f"`{node.function}` cannot be applied to a parameter: the expression has to be smooth. "
             raise FormulaError(message + f"Functions: {', '.join(functions)}.", self.spec.formula, node.position)
-        message = f"Unknown function `{node.function}`. {did_you_mean(node.function, list(SMOOTH))} "
-        message += f"Functions of parameters: {', '.join(functions)}."
+        message = f"Unknown function `{node.function}`. {did_you_mean(node.function, list(SMOOTH))}"
         raise UnknownNameError(caret(message, self.spec.formula, node.position))
 
 

@@ -63,7 +63,8 @@ class MetropolisSettings(Settings):
         instead of keeping their whitened values.
     scale : float, mapping of str to float, or None
         For ``"random-walk"``: standard deviation of the steps, for all coordinates or by free variable of the graph
-        or label of `Fit.summary`. Standard deviations and dispersions move on the log scale. Given, it is not
+        or label of `Fit.summary`. Standard deviations and dispersions move on the log scale, coefficients on their
+        own, also where their prior has bounds: what is proposed beyond them is rejected. Given, the scale is not
         adapted; if None, every coordinate starts at 0.5 and is adapted in tuning.
     keep_proposals : bool
         For ``"random-walk"``: keep what was proposed, accepted or not, for `plots.metropolis_path`.

@@ -49,14 +49,15 @@ class Binomial(Family):
 
 def binomial_derivatives(y: Any, n: Any, constant: Any, eta: Any, link: Link, order: int) -> Derivatives | None:
     """Return derivatives of y log p + (n - y) log(1 - p) + constant; bernoulli has n = 1."""
+    failures = n - y
+    if order == 0:
+        values = link.log_values(eta)
+        return None if values is None else Derivatives(y * values[0] + failures * values[1] + constant)
     jets = link.log_jets(eta)
     if jets is None:
         return None
     p, q = jets
-    failures = n - y
     value = y * p.value + failures * q.value + constant
-    if order == 0:
-        return Derivatives(value)
     d1, d2 = y * p.d1 + failures * q.d1, y * p.d2 + failures * q.d2
     return Derivatives(value, d1, d2, y * p.d3 + failures * q.d3 if order == 2 else None)
 

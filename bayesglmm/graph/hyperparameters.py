@@ -17,6 +17,7 @@ from pytensor.graph.replace import vectorize_graph
 
 from bayesglmm.arraymath import NUMPY, pytensor_math
 from bayesglmm.blocks import Floats
+from bayesglmm.graph.bounds import BoundedTransform
 from bayesglmm.graph.compiler import SMALL, compiled_once
 from bayesglmm.graph.declare import bounded, vector_start
 from bayesglmm.graph.problem import BlockParts, Problem
@@ -153,6 +154,13 @@ class Hyperparameters:
             total = total + pt.sum(natural[name] * cotangent)
         gradient = pt.grad(total, list(self.theta_values), disconnected_inputs="ignore", return_disconnected="zero")
         return self._compile(inputs, gradient)
+
+    @cached_property
+    def bounds(self) -> dict[str, BoundedTransform]:
+        """The transforms of population coefficients whose priors have bounds, by variable."""
+        model = self.problem.model
+        found = {name: model.rvs_to_transforms[model[name]] for name in self._theta_coefficients}
+        return {name: own for name, own in found.items() if isinstance(own, BoundedTransform)}
 
     @property
     def _theta_coefficients(self) -> list[str]:

@@ -29,6 +29,9 @@ from bayesglmm.linalg.sparse import Elimination, seconds
 SMALLEST_CORNER = 40
 # Seconds of a factorisation as an arrow below which nothing else is considered: it needs no analysis.
 QUICK = 0.02
+# Seconds of an evaluation of likelihood and predictor: Python's overhead, and per row.
+_EVALUATION = 1e-4, 1e-7
+_MANY = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +233,13 @@ class Pattern:
         m = len(self.border)
         corners = sum(1.5 * c.levels * c.width * (c.width + m) ** 2 for c in self.corners)
         return float(seconds(0.0, corners + 0.5 * m**3))
+
+    @cached_property
+    def heavy(self) -> bool:
+        """Whether a factorisation takes many times as long as an evaluation of the likelihood, by rough estimates."""
+        own = self._arrow_seconds if self.layout is None else self.layout.elimination.seconds
+        gram = float(seconds(0.0, 0.5 * self.n * self.dense_width**2))
+        return own + gram > _MANY * (_EVALUATION[0] + _EVALUATION[1] * self.n)
 
     @property
     def arrow_gigabytes(self) -> float:

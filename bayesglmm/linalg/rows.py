@@ -65,15 +65,14 @@ class Rows:
             for c in self.pattern.corners
         )
 
-    def etas(self, x: Floats) -> Floats:
-        """Return A x for several x, shape (P, m, n) for x of shape (size, m)."""
+    def etas(self, x: Floats, border: bool = True) -> Floats:
+        """Return A x for several x, shape (P, m, n) for x of shape (size, m); without `border` the corners' part."""
         pattern, out = self.pattern, np.zeros((self.pattern.predictors, x.shape[1], self.pattern.n))
-        border = x[pattern.border].T
-        for p, span in enumerate(pattern.dense_span):
+        for p, span in enumerate(pattern.dense_span if border else ()):
             if span.stop > span.start:
-                out[p] += border[:, span] @ self.dense[p].T
-        for group, values in zip(pattern.groups, self.groups, strict=True):
-            for j in range(group.width):
+                out[p] += x[pattern.border[span]].T @ self.dense[p].T
+        for g, (group, values) in enumerate(zip(pattern.groups, self.groups, strict=True)):
+            for j in range(group.width if border or pattern.places[g][0] >= 0 else 0):
                 out[group.predictor] += values[j] * x[group.columns[:, j]].T[:, group.index]
         return out
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -100,8 +101,9 @@ class Elimination:
         out[leading] = np.searchsorted(key, low[leading] * self.m + high[leading])
         return out
 
-    @property
+    @cached_property
     def _keys(self) -> Ints:
+        """Column and row of every leading entry as one number, increasing; asked for by each pair of groups."""
         found: Ints = np.repeat(np.arange(self.s), np.diff(self.start)) * self.m + self.rows
         return found
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
+from bayesglmm.results.schema import ESTIMATES
 from bayesglmm.results.tables import Parameter, parameters, prefix_of
 
 if TYPE_CHECKING:
@@ -76,6 +77,15 @@ def posterior_of(fit: Fitted) -> xr.Dataset:
     if "posterior" not in fit.data.children:
         raise SettingsError("This fit has no posterior draws to draw a figure of.")
     return fit.data["posterior"].to_dataset()
+
+
+def point_of(fit: Fitted) -> dict[str, Floats]:
+    """Return every variable's posterior mean; of a maximum likelihood fit its estimate."""
+    if ESTIMATES in fit.data.children:
+        return {str(name): np.asarray(v.values) for name, v in fit.data[ESTIMATES].data_vars.items()}
+    return {
+        str(name): np.asarray(v.mean(("chain", "draw")).values) for name, v in posterior_of(fit).data_vars.items()
+    }
 
 
 def population(fit: Fitted) -> list[Entry]:

@@ -15,7 +15,7 @@ from bayesglmm.blocks import Floats
 from bayesglmm.errors import SettingsError
 from bayesglmm.plots._axes import legend, reference_line, row_labels, titles
 from bayesglmm.plots._no_pooling import no_pooling
-from bayesglmm.plots._parameters import Fitted, posterior_of
+from bayesglmm.plots._parameters import Fitted, point_of
 from bayesglmm.plots._style import ACCENT, MAIN, MUTED, NORMAL, SMALL, clean, figure_of, new_figure
 from bayesglmm.plots.effects import Facet, facets
 from bayesglmm.results.scales import scale_words
@@ -65,14 +65,15 @@ def shrinkage(
 ) -> Figure:
     """Draw no pooling against partial pooling.
 
-    Partial pooling is the posterior mean of the group's coefficient: population coefficient plus deviation. No
-    pooling is what the group's own rows say about that one coefficient: a one-parameter maximum likelihood
-    estimate per group by Newton's method under the same family and link, where everything else in the model (the
-    other population coefficients, other varying terms, dispersions) stays at its posterior mean and enters as an
-    offset. For a model with an intercept alone it is g(mean of the group). Where all counts of a group are zero or
-    its proportion is 0 or 1 that estimate is infinite; then a corrected one is shown as a square, with half a success
-    and half a failure added at the population coefficient (a log-F(1, 1) penalty): nearly the continuity correction
-    y + 1/2 of the textbooks. Groups whose rows say nothing about the term have no such point.
+    Partial pooling is the posterior mean of the group's coefficient, population coefficient plus deviation; of a
+    maximum likelihood fit the estimate plus the conditional mode. No pooling is what the group's own rows say about
+    that one coefficient: a one-parameter maximum likelihood estimate per group by Newton's method under the same
+    family and link, where everything else in the model (the other population coefficients, other varying terms,
+    dispersions) stays at its posterior mean (estimate) and enters as an offset. For a model with an intercept alone
+    it is g(mean of the group). Where all counts of a group are zero or its proportion is 0 or 1 that estimate is
+    infinite; then a corrected one is shown as a square, with half a success and half a failure added at the
+    population coefficient (a log-F(1, 1) penalty): nearly the continuity correction y + 1/2 of the textbooks.
+    Groups whose rows say nothing about the term have no such point.
 
     Small groups move most: areas are proportional to the number of rows, or of trials.
 
@@ -128,8 +129,7 @@ def shrinkage(
 
 def pooling(fit: Fitted, facet: Facet) -> Pooling:
     """Return both estimates for every group."""
-    posterior = posterior_of(fit)
-    means = {str(name): np.asarray(v.mean(("chain", "draw")).values) for name, v in posterior.data_vars.items()}
+    means = point_of(fit)
     own = facet.block.block
     columns, name = facet.part.predictor.columns, own.terms[facet.column]
     overall = float(means[facet.part.names.beta][columns.index(name)]) if name in columns else 0.0
@@ -208,7 +208,9 @@ def _keys(values: Pooling) -> list[Artist]:
     hollow: dict[str, Any] = {"linestyle": "", "markerfacecolor": "white", "color": ACCENT, "markersize": 7}
     keys: list[Artist] = [
         Line2D([], [], marker="o", label="no pooling: the group alone", **hollow),
-        Line2D([], [], linestyle="", marker="o", color=MAIN, markersize=7, label="partial pooling: posterior mean"),
+        Line2D(
+            [], [], linestyle="", marker="o", color=MAIN, markersize=7, label="partial pooling: all groups together"
+        ),
         Line2D([], [], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label="overall mean"),
     ]
     if values.corrected.any():

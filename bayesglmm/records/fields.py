@@ -17,7 +17,7 @@ def take[T](document: Mapping[str, Any], name: str, kind: type[T]) -> T:
     StorageError
         If it is missing or of another type.
     """
-    found = document.get(name)
+    found = document.get(name) if isinstance(document, Mapping) else None
     if kind is float and type(found) is int:
         found = float(found)
     if not isinstance(found, kind) or (isinstance(found, bool) and kind is not bool):

@@ -21,6 +21,8 @@ from bayesglmm.terms.columns import Factor, Numeric
 
 ROW = "row"
 _LEVEL = "level"
+_EXACT = 2**53  # integers up to here are floats, too
+_UNITS = ("s", "ms", "us", "ns")
 
 
 def frame_hash(frame: pd.DataFrame) -> str:
@@ -45,7 +47,7 @@ def frame_hash(frame: pd.DataFrame) -> str:
         match value:
             case Numeric(values):
                 floats = np.asarray(values, dtype="<f8")
-                exact = values.dtype.kind == "f" or np.array_equal(floats.astype(values.dtype), values)
+                exact = values.dtype.kind == "f" or bool(np.all((values <= _EXACT) & (values >= -_EXACT)))
                 floats = np.where(np.isnan(floats), np.nan, floats) + 0.0  # one nan, one zero
                 found.update(floats.tobytes() if exact else np.asarray(values, dtype="<u8").tobytes())
             case Factor():
@@ -103,9 +105,9 @@ def _pack_index(index: pd.Index[Any]) -> tuple[dict[str, Any], dict[str, Variabl
     if isinstance(index, pd.RangeIndex):
         return {"kind": "range", "name": name, "start": index.start, "stop": index.stop, "step": index.step}, {}
     if isinstance(index, pd.DatetimeIndex) and index.tz is None:
-        return {"kind": "time", "name": name}, {
-            "index": Variable((ROW,), index.to_numpy().astype("datetime64[ns]").astype(np.int64))
-        }
+        values = index.to_numpy()
+        entry = {"kind": "time", "name": name, "unit": np.datetime_data(values.dtype)[0]}
+        return entry, {"index": Variable((ROW,), values.astype(np.int64))}
     if isinstance(index.dtype, np.dtype) and index.dtype.kind in "iuf":
         return {"kind": "number", "name": name}, {"index": Variable((ROW,), index.to_numpy())}
     labels = np.array([str(label) for label in index], dtype=object)
@@ -161,7 +163,10 @@ def _unpack_index(entry: Mapping[str, Any], variables: Mapping[str, Variable], p
         start, stop, step = (take(entry, key, int) for key in ("start", "stop", "step"))
         found: Any = pd.RangeIndex(start, stop, step, name=name)
     elif kind == "time":
-        found = pd.DatetimeIndex(array(variables, path, "i").astype("datetime64[ns]"), name=name)
+        unit = take(entry, "unit", str)
+        if unit not in _UNITS:
+            raise StorageError("The index has times in a unit that makes no sense.")
+        found = pd.DatetimeIndex(array(variables, path, "i").astype(f"datetime64[{unit}]"), name=name)
     else:
         found = pd.Index(array(variables, path, "iuf" if kind == "number" else "O"), name=name)
     if len(found) != rows:

@@ -58,7 +58,7 @@ def _maximum(convergence: Mapping[str, Any]) -> Check:
             "bad",
             f"The likelihood has no maximum: it rises for ever as {', '.join(labels[:_NAMED])}{more} "
             f"grow{'' if several else 's'} in size.",
-            "Predictors decide some responses completely (separation), so that no finite estimate is best; "
+            "Predictors or groups decide some responses completely (separation), so that no finite estimate is best; "
             f"{'these coefficients are' if several else 'this coefficient is'} where the search stopped.",
             'Use model.fit("laplace"), whose priors keep estimates finite, or drop or merge the predictors and '
             "levels concerned.",

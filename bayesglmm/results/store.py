@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -27,6 +28,18 @@ FORMAT = "bayesglmm fit"
 VERSION = 1
 """Of what is in a file; see ``docs/developer/file-format.md``. A change that older versions cannot read adds one."""
 _WORDS = ("good", "check", "bad")
+# What the attributes of a fit hold as JSON.
+_FACTS: Mapping[str, type] = {
+    "formulas": list,
+    "links": dict,
+    "settings": dict,
+    "seconds": dict,
+    "notes": list,
+    "priors": dict,
+    "versions": dict,
+    "quality": dict,
+    "convergence": dict,
+}
 
 
 def save(fit: Fit, path: str | os.PathLike[str], data: bool = True) -> None:
@@ -164,7 +177,20 @@ def tree_of(document: Mapping[str, Any], arrays: Mapping[str, Variable]) -> xr.D
         groups[name].attrs |= {own: _restored_value(value) for own, value in take(group, "attrs", dict).items()}
     tree = xr.DataTree.from_dict(groups, name="bayesglmm")
     tree.attrs |= {own: _restored_value(value) for own, value in take(document, "attrs", dict).items()}
+    _check_facts(tree.attrs)
     return tree
+
+
+def _check_facts(attrs: Mapping[Any, Any]) -> None:
+    """Refuse attributes in which the facts about a run (`schema.assemble`, `facts`) are not what they have to be."""
+    for name in ("formula", "family", "engine", "created_at"):
+        take(attrs, name, str)
+    for name, kind in _FACTS.items():
+        if name in attrs or name not in ("quality", "convergence"):
+            try:
+                take({name: json.loads(take(attrs, name, str))}, name, kind)
+            except (ValueError, RecursionError):
+                raise StorageError(f"The document lacks {name!r}, or it is no JSON.") from None
 
 
 def check_draws(problem: Problem, tree: xr.DataTree) -> None:

@@ -18,7 +18,7 @@ from bayesglmm.storage.netcdf import read_netcdf, write_netcdf
 from bayesglmm.storage.record import Record, record_of
 from bayesglmm.storage.zarr3 import is_ours, read_zarr, write_zarr
 
-_WRITERS: Mapping[str, Callable[[Path, Record], None]] = {".nc": write_netcdf, ".zarr": write_zarr}
+_WRITERS: dict[str, Callable[[Path, Record], None]] = {".nc": write_netcdf, ".zarr": write_zarr}
 
 
 def kind_of(path: Path) -> str:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from bayesglmm.storage import hdf5
 from bayesglmm.storage.record import Plain, Record, listed
 
+LEAST_SECONDS = 30
+"""Processor time that any file may take to be read for trial."""
 _LONGEST_ATTRIBUTE = 16_000  # bytes; HDF5 keeps attributes of up to 64 kB in an object's header, all of them together
 
 
@@ -98,7 +100,7 @@ def read_netcdf(path: Path) -> tuple[bytes, Mapping[str, NDArray[Any]]]:
 
 def _trial(path: Path) -> None:
     size = path.stat().st_size
-    memory, seconds = 2 * 2**30 + 2 * size, 30 + size // 20_000_000
+    memory, seconds = 2 * 2**30 + 2 * size, LEAST_SECONDS + size // 20_000_000
     # `-I`: neither the working folder nor PYTHONPATH is searched for modules
     command = [sys.executable, "-I", hdf5.__file__, str(path.absolute()), str(memory), str(seconds)]
     single = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")

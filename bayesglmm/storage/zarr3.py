@@ -202,5 +202,6 @@ def _read(path: Path, name: str, entry: Mapping[str, Any]) -> NDArray[Any]:
             return _unpacked(raw, shape)
         except (ValueError, struct.error):
             raise BrokenFileError(f"is damaged: {name!r} holds no texts") from None
-    check_sizes({"variables": {name: entry}}, len(raw))
-    return np.frombuffer(raw[: declared_bytes(entry)], dtype=entry["dtype"]).reshape(shape)
+    if len(raw) != declared_bytes(entry):
+        raise BrokenFileError(f"declares another size for {name!r} than it has: it is incomplete or forged")
+    return np.frombuffer(raw, dtype=entry["dtype"]).reshape(shape)

@@ -62,8 +62,8 @@ print(f"importance sampling from N(2, 1): {better:.5f} with standard error {bett
 assert abs(better - exact) < 4 * better_error
 
 # %% [markdown]
-# How much was gained? The variance of one term can be written down, since $\varphi(z)^2/\varphi(z - \mu) =
-# e^{\mu^2} \varphi(z + \mu)$:
+# How much was gained? The variance of one term can be written down, since
+# $\varphi(z)^2/\varphi(z - \mu) = e^{\mu^2} \varphi(z + \mu)$:
 # $$\mathrm{Var}_\mu = e^{\mu^2} P(Z > 2 + \mu) - p^2,$$
 # and $\mu = 0$ is naive Monte Carlo. The ratio of the variances is the number of naive draws that one draw replaces.
 

@@ -271,11 +271,11 @@ assert -4 < counts.loc["11", "Normal(0, 1.5)"] < counts.loc["11", "(1 | district
 # %% [markdown]
 # ## 5. The same steps inside a mixed model
 #
-# Given $\beta$ and $\sigma$, the effects $b_j \sim N(0, \sigma^2)$ of the districts have the log density $\sum_i
-# \ell_i(x_i'\beta + b_{j(i)}) - \sum_j b_j^2 / 2\sigma^2$. One Newton step of it is *penalised* least squares:
-# $1/\sigma^2$ joins the weights on the diagonal. The result are the conditional modes, `fit.ranef()`, and from the
-# curvature there comes Laplace's approximation of the likelihood: every evaluation of the engine's objective is a
-# short run of these steps.
+# Given $\beta$ and $\sigma$, the effects $b_j \sim N(0, \sigma^2)$ of the districts have the log density
+# $\sum_i \ell_i(x_i'\beta + b_{j(i)}) - \sum_j b_j^2 / 2\sigma^2$. One Newton step of it is *penalised* least
+# squares: $1/\sigma^2$ joins the weights on the diagonal. The results are the conditional modes, `fit.ranef()`, and
+# from the curvature there comes Laplace's approximation of the likelihood: every evaluation of the engine's objective
+# is a short run of these steps.
 
 # %%
 mixed = bg.Model(formula + " + (1 | district)", women, family="bernoulli").fit("laplace", objective="ml")

@@ -29,9 +29,10 @@ rng = np.random.default_rng(3)
 # From $x$ propose $x^*$ from $q(x^* \mid x)$ and accept it with probability
 # $$\alpha(x, x^*) = \min\Big\{1, \frac{\pi(x^*)\, q(x \mid x^*)}{\pi(x)\, q(x^* \mid x)}\Big\}, \qquad
 #   \text{else stay at } x.$$
-# Then as much probability flows from $x$ to $x^*$ as back (**detailed balance**), $\pi(x) P(x, x^*) = \pi(x^*) P(x^*,
-# x)$, so a chain that has distribution $\pi$ keeps it. Only the *ratio* of densities is needed: the constant that
-# makes a posterior hard cancels. With five states one can write down the whole matrix $P$.
+# Then as much probability flows from $x$ to $x^*$ as back (**detailed balance**),
+# $\pi(x) P(x, x^*) = \pi(x^*) P(x^*, x)$, so a chain that has distribution $\pi$ keeps it. Only the *ratio* of
+# densities is needed: the constant that makes a posterior hard cancels. With five states one can write down the whole
+# matrix $P$.
 
 # %%
 target = np.array([1.0, 2.0, 8.0, 3.0, 1.0])
@@ -155,9 +156,9 @@ figure.savefig(figures / "03-scales.png", dpi=150)
 # ## 3. A mixed model, one coordinate at a time
 #
 # Now herds differ: $\mathrm{logit}\,p = x'\beta + \sigma u_j$, $u_j \sim N(0, 1)$. Twenty unknowns: four
-# coefficients, $\log \sigma$ and fifteen $u_j$. The textbook's sampler moves them in turn. Priors: $\beta \sim N(0,
-# 2.5^2)$, $\sigma \sim \mathrm{Exponential}(1)$. Since we walk on $\log \sigma$, the density needs the Jacobian
-# $d\sigma / d\log\sigma = \sigma$: to forget it is the most frequent mistake.
+# coefficients, $\log \sigma$ and fifteen $u_j$. The textbook's sampler moves them in turn. Priors:
+# $\beta \sim N(0, 2.5^2)$, $\sigma \sim \mathrm{Exponential}(1)$. Since we walk on $\log \sigma$, the density needs
+# the Jacobian $d\sigma / d\log\sigma = \sigma$: to forget it is the most frequent mistake.
 
 # %%
 y, size = cattle["incidence"].to_numpy(), cattle["size"].to_numpy()
@@ -274,12 +275,14 @@ for name in labels:
 
 # %%
 shown = ["Intercept", "period[4]", "sd[herd, Intercept]"]
-for name, fit in {"walk": walk, "block": block}.items():
-    bg.plots.running_mean(fit, shown).savefig(figures / f"03-means-{name}.png", dpi=150)
-bg.plots.running_mean(walk, shown)
+figure = bg.plots.running_mean(walk, shown)
+figure.savefig(figures / "03-means-walk.png", dpi=150)
+figure
 
 # %%
-bg.plots.running_mean(block, shown)
+figure = bg.plots.running_mean(block, shown)
+figure.savefig(figures / "03-means-block.png", dpi=150)
+figure
 
 # %% [markdown]
 # The same moves as a step method of PyMC, for a model of your own code. `model.graph` is an ordinary PyMC model, and

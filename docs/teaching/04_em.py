@@ -24,9 +24,9 @@ rng = np.random.default_rng(4)
 # %% [markdown]
 # ## 1. A random intercept
 #
-# Yields of dyestuff, five preparations from each of six batches: $y_{ij} = \mu + b_i + e_{ij}$, $b_i \sim N(0,
-# \sigma_b^2)$, $e_{ij} \sim N(0, \sigma^2)$. For any $\theta' = (\mu, \sigma_b, \sigma)$ and any density $q$ of the
-# effects,
+# Yields of dyestuff, five preparations from each of six batches: $y_{ij} = \mu + b_i + e_{ij}$,
+# $b_i \sim N(0, \sigma_b^2)$, $e_{ij} \sim N(0, \sigma^2)$. For any $\theta = (\mu, \sigma_b, \sigma)$ and any
+# density $q$ of the effects,
 # $$\log p(y \mid \theta) \ge \mathrm{E}_q \log \frac{p(y, b \mid \theta)}{q(b)},$$
 # with equality at $q(b) = p(b \mid y, \theta)$. **E-step**: take that $q$ at the present $\theta$. **M-step**:
 # maximise the right side over $\theta$. The left side cannot fall.
@@ -350,10 +350,11 @@ assert own["se"] > complete / (2 * last["batch"] ** 0.5)
 #    with `exact`.
 # 3. *(medium)* Treat $\mu$ as missing, too, with a flat prior. Which likelihood does EM then maximise? Compare with
 #    `model.fit("laplace", objective="reml")`: 42.0 instead of 37.3 for the batches.
-# 4. *(medium)* Put a normal density at the mode of each herd into the E-step of part 3, $\mathrm{E}\,b^2 \approx
-#    \hat b^2 + s^2$, with the score taken at the mode. What is this method called, and why is its $\sigma$ too small?
-# 5. *(medium)* Accelerate the slow path of part 2 with Aitken's extrapolation, $s_\infty \approx s_k + (s_{k+1} -
-#    s_k) / (1 - r)$ with $r$ the ratio of two steps. When is it dangerous?
+# 4. *(medium)* Put a normal density at the mode of each herd into the E-step of part 3,
+#    $\mathrm{E}\,b^2 \approx \hat b^2 + s^2$, with the score taken at the mode. What is this method called, and why
+#    is its $\sigma$ too small?
+# 5. *(medium)* Accelerate the slow path of part 2 with Aitken's extrapolation,
+#    $s_\infty \approx s_k + (s_{k+1} - s_k) / (1 - r)$ with $r$ the ratio of two steps. When is it dangerous?
 # 6. *(hard)* Louis (1982): the observed information is the expected complete information minus the variance of the
 #    complete score. Compute it for $\beta$ and $\log\sigma$ of the cattle from the weights of the last E-step, and
 #    compare the standard errors with `quadrature.summary()`.

@@ -145,6 +145,9 @@ def test_rows_multiply_as_their_matrix(case: Example) -> None:
     np.testing.assert_allclose(case.rows.eta(x), case.A @ x, **EXACT)
     several = rng.normal(size=(SIZE, 3))
     np.testing.assert_allclose(case.rows.etas(several), (case.A @ several).swapaxes(1, 2), **EXACT)
+    several[case.pattern.border] = 0.0
+    without = case.rows.etas(several, border=False)
+    np.testing.assert_allclose(without, (case.A @ several).swapaxes(1, 2), **EXACT)
     np.testing.assert_allclose(case.rows.transpose(r), np.einsum("pia,pi->a", case.A, r), **EXACT)
     if not isinstance(case, Crossed):
         np.testing.assert_allclose(dense_matrix(case.rows.gram(case.W, case.Q)), case.H, **EXACT)

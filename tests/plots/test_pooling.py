@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from scipy import optimize, special
 
+import bayesglmm as bg
 from bayesglmm.errors import SettingsError, UnknownNameError
 from bayesglmm.plots import shrinkage
 from bayesglmm.plots.effects import facets
@@ -31,6 +32,16 @@ def test_with_an_intercept_alone_it_is_the_link_of_the_mean(fitted: Any) -> None
     assert found.alone[plain] == pytest.approx(special.logit(y / n)[plain])
     assert np.array_equal(found.corrected, ~plain)
     assert np.array_equal(found.size, n)
+
+
+def test_maximum_likelihood_shows_estimates_and_conditional_modes() -> None:
+    dyestuff = bg.load_dataset("Dyestuff")
+    fit = bg.Model("Yield ~ 1 + (1 | Batch)", dyestuff).fit("laplace", objective="ml")
+    found = estimates(fit, "Batch")
+    assert found.overall == pytest.approx(fit.fixed().loc["Intercept", "estimate"])
+    assert found.alone == pytest.approx(dyestuff.groupby("Batch", observed=True)["Yield"].mean().to_numpy())
+    assert found.together == pytest.approx(fit.coef()["estimate"].to_numpy())
+    assert isinstance(shrinkage(fit), Figure)
 
 
 def test_gaussian_groups_are_means_of_residuals(slopes: Any) -> None:

@@ -98,9 +98,9 @@ def test_printed_sizes_agree_with_the_table(binary: bg.Model) -> None:
 
 
 def test_resampling_that_was_asked_for_in_vain_is_noted(monkeypatch: pytest.MonkeyPatch, binary: bg.Model) -> None:
-    from bayesglmm.engines import laplace
+    from bayesglmm.engines import nested
 
-    monkeypatch.setattr(laplace, "resample", lambda *_: None)
+    monkeypatch.setattr(nested, "resample", lambda *_: None)
     fit = binary.fit("laplace", resample=True, draws=50, seed=1)
     assert any("not resampled, though resample=True asked for it" in note for note in fit.notes)
     assert "200 independent draws" in repr(fit)

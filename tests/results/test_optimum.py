@@ -71,6 +71,25 @@ def test_restricted_likelihood_and_quadrature_see_it_too(data: pd.DataFrame) -> 
         assert "no maximum: it rises for ever as f[c] grows" in str(fit.verdict)
 
 
+def test_a_period_without_any_incidence() -> None:
+    frame = bg.load_dataset("cbpp")
+    frame.loc[frame["period"].astype(str) == "4", "incidence"] = 0
+    fit = fitted("incidence | trials(size) ~ period + (1 | herd)", frame, "binomial")
+    assert "no maximum: it rises for ever as period[4] grows in size" in str(fit.verdict)
+    assert set(fit.diagnose().query("check == 'maximum'")["verdict"]) == {"bad"}
+
+
+def test_groups_that_are_all_alike_inside() -> None:
+    """The likelihood rises with the standard deviation; Laplace's approximation of it has a maximum, and is poor."""
+    rng = np.random.default_rng(1)
+    g = np.repeat(np.arange(30), 4)
+    frame = pd.DataFrame({"y": (rng.random(30) < 0.5).astype(int)[g], "x": rng.normal(size=120), "g": g.astype(str)})
+    assert "quadrature=15" in str(fitted("y ~ x + (1 | g)", frame, "bernoulli").verdict)
+    assert "rises for ever as sd[g, Intercept] grows" in str(
+        fitted("y ~ x + (1 | g)", frame, "bernoulli", quadrature=15).verdict
+    )
+
+
 @pytest.mark.parametrize(
     ("formula", "family"),
     [

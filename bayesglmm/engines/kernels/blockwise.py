@@ -158,8 +158,9 @@ class BlockRatio:
 
     def _made(self, here: Support) -> _Cell:
         work, pattern = here.mode.work, self.structure.pattern
-        prior = work.prior if self.same else self.structure.prior(self.view.natural(here.mode.theta))
-        rows = work.rows if self.same else self._rows(here.mode.theta)
+        natural = self.view.natural(here.mode.theta)
+        prior = work.prior if self.same else self.structure.prior(natural)
+        rows = work.rows if self.same else self.structure.rows(self.view.factors(natural))
         factor = here.mode.factor if self.same else rows.factor(-work.d2, prior.Q)
         model = _Rows(rows, work.etas - work.rows.eta(work.inner), work.phi, None, prior)
         if not self.levels:
@@ -177,15 +178,11 @@ class BlockRatio:
         model = replace(model, nodes=row_nodes(rows.covariances(conditional, border=False), _ROW_NODES))
         return _Cell(here, model, factor, half_logdet, conditional, variances)
 
-    def _rows(self, theta: Floats) -> Rows:
-        return self.structure.rows(self.view.factors(self.view.natural(theta)))
-
     def _model(self, theta: Floats, cell: _Cell) -> _Rows:
         if np.array_equal(theta, cell.here.psi):
             return cell.model
-        natural = self.view.natural(theta)
+        natural, nodes = self.view.natural(theta), None
         rows = self.structure.rows(self.view.factors(natural))
-        nodes = None
         if cell.conditional is not None:
             nodes = row_nodes(rows.covariances(cell.conditional, border=False), _ROW_NODES)
         return _Rows(
@@ -302,13 +299,13 @@ class BlockRatio:
         )
         if not self.levels:
             drawn = x[:, :, 0].T
-            total = self._by_level(model, x[:, :, 0]).sum(axis=1) + log_shared
+            total = self._by_level(model, x, 0)[:, 0].sum(axis=1) + log_shared
             return drawn, total, total, np.zeros((draws, 0)), drawn
         first, inside = len(self.grid), self.inside
         own = 0.5 * (z[inside, :, 1:] ** 2 - x[inside, :, 1:] ** 2).reshape(len(inside), -1)
-        r = self._by_level(model, x[:, :, 1:].reshape(len(x), -1)) + _sums(self.owner[inside], own.T, self.levels)
-        r = r.reshape(draws, -1, self.levels) - cell.half_logdet
-        level = self._integrals(r, x[:, :, 0], cell, model)
+        r = _sums(self.owner[inside], own.T, self.levels).reshape(draws, -1, self.levels) - cell.half_logdet
+        r += self._by_level(model, x, 1)
+        level = self._integrals(r, x, cell, model)
         shared = level.sum(axis=1) + log_shared
         anew = self._choose(x, r, uniform) if len(uniform) else np.zeros((0, len(x)))
         return x[:, :, 1 + first].T, shared, r[:, first].sum(axis=1) + log_shared, r[:, first] - level, anew
@@ -321,8 +318,8 @@ class BlockRatio:
         if model.nodes is None:
             return found
         # To first order the mean is E r, which is known: only the rest is left to the draws.
-        exact = self._by_level(model, x, model.nodes)
-        own = 0.5 * (1.0 - x[self.inside] ** 2 - cell.variances[self.inside, None])
+        exact = self._by_level(model, x[:, :, :1], 0, model.nodes)[:, 0]
+        own = 0.5 * (1.0 - x[self.inside, :, 0] ** 2 - cell.variances[self.inside, None])
         exact += _sums(self.owner[self.inside], own.T, self.levels) - cell.half_logdet
         return np.asarray(found + exact - r.mean(axis=1))
 
@@ -336,30 +333,42 @@ class BlockRatio:
         out[:, self.inside] = x[self.inside, draws, which]
         return out
 
-    def _by_level(self, model: _Rows, x: Floats, nodes: tuple[list[Floats], Floats] | None = None) -> Floats:
-        """Return the log-likelihood by level for every column of x, shape (columns, levels); one sum without any.
+    def _by_level(
+        self, model: _Rows, x: Floats, first: int, nodes: tuple[list[Floats], Floats] | None = None
+    ) -> Floats:
+        """Return log-likelihoods by level, shape (draws, candidates, levels), from candidate `first` on.
 
-        With nodes of every row's predictors its mean over them.
+        One sum without levels; means over nodes of the rows' predictors, if given. All candidates of a draw have the
+        same shared coefficients.
         """
-        levels, elementwise = max(1, self.levels), self.view.elementwise
-        shifts, weights = ([np.zeros(1)], np.ones(1)) if nodes is None else nodes
+        elementwise, levels = self.view.elementwise, max(1, self.levels)
+        shifts, weights = ([np.zeros((1, 1))], np.ones(1)) if nodes is None else nodes
+        _, draws, candidates = x.shape
         inner = min(elementwise.together, len(shifts))
-        step = elementwise.together // inner
-        out = np.empty((x.shape[1], levels))
-        for start in range(0, x.shape[1], step):
-            etas = model.etas(x[:, start : start + step])
-            value = np.zeros(etas.shape[1:])
-            for at in range(0, len(shifts), inner):
-                moved = (
-                    etas
-                    if nodes is None
-                    else etas[:, None] + np.array(shifts[at : at + inner]).swapaxes(0, 1)[:, :, None]
-                )
-                with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                    found = elementwise.many(moved.reshape(len(etas), -1, etas.shape[2]), model.phi).value
-                value += np.tensordot(weights[at : at + inner], found.reshape(-1, *value.shape), 1)
-            out[start : start + step] = _sums(self.index, value, levels)
+        wide = max(1, min(candidates - first, elementwise.together // inner))
+        step = max(1, elementwise.together // (inner * wide))
+        out = np.empty((draws, candidates - first, levels))
+        for start in range(0, draws, step):
+            own = x[:, start : start + step]
+            shared = model.etas(own[:, :, 0])
+            for c in range(first, candidates, wide):
+                moves = own[:, :, c : c + wide] - own[:, :, :1]
+                etas = model.rows.etas(moves.reshape(len(x), -1), border=False)
+                etas += np.repeat(shared, moves.shape[2], axis=1)
+                value = self._mean(model, etas, shifts, weights, inner)
+                found = _sums(self.index, value, levels).reshape(*moves.shape[1:], levels)
+                out[start : start + step, c - first : c - first + wide] = found
         return out
+
+    def _mean(self, model: _Rows, etas: Floats, shifts: list[Floats], weights: Floats, inner: int) -> Floats:
+        """Return the mean of the rows' log-likelihood over shifts of the predictors, so many of them at once."""
+        value = np.zeros(etas.shape[1:])
+        for at in range(0, len(shifts), inner):
+            moved = etas[:, None] + np.array(shifts[at : at + inner]).swapaxes(0, 1)[:, :, None]
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                found = self.view.elementwise.many(moved.reshape(len(etas), -1, etas.shape[2]), model.phi).value
+            value += np.tensordot(weights[at : at + inner], found.reshape(-1, *value.shape), 1)
+        return value
 
 
 def _structure(exploration: Exploration) -> tuple[Structure, bool]:

@@ -13,6 +13,7 @@ m = x-hat + H^-1 A' (l''' h) / 2; for a gaussian likelihood it is the mode.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -23,68 +24,117 @@ from numpy.polynomial.hermite_e import hermegauss
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.graph.latent import LatentView
-from bayesglmm.linalg import NotPositiveDefiniteError
+from bayesglmm.linalg import Factor, NotPositiveDefiniteError
 
 if TYPE_CHECKING:
     from bayesglmm.engines.kernels.objective import MarginalObjective
 
 _STEPS = 8
-_MORE_STEPS = 25  # with the curvature made anew
+_MORE_STEPS = 40  # with the curvature made anew
 _SMALL = 1e-4  # squared length of a step, in posterior standard deviations, that is not worth another
 _CLOSE = 1e-2  # the same, that is close enough where steps end
+_HALVINGS = 10
+_FALLING = 0.6  # a curvature serves while that squared length falls to this share or less
 _NODES = {1: 7, 2: 5, 3: 3}
 
 
-def conditional_mean(objective: MarginalObjective, mode: ConditionalMode) -> Floats:
+def conditional_mean(objective: MarginalObjective, mode: ConditionalMode, guess: Floats | None = None) -> Floats:
     """Return the corrected centre of p(x | y, theta) in the layout of the view's x.
 
     Parameters
     ----------
     objective : MarginalObjective
     mode : ConditionalMode
+    guess : ndarray, shape (view.size,), optional
+        The corrected centre less the mode at other hyperparameters: where to start from here.
 
     Returns
     -------
     ndarray, shape (view.size,)
-        The mode itself where the correction does not converge, not even with its curvature made anew at every step.
+        The mode itself where the correction does not converge, not even with its curvature made anew.
     """
     nodes = row_nodes(mode.work.rows.covariances(mode.factor.inverse()), _NODES)
-    centre = _climb(objective, mode, nodes, _STEPS)
+    inner, coefficients = objective.structure.inner, objective.structure.coefficients
+    start = mode.work.inner if guess is None else mode.work.inner + guess[inner]
+    problem = _Mean(objective.view, mode, nodes)
+    centre = _climb(problem, start)
     if centre is None:
-        centre = _climb(objective, mode, nodes, _MORE_STEPS, remade=True)
-    return mode.x if centre is None else objective.structure.full(centre, mode.x[objective.structure.coefficients])
+        centre = _climb_anew(problem, start)
+    return mode.x if centre is None else objective.structure.full(centre, mode.x[coefficients])
 
 
-def _climb(
-    objective: MarginalObjective,
-    mode: ConditionalMode,
-    nodes: tuple[list[Floats], Floats],
-    steps: int,
-    remade: bool = False,
-) -> Floats | None:
-    """Solve for m by Newton's method; None where it does not converge.
+@dataclass(frozen=True, eq=False)
+class _Mean:
+    """What a conditional mean solves for, as a function of where it is."""
 
-    With `remade` the curvature is -A' E[l''] A + Q at each m instead of H, until steps are short: for skew
-    likelihoods (nearly separated responses), where the curvature at the mode says little about that at the mean.
-    """
-    work, factor = mode.work, mode.factor
-    centre, last = work.inner, np.inf
-    for _ in range(steps):
-        etas = work.etas + work.rows.eta(centre - work.inner)
-        slope, curvature = _expected(objective.view, etas, work.phi, nodes, remade and last > 1.0)
-        gradient = work.rows.transpose(slope) - work.prior.times(centre)
-        try:
-            factor = factor if curvature is None else work.rows.factor(-curvature, work.prior.Q)
-        except NotPositiveDefiniteError:
-            return None
-        step = factor.solve(gradient)
+    view: LatentView
+    mode: ConditionalMode
+    nodes: tuple[list[Floats], Floats]
+
+    def gradient(self, m: Floats) -> Floats:
+        """Return A' E[l'] - Q (m - prior mean)."""
+        work = self.mode.work
+        slope, _ = _expected(self.view, self._etas(m), work.phi, self.nodes, False)
+        return np.asarray(work.rows.transpose(slope) - work.prior.times(m))
+
+    def factor(self, m: Floats) -> Factor:
+        """Factorise -A' E[l''] A + Q."""
+        work = self.mode.work
+        _, curvature = _expected(self.view, self._etas(m), work.phi, self.nodes, True)
+        assert curvature is not None
+        return work.rows.factor(-curvature, work.prior.Q)
+
+    def _etas(self, m: Floats) -> Floats:
+        work = self.mode.work
+        return np.asarray(work.etas + work.rows.eta(m - work.inner))
+
+
+def _climb(problem: _Mean, centre: Floats) -> Floats | None:
+    """Solve for m with the curvature at the mode; None where steps grow or stay long."""
+    last = np.inf
+    for _ in range(_STEPS):
+        gradient = problem.gradient(centre)
+        step = problem.mode.factor.solve(gradient)
         length = float(step @ gradient)
-        if not np.isfinite(length) or (length > last and not remade):
+        if not np.isfinite(length) or length > last:
             return None
         centre, last = centre + step, length
         if length < _SMALL:
             break
-    return None if remade and last > _CLOSE else centre
+    return centre if last < _CLOSE else None
+
+
+def _climb_anew(problem: _Mean, centre: Floats) -> Floats | None:
+    """Solve for m with the curvature there, made anew where steps become shorter too slowly; None where that fails.
+
+    For skew likelihoods (nearly separated responses), where the curvature at the mode says little about that at the
+    mean. A step that goes too far is halved.
+    """
+    factor, last = None, np.inf
+    gradient = problem.gradient(centre)
+    for _ in range(_MORE_STEPS):
+        kept = factor is not None
+        try:
+            factor = problem.factor(centre) if factor is None else factor
+        except NotPositiveDefiniteError:
+            return None
+        step = factor.solve(gradient)
+        length = float(step @ gradient)
+        if not np.isfinite(length):
+            return None
+        if kept and length > _FALLING * last:
+            factor = None
+            continue
+        size = 1.0
+        for _ in range(_HALVINGS):
+            there = problem.gradient(centre + size * step)
+            if float(step @ there) > -0.5 * length:
+                break
+            size /= 2.0
+        centre, gradient, last = centre + size * step, there, length
+        if length < _SMALL:
+            break
+    return centre if last < _CLOSE else None
 
 
 def _expected(

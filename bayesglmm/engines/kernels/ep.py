@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.ep_cells import cells_of
 from bayesglmm.engines.kernels.ep_sites import Approximation, FixedPoint, Schedule
 from bayesglmm.engines.kernels.ep_tilted import tilted_means
 from bayesglmm.engines.kernels.newton import ConditionalMode
@@ -56,15 +57,15 @@ class EPObjective(MarginalObjective):
     def expansion(self, mode: ConditionalMode) -> Expansion:
         """Return the derivatives of the sites; of those in the dispersions the means over tilted distributions."""
         assert isinstance(mode, Approximation)
-        work, sites, elementwise = mode.work, mode.sites, self.view.elementwise
-        n, F = self.structure.n, sum(elementwise.sizes.values())
-        d1 = (sites.shift - sites.precision * work.etas[0])[None]
+        work, cells = mode.work, cells_of(self.structure)
+        n, F = self.structure.n, sum(cells.sizes.values())
+        d1 = cells.by_row(mode.sites.shift)[None] + work.d2[0] * work.etas
         dphi, d1phi = np.zeros((F, n)), np.zeros((F, 1, n))
         if F:
-            dphi, d1phi = tilted_means(elementwise, work.phi, mode.cavity)
+            dphi, d1phi = (cells.by_row(means) for means in tilted_means(cells, work.phi, mode.cavity))
         return Expansion(d1, work.d2, np.zeros((1, 1, 1, n)), dphi, d1phi, np.zeros((F, 1, 1, n)))
 
-    def centre(self, mode: ConditionalMode) -> Floats:
+    def centre(self, mode: ConditionalMode, guess: Floats | None = None) -> Floats:
         """Return the mean, which is what is matched."""
         return mode.x
 

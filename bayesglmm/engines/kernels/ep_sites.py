@@ -1,10 +1,11 @@
 """Expectation propagation at one value of the hyperparameters: the sites, and the search for their fixed point.
 
-The likelihood of row i is replaced by a site exp(nu_i eta_i - tau_i eta_i^2 / 2), so that the approximation is normal
-with precision H = A' diag(tau) A + Q, as in Laplace's with tau in the place of the curvature. A site is what makes
-the marginal of eta_i match, in mean and variance, the tilted distribution: the marginal without the site, times the
-likelihood (Minka 2001; Rasmussen and Williams 2006, section 3.6). With s_i^2 the variance of eta_i, mu_i its mean,
-g_i = nu_i - tau_i mu_i and v_i = s_i^2 / (1 - tau_i s_i^2) the variance of the cavity,
+The likelihood of cell i, the rows with one and the same predictor, is replaced by a site exp(nu_i eta_i - tau_i
+eta_i^2 / 2), so that the approximation is normal with precision H = A' diag(tau) A + Q, as in Laplace's with tau in
+the place of the curvature. A site is what makes the marginal of eta_i match, in mean and variance, the tilted
+distribution: the marginal without the site, times the likelihood (Minka 2001; Rasmussen and Williams 2006, section
+3.6). With s_i^2 the variance of eta_i, mu_i its mean, g_i = nu_i - tau_i mu_i and v_i = s_i^2 / (1 - tau_i s_i^2) the
+variance of the cavity,
 
     log Z = sum_i [log Zhat_i + (log(v_i / s_i^2) + v_i g_i^2) / 2] + log N(x; m, Q^-1) at the mean
             + d/2 log 2 pi - 1/2 log |H|,
@@ -22,19 +23,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.ep_cells import Cells, cells_of
 from bayesglmm.engines.kernels.ep_tilted import Cavity, tilted_moments
 from bayesglmm.engines.kernels.newton import ConditionalMode, NewtonSearch, Work, find_mode
 from bayesglmm.engines.kernels.structure import Structure
 from bayesglmm.families.base import TiltedMoments
-from bayesglmm.graph.elementwise import Elementwise
 from bayesglmm.linalg import Factor, NotPositiveDefiniteError
 
 type Flags = NDArray[np.bool_]
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
-_IMPROPER = 1e-10  # share of a row's information that others bring, below which its cavity is no distribution
+_IMPROPER = 1e-10  # share of the information on a cell that others bring, below which its cavity is no distribution
 _SMALLEST = 1e-8  # precision that a site starts with at least, relative to the median of all
 _LEAST = 0.05  # share of an update that is taken at least
+_PATIENCE = 25  # sweeps without a smaller change than before
 _NEARLY = 1e-3  # change of moments that may be left when the sweeps are used up
 
 
@@ -63,11 +65,11 @@ class Schedule:
 
 @dataclass(frozen=True, eq=False)
 class Sites:
-    """The normal sites in the place of the likelihood of each row.
+    """The normal sites in the place of the likelihood of each cell.
 
     Attributes
     ----------
-    precision, shift : ndarray, shape (n,)
+    precision, shift : ndarray, shape (c,)
         tau and nu. Precisions may be negative where a likelihood is not log-concave.
     """
 
@@ -106,8 +108,8 @@ class State:
         Of H.
     x : ndarray, shape (size,)
         Mean.
-    mean, variance : ndarray, shape (n,)
-        Of every row's predictor.
+    mean, variance : ndarray, shape (c,)
+        Of every cell's predictor.
     """
 
     sites: Sites
@@ -118,16 +120,16 @@ class State:
 
     @property
     def slope(self) -> Floats:
-        """Derivative of the log sites at the mean, nu - tau mu, shape (n,)."""
+        """Derivative of the log sites at the mean, nu - tau mu, shape (c,)."""
         return self.sites.shift - self.sites.precision * self.mean
 
     @property
     def share(self) -> Floats:
-        """What of the information on a row is not its own: s^2 / v, shape (n,)."""
+        """What of the information on a predictor is not its cell's own: s^2 / v, shape (c,)."""
         return 1.0 - self.sites.precision * self.variance
 
     def cavity(self) -> tuple[Cavity, Flags]:
-        """Return the cavities, and for which rows they are distributions; for others they stand at the marginal."""
+        """Return the cavities, and which of them are distributions; others stand at the marginal."""
         proper = self.share > _IMPROPER
         variance = self.variance / np.where(proper, self.share, 1.0)
         mean = np.where(proper, self.mean - variance * self.slope, self.mean)
@@ -152,7 +154,7 @@ class FixedPoint:
         self.model = NewtonSearch(
             structure, structure.view.factors(natural), structure.offset(natural, coefficients), natural
         )
-        self.elementwise, self.phi = structure.view.elementwise, self.model.phi
+        self.cells, self.phi = cells_of(structure), self.model.phi
 
     # what sites imply -----------------------------------------------------------------------------------------------
 
@@ -171,26 +173,27 @@ class FixedPoint:
             If there is none.
         """
         model = self.model
-        factor = model.rows.factor(sites.precision[None, None], model.prior.Q)
+        precision, shift = self.cells.by_row(sites.precision), self.cells.by_row(sites.shift)
+        factor = model.rows.factor(precision[None, None], model.prior.Q)
         for _ in range(2):  # once more, for precisions so large that the first step leaves rounding errors
-            slope = sites.shift - sites.precision * model.etas(x)[0]
+            slope = shift - precision * model.etas(x)[0]
             x = x + factor.solve(model.rows.transpose(slope[None]) - model.prior.times(x))
-        variance = model.rows.covariances(factor.inverse())[0, 0]
+        variance = model.rows.covariances(factor.inverse())[0, 0][self.cells.first]
         if not np.all(variance > 0.0):
             raise NotPositiveDefiniteError("A variance is not positive.")
-        return State(sites, factor, x, model.etas(x)[0], variance)
+        return State(sites, factor, x, model.etas(x)[0][self.cells.first], variance)
 
     def tilted(self, state: State) -> tuple[TiltedMoments, Flags]:
-        """Return the moments of the tilted distributions, and for which rows there are any."""
+        """Return the moments of the tilted distributions, and for which cells there are any."""
         cavity, proper = state.cavity()
-        found = tilted_moments(self.elementwise, self.phi, cavity)
+        found = tilted_moments(self.cells, self.phi, cavity)
         with np.errstate(invalid="ignore"):
             known = proper & np.isfinite(found.log_normaliser) & (found.variance > 0.0)
         return found, known
 
     @staticmethod
     def update(state: State, tilted: TiltedMoments, known: Flags) -> tuple[Sites, float]:
-        """Return the change of the sites that matches moments, and how far these are apart; unknown rows stay."""
+        """Return the change of the sites that matches moments, and how far these are apart; unknown cells stay."""
         with np.errstate(all="ignore"):
             precision = np.where(known, 1.0 / tilted.variance - 1.0 / state.variance, 0.0)
             shift = np.where(known, tilted.mean / tilted.variance - state.mean / state.variance, 0.0)
@@ -202,26 +205,27 @@ class FixedPoint:
     def log_evidence(self, state: State, tilted: TiltedMoments) -> float:
         """Return log Z."""
         prior, share = self.model.prior, state.share
-        rows = tilted.log_normaliser + 0.5 * (state.variance / share * state.slope**2 - np.log(share))
+        cells = tilted.log_normaliser + 0.5 * (state.variance / share * state.slope**2 - np.log(share))
         quadratic = (state.x - prior.mean) @ prior.times(state.x)
         constant = prior.constant + 0.5 * self.structure.pattern.size * _LOG_2PI
-        return float(rows.sum() - 0.5 * quadratic + constant - 0.5 * state.factor.logdet())
+        return float(cells.sum() - 0.5 * quadratic + constant - 0.5 * state.factor.logdet())
 
     # the search -----------------------------------------------------------------------------------------------------
 
     def start(self) -> State:
         """Return the state with Laplace's approximation for sites, or hardly any where that has no mode."""
-        n, size = self.structure.n, self.structure.pattern.size
         try:
             mode = find_mode(self.structure, self.theta, self.coefficients, None, 0.0)
         except NotPositiveDefiniteError:
-            return self.state(Sites(np.full(n, 1e-6), np.zeros(n)), self.structure.start[:size])
-        found = self.elementwise(list(mode.work.etas), self.phi, 1)
+            nothing = np.zeros(self.cells.count)
+            return self.state(Sites(nothing + 1e-6, nothing), self.structure.start)
+        found = self.structure.view.elementwise(list(mode.work.etas), self.phi, 1)
         assert found.d1 is not None
         assert found.d2 is not None
-        precision = -found.d2[0, 0]
+        slope, precision = (np.bincount(self.cells.index, rows) for rows in (found.d1[0], -found.d2[0, 0]))
         precision = np.maximum(precision, _SMALLEST * float(np.median(np.abs(precision))) + 1e-300)
-        return self.state(Sites(precision, found.d1[0] + precision * mode.work.etas[0]), mode.work.inner)
+        eta = mode.work.etas[0][self.cells.first]
+        return self.state(Sites(precision, slope + precision * eta), mode.work.inner)
 
     def near(self, start: Approximation | None) -> State:
         """Return the state with the sites of an approximation nearby, or of Laplace's."""
@@ -249,7 +253,7 @@ class FixedPoint:
         """
         sweep = self.parallel if self.schedule.order == "parallel" else self.sequential
         state, tolerance = self.near(start), self.schedule.tolerance
-        share, last = self.schedule.damping, np.inf
+        share, last, best, since = self.schedule.damping, np.inf, np.inf, 0
         for number in range(1, self.schedule.sweeps + 1):
             tilted, known = self.tilted(state)
             step, apart = self.update(state, tilted, known)
@@ -257,9 +261,10 @@ class FixedPoint:
                 return self._found(state, tilted, log_prior, number, True)
             # Updates that do not shrink overshoot.
             share = max(_LEAST, 0.7 * share) if apart > 0.9 * last else share
-            last = apart
-            if number < self.schedule.sweeps:
-                state = sweep(state, step, share)
+            last, best, since = apart, min(apart, best), 0 if apart < best else since + 1
+            if number == self.schedule.sweeps or since > _PATIENCE:
+                break
+            state = sweep(state, step, share)
         if apart > _NEARLY or not np.all(known):
             raise NotPositiveDefiniteError("Expectation propagation did not converge.")
         return self._found(state, tilted, log_prior, number, False)
@@ -269,7 +274,8 @@ class FixedPoint:
     ) -> Approximation:
         """Return a state in the form that the exploration of hyperparameters knows."""
         model, sites = self.model, state.sites
-        work = Work(state.x, model.rows, model.etas(state.x), self.phi, -sites.precision[None, None], model.prior)
+        d2 = -self.cells.by_row(sites.precision)[None, None]
+        work = Work(state.x, model.rows, model.etas(state.x), self.phi, d2, model.prior, model.factors)
         return Approximation(
             theta=self.theta,
             x=self.structure.full(state.x, self.coefficients),
@@ -294,14 +300,15 @@ class FixedPoint:
     def sequential(self, state: State, step: Sites, share: float) -> State:
         """Update one site after the other; the covariance follows by changes of rank one."""
         precision, shift, x = state.sites.precision.copy(), state.sites.shift.copy(), state.x.copy()
-        A = self.model.rows.etas(np.eye(self.structure.pattern.size))[0].T
+        A = self.model.rows.etas(np.eye(self.structure.pattern.size))[0].T[self.cells.first]
+        offset = self.model.offset[0, self.cells.first]
         covariance = state.factor.solve(np.eye(len(x)))
         for i, row in enumerate(A):
             column = covariance @ row
-            variance, mean = row @ column, self.model.offset[0, i] + row @ x
+            variance, mean = row @ column, offset[i] + row @ x
             here = State(Sites(precision[[i]], shift[[i]]), state.factor, x, np.array([mean]), np.array([variance]))
             cavity, proper = here.cavity()
-            tilted = tilted_moments(self._row(i), self.phi, cavity)
+            tilted = tilted_moments(self._cell(i), self.phi, cavity)
             own, _ = self.update(here, tilted, proper & (tilted.variance > 0.0))
             change = share * float(own.precision[0])
             known = 1.0 + change * variance
@@ -312,10 +319,10 @@ class FixedPoint:
             precision[i], shift[i] = precision[i] + change, shift[i] + share * float(own.shift[0])
         return self.state(Sites(precision, shift), x)
 
-    def _row(self, i: int) -> Elementwise:
-        """Return the likelihood of one row."""
-        kept = self.structure.view.kept.setdefault("single rows", {})
+    def _cell(self, i: int) -> Cells:
+        """Return the likelihood of one cell."""
+        kept = self.structure.view.kept.setdefault("single cells", {})
         if i not in kept:
-            kept[i] = self.elementwise.rows(np.array([i]))
-        found: Elementwise = kept[i]
+            kept[i] = self.cells.rows(np.array([i]))
+        found: Cells = kept[i]
         return found

@@ -1,10 +1,10 @@
-"""Moments of tilted distributions: a normal density, the cavity, times the likelihood of one row, in one dimension.
+"""Moments of tilted distributions: a normal density, the cavity, times the likelihood of a cell, in one dimension.
 
 Families know them in closed form where there is one (gaussian; bernoulli with the probit link). Everything else is
 integrated by the trapezoidal rule around the current marginal, which is the tilted distribution itself once the
 algorithm has converged. For analytic integrands that rule converges exponentially (Trefethen and Weideman 2014): if
 halving its step changes the moments by a small number, what is left is of the order of the square of that number.
-Rows for which the range is too short or the step too long are done again, without the others.
+Cells for which the range is too short or the step too long are done again, without the others.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from typing import Any
 import numpy as np
 
 from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.ep_cells import Cells
 from bayesglmm.families.base import TiltedMoments
-from bayesglmm.graph.elementwise import Elementwise
 
 _REACH = 8.0  # of the nodes, in standard deviations
 _NODES = 17  # of the coarser rule; the finer one has twice as many
 _AGREE = 1e-4  # of both rules: relative for variances, in standard deviations for means, in nats for normalisers
 _ENDS = -24.0  # log of the integrand at the last nodes, relative to its maximum, above which the range is too short
-_FINEST = 10  # halvings of the step
-_ROUNDS = 12  # of moving the range
+_FINEST = 8  # halvings of the step
+_ROUNDS = 8  # of moving the range
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True, eq=False)
 class Cavity:
-    """The normal density of every row's predictor without the row's own site.
+    """The normal density of every cell's predictor without the cell's own site.
 
     Attributes
     ----------
-    mean, variance : ndarray, shape (n,)
-    centre, scale : ndarray, shape (n,)
+    mean, variance : ndarray, shape (c,)
+    centre, scale : ndarray, shape (c,)
         Where the tilted distribution is expected: mean and standard deviation of the current marginal.
     """
 
@@ -45,16 +45,16 @@ class Cavity:
     scale: Floats
 
     def rows(self, at: Any) -> Cavity:
-        """Return some of the rows."""
+        """Return some of the cells."""
         return Cavity(self.mean[at], self.variance[at], self.centre[at], self.scale[at])
 
 
-def tilted_moments(elementwise: Elementwise, phi: Mapping[str, Any], cavity: Cavity) -> TiltedMoments:
-    """Return log normaliser, mean and variance of every row's tilted distribution.
+def tilted_moments(likelihood: Cells, phi: Mapping[str, Any], cavity: Cavity) -> TiltedMoments:
+    """Return log normaliser, mean and variance of every cell's tilted distribution.
 
     Parameters
     ----------
-    elementwise : Elementwise
+    likelihood : Cells
     phi : mapping
         Dispersions on their natural scale.
     cavity : Cavity
@@ -64,33 +64,33 @@ def tilted_moments(elementwise: Elementwise, phi: Mapping[str, Any], cavity: Cav
     TiltedMoments
         Not a number where the likelihood has no finite value.
     """
-    known = elementwise.tilted(cavity.mean, cavity.variance, phi)
-    return _integrated(elementwise, phi, cavity) if known is None else known
+    known = likelihood.tilted(cavity.mean, cavity.variance, phi)
+    return _integrated(likelihood, phi, cavity) if known is None else known
 
 
-def tilted_means(elementwise: Elementwise, phi: Mapping[str, Any], cavity: Cavity) -> tuple[Floats, Floats]:
+def tilted_means(likelihood: Cells, phi: Mapping[str, Any], cavity: Cavity) -> tuple[Floats, Floats]:
     """Return the means of dl/dphi, shape (F, n), and of d2l/(d eta d phi), shape (F, P, n).
 
     Parameters
     ----------
-    elementwise : Elementwise
+    likelihood : Cells
     phi : mapping
     cavity : Cavity
         At convergence, so that no range need be searched.
     """
     z = np.linspace(-_REACH, _REACH, 4 * (_NODES - 1) + 1)
     eta = cavity.centre + z[:, None] * cavity.scale
-    step = max(1, elementwise.together)
+    step = max(1, likelihood.together)
     log_weights = np.concatenate(
-        [_log_integrand(elementwise, phi, cavity, eta[s : s + step]) for s in _starts(z, step)]
+        [_log_integrand(likelihood, phi, cavity, eta[s : s + step]) for s in _starts(z, step)]
     )
     weights = np.exp(log_weights - log_weights.max(axis=0))
     weights /= weights.sum(axis=0)
-    F = sum(elementwise.sizes.values())
+    F = sum(likelihood.sizes.values())
     dphi, d1phi = np.zeros((F, len(cavity.mean))), np.zeros((F, 1, len(cavity.mean)))
     for s in _starts(z, step):
         with np.errstate(all="ignore"):
-            found = elementwise.many(eta[None, s : s + step], phi, 2)
+            found = likelihood.many(eta[None, s : s + step], phi, 2)
         assert found.dphi is not None
         assert found.d1phi is not None
         # A node without weight may have no finite derivative.
@@ -104,36 +104,36 @@ def _starts(nodes: Floats, step: int) -> range:
     return range(0, len(nodes), step)
 
 
-def _integrated(elementwise: Elementwise, phi: Mapping[str, Any], cavity: Cavity) -> TiltedMoments:
+def _integrated(likelihood: Cells, phi: Mapping[str, Any], cavity: Cavity) -> TiltedMoments:
     n = len(cavity.mean)
     out = np.full((3, n), np.nan)
-    left, own = np.arange(n), elementwise
+    left, own = np.arange(n), likelihood
     for _ in range(_ROUNDS):
         found, settled, cavity = _round(own, phi, cavity)
         out[:, left] = found
         left, cavity = left[~settled], cavity.rows(~settled)
         if not len(left):
             break
-        own = elementwise.rows(left)
+        own = likelihood.rows(left)
     return TiltedMoments(*out)
 
 
-def _round(elementwise: Elementwise, phi: Mapping[str, Any], cavity: Cavity) -> tuple[Floats, Any, Cavity]:
+def _round(likelihood: Cells, phi: Mapping[str, Any], cavity: Cavity) -> tuple[Floats, Any, Cavity]:
     """Integrate over the range given.
 
     Returns
     -------
     moments : ndarray, shape (3, n)
-    settled : ndarray of bool, shape (n,)
+    settled : ndarray of bool, shape (c,)
         Whether nothing is left to do: the range was long enough, or the likelihood has no finite value.
     cavity : Cavity
         With a better range where it was not.
     """
     z = np.linspace(-_REACH, _REACH, _NODES)
-    values = _values(elementwise, phi, cavity, z)
+    values = _values(likelihood, phi, cavity, z)
     moments = _moments(values, z, cavity)
     n = len(cavity.mean)
-    left, own, rows = np.arange(n), elementwise, cavity
+    left, own, rows = np.arange(n), likelihood, cavity
     for _ in range(_FINEST):
         between = 0.5 * (z[1:] + z[:-1])
         new = _values(own, phi, rows, between)
@@ -147,15 +147,13 @@ def _round(elementwise: Elementwise, phi: Mapping[str, Any], cavity: Cavity) -> 
         left, values, rows = left[rough], values[:, rough], rows.rows(rough)
         if not len(left):
             break
-        own = elementwise.rows(left)
-    return _judged(elementwise, phi, cavity, moments)
+        own = likelihood.rows(left)
+    return _judged(likelihood, phi, cavity, moments)
 
 
-def _judged(
-    elementwise: Elementwise, phi: Mapping[str, Any], cavity: Cavity, moments: Floats
-) -> tuple[Floats, Any, Cavity]:
-    """Return the moments, where the range was long enough, and better ranges for the other rows."""
-    ends = _values(elementwise, phi, cavity, np.array([-_REACH, _REACH]))
+def _judged(likelihood: Cells, phi: Mapping[str, Any], cavity: Cavity, moments: Floats) -> tuple[Floats, Any, Cavity]:
+    """Return the moments, where the range was long enough, and better ranges for the others."""
+    ends = _values(likelihood, phi, cavity, np.array([-_REACH, _REACH]))
     with np.errstate(divide="ignore", invalid="ignore"):
         # Height of the integrand over that of a normal with the same moments.
         top = moments[0] + 0.5 * _LOG_2PI + 0.5 * np.log(cavity.variance) - 0.5 * np.log(2.0 * np.pi * moments[2])
@@ -177,19 +175,19 @@ def _merged(old: Floats, new: Floats) -> Floats:
     return out
 
 
-def _values(elementwise: Elementwise, phi: Mapping[str, Any], cavity: Cavity, z: Floats) -> Floats:
+def _values(likelihood: Cells, phi: Mapping[str, Any], cavity: Cavity, z: Floats) -> Floats:
     """Return the log integrand at nodes, shape (m, n)."""
-    step = max(1, elementwise.together)
+    step = max(1, likelihood.together)
     pieces = [
-        _log_integrand(elementwise, phi, cavity, cavity.centre + z[s : s + step, None] * cavity.scale)
+        _log_integrand(likelihood, phi, cavity, cavity.centre + z[s : s + step, None] * cavity.scale)
         for s in _starts(z, step)
     ]
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
-def _log_integrand(elementwise: Elementwise, phi: Mapping[str, Any], cavity: Cavity, eta: Floats) -> Floats:
+def _log_integrand(likelihood: Cells, phi: Mapping[str, Any], cavity: Cavity, eta: Floats) -> Floats:
     with np.errstate(all="ignore"):
-        value = elementwise.many(eta[None], phi).value - 0.5 * (eta - cavity.mean) ** 2 / cavity.variance
+        value = likelihood.many(eta[None], phi).value - 0.5 * (eta - cavity.mean) ** 2 / cavity.variance
     return np.where(np.isnan(value), -np.inf, value)
 
 

@@ -57,15 +57,18 @@ def state_at(found: Conditional, x: Floats) -> State:
 
 
 def walk_theta(
-    rng: np.random.Generator, state: State, structure: Structure, step: Floats
+    rng: np.random.Generator, state: State, structure: Structure, step: Floats, log_ratio: float = 0.0
 ) -> tuple[State, float, State | None]:
-    """Move theta by a given symmetric step with x kept; return the state, the acceptance and the proposal."""
+    """Move theta by a given step with x kept; return the state, the acceptance and the proposal.
+
+    `log_ratio` is the logarithm of the density of the way back over that of the way there: zero for symmetric steps.
+    """
     uniform = rng.random()
     found = conditional(structure, state.theta + step)
     if found is None:
         return state, 0.0, None
     there = state_at(found, state.x)
-    acceptance = probability(there.log_density - state.log_density)
+    acceptance = probability(there.log_density - state.log_density + log_ratio)
     return (there if uniform < acceptance else state), acceptance, there
 
 

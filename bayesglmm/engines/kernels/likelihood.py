@@ -24,6 +24,7 @@ from bayesglmm.linalg import NotPositiveDefiniteError
 
 _ZERO = -25.0  # log of a standard deviation, relative to the typical size, that is nothing in double precision
 _SINGULAR = 1e-3  # smallest eigenvalue of a correlation matrix, below which it has not full rank
+_LOOSE = 5.0  # standard error of a log standard deviation that says nothing: a factor of 150
 _STEP = 1e-5
 
 type Flags = NDArray[np.bool_]
@@ -100,7 +101,6 @@ def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report
     objective = LaplaceObjective(view, kind)
     optimum, zero = _to_boundary(objective, optimum)
     found = directions(view, optimum.psi, optimum.curvature, zero)
-    endless = unbounded(view, optimum.mode)
     psi, mode, value = optimum.psi, optimum.mode, optimum.value
     if nodes > 1:
         psi, mode, found, value = _by_quadrature(view, optimum, nodes, found, report)
@@ -132,7 +132,7 @@ def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report
         bic=float(np.log(rows)) * parameters - 2.0 * value,
         parameters=parameters,
         boundary=boundary,
-        unbounded=endless,
+        unbounded=unbounded(view, mode, _loose(view, covariance)),
         converged=optimum.converged,
         sentences=(*_sentences(boundary, optimum.converged), *_singular(view, natural, zero)),
     )
@@ -179,6 +179,12 @@ def _scale_positions(view: LatentView) -> tuple[Ints, list[str]]:
         labels += known[name] if len(known.get(name, ())) == size else (name,) * size
         at += size
     return np.array(positions, dtype=int), labels
+
+
+def _loose(view: LatentView, covariance: Floats) -> list[str]:
+    """Return the labels of standard deviations whose logarithms are as good as unknown."""
+    positions, labels = _scale_positions(view)
+    return [labels[j] for j in positions if covariance[j, j] > _LOOSE**2]
 
 
 def hyperparameter_labels(view: LatentView) -> list[str]:

@@ -187,8 +187,10 @@ class Exploration:
         objective = self.objective
         grouped = None if self.quadrature is None else GroupedRatio(objective, self.quadrature)
         prior = np.zeros(len(found)) if grouped is None else objective.view.log_prior_draws(self.points)
+        guess: Floats | None = None
         for known, log_prior in zip(found, prior, strict=True):
-            centre, height = objective.centre(known.mode), known.mode.log_marginal
+            centre, height = objective.centre(known.mode, guess), known.mode.log_marginal
+            guess = centre - known.mode.x if guess is None else guess
             if grouped is not None:
                 exact = grouped.log_marginal(grouped.marginal(known.mode, centre), float(log_prior), self.random)
                 height = exact if np.isfinite(exact) else height

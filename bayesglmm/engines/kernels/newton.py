@@ -21,6 +21,9 @@ _ITERATIONS = 100
 _GAIN = 1e-7
 _QUADRATIC = 1e-3
 _HALVINGS = 40
+# A factor serves for more than one step while the gain falls by this or more, and then to within so much of the mode.
+_FALLING = 0.6
+_LEFT = 1e-11
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,8 @@ class Work:
         Dispersions.
     d2 : ndarray, shape (P, P, n)
     prior : LatentPrior
+    factors : tuple of ndarray
+        Lambda of every block.
     """
 
     inner: Floats
@@ -75,6 +80,7 @@ class Work:
     phi: Mapping[str, Any]
     d2: Floats
     prior: LatentPrior
+    factors: tuple[Floats, ...]
 
 
 def structure_of(
@@ -112,7 +118,7 @@ def find_mode(
     structure: Structure,
     theta: Floats,
     coefficients: Floats,
-    start: Floats | None,
+    start: ConditionalMode | Floats | None,
     log_prior: float,
     predicted: bool = False,
 ) -> ConditionalMode:
@@ -124,8 +130,8 @@ def find_mode(
     theta : ndarray, shape (t,)
     coefficients : ndarray
         Values of the population coefficients that are not integrated out.
-    start : ndarray, optional
-        Of what is integrated out.
+    start : ConditionalMode or ndarray, optional
+        A mode nearby, or a guess of what is integrated out.
     log_prior : float
         Added to the log marginal density.
     predicted : bool
@@ -133,8 +139,12 @@ def find_mode(
     """
     view = structure.view
     natural = view.natural(theta)
-    newton = NewtonSearch(structure, view.factors(natural), structure.offset(natural, coefficients), natural)
-    x = structure.start.copy() if start is None else start
+    factors = view.factors(natural)
+    newton = NewtonSearch(structure, factors, structure.offset(natural, coefficients), natural)
+    if isinstance(start, ConditionalMode):
+        x = structure.carried(start.work.inner, start.work.factors, factors)
+    else:
+        x = structure.start.copy() if start is None else start
     x, derivatives, steps, converged = newton.run(x, 0 if predicted else _ITERATIONS)
     factor = newton.factor(-newton.observed(derivatives))
     log_marginal = (
@@ -144,7 +154,7 @@ def find_mode(
         - 0.5 * factor.logdet()
         + log_prior
     )
-    work = Work(x, newton.rows, newton.etas(x), newton.phi, newton.observed(derivatives), newton.prior)
+    work = Work(x, newton.rows, newton.etas(x), newton.phi, newton.observed(derivatives), newton.prior, factors)
     full = structure.full(x, coefficients)
     return ConditionalMode(theta, full, factor, float(log_marginal), steps, converged, work)
 
@@ -155,7 +165,7 @@ class NewtonSearch:
     def __init__(
         self, structure: Structure, factors: tuple[Floats, ...], offset: Floats, natural: Mapping[str, Any]
     ) -> None:
-        self.structure = structure
+        self.structure, self.factors = structure, factors
         self.rows = structure.rows(factors)
         self.offset = offset
         self.phi = structure.view.dispersions(natural)
@@ -190,26 +200,35 @@ class NewtonSearch:
         return self._last[1]
 
     def run(self, x: Floats, iterations: int = _ITERATIONS) -> tuple[Floats, RowDerivatives, int, bool]:
-        """Climb to the mode; return it, the derivatives there, the number of steps and whether it converged."""
+        """Climb to the mode; return it, the derivatives there, the number of steps and whether it converged.
+
+        Where a factorisation takes much longer than an evaluation of the likelihood, it serves for several steps
+        (Shamanskii 1967): until a step gains no longer much less than the one before.
+        """
         value, derivatives = self.evaluate(x)
         if not np.isfinite(value):
             x = self.structure.start.copy()
             value, derivatives = self.evaluate(x)
-        before = 0.0
+        before, kept = 0.0, False
         for step in range(1, iterations + 1):
             gradient = self.rows.transpose(self.first(derivatives)) - self.prior.times(x)
-            direction = self.direction(derivatives, gradient)
+            direction = (
+                self._last[1].solve(gradient) if kept and self._last else self.direction(derivatives, gradient)
+            )
             gain = 0.5 * float(gradient @ direction)
             if not np.isfinite(gain):
                 raise NotPositiveDefiniteError("The search for the conditional mode met a non-finite gradient.")
-            found = self.halve(x, direction, value, gain)
+            slow = kept and gain > _FALLING * before
+            found = None if slow else self.halve(x, direction, value, gain)
+            if found is None and kept:
+                before, kept = 0.0, False
+                continue
             if found is None:
                 return x, derivatives, step, gain < 1e-5 * (1.0 + abs(value))
             x, value, derivatives = found
-            # Gains g1, g2 of steps that converge quadratically let g2^3 / g1^2 follow.
-            if gain < _GAIN or (gain < _QUADRATIC * before and gain**3 < _GAIN**2 * before**2):
+            if _arrived(gain, before, kept):
                 return x, derivatives, step, True
-            before = gain
+            before, kept = gain, self.structure.pattern.heavy
         return x, derivatives, iterations, False
 
     def halve(
@@ -239,6 +258,15 @@ class NewtonSearch:
         if derivatives.d1 is None:
             raise TypeError("The elementwise likelihood came without first derivatives.")
         return derivatives.d1
+
+
+def _arrived(gain: float, before: float, kept: bool) -> bool:
+    """Return whether so little is left after steps with these gains, the last with a factor that was kept or not."""
+    if kept:
+        # Gains fall geometrically.
+        return gain**2 < _LEFT * before
+    # Gains g1, g2 of steps that converge quadratically let g2^3 / g1^2 follow.
+    return gain < _GAIN or (gain < _QUADRATIC * before and gain**3 < _GAIN**2 * before**2)
 
 
 def positive_part(W: Floats) -> Floats:

@@ -136,8 +136,15 @@ class MarginalObjective(ABC):
         """Return the derivatives of the likelihood that `gradient` and `jacobian` are made of."""
 
     @abstractmethod
-    def centre(self, mode: ConditionalMode) -> Floats:
-        """Return the mean of p(x | y, psi), in the layout of the view's x."""
+    def centre(self, mode: ConditionalMode, guess: Floats | None = None) -> Floats:
+        """Return the mean of p(x | y, psi), in the layout of the view's x.
+
+        Parameters
+        ----------
+        mode : ConditionalMode
+        guess : ndarray, shape (view.size,), optional
+            That mean less the mode, at other hyperparameters.
+        """
 
     @abstractmethod
     def moved(self, mode: ConditionalMode, step: Floats) -> ConditionalMode | Floats:
@@ -327,16 +334,15 @@ class LaplaceObjective(MarginalObjective):
     ) -> ConditionalMode:
         """Return the conditional mode; arguments as in `MarginalObjective.mode`."""
         theta, coefficients, log_prior = self._read(psi, log_prior)
-        inner = start.work.inner if isinstance(start, ConditionalMode) else start
-        return find_mode(self.structure, theta, coefficients, inner, log_prior, predicted)
+        return find_mode(self.structure, theta, coefficients, start, log_prior, predicted)
 
     def expansion(self, mode: ConditionalMode) -> Expansion:
         """Return the derivatives at the mode."""
         return _third_order(self.view.elementwise(list(mode.work.etas), mode.work.phi, 2))
 
-    def centre(self, mode: ConditionalMode) -> Floats:
+    def centre(self, mode: ConditionalMode, guess: Floats | None = None) -> Floats:
         """Return the mode, corrected for skewness."""
-        return conditional_mean(self, mode)
+        return conditional_mean(self, mode, guess)
 
     def moved(self, mode: ConditionalMode, step: Floats) -> Floats:
         """Return what is integrated out, moved."""

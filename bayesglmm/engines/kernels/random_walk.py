@@ -1,8 +1,9 @@
 """The textbook's Metropolis sampler: one coordinate at a time, a normal step, accepted or not.
 
 Coordinates are the population coefficients, the standardised group effects u (b = Lambda u), and the hyperparameters
-on the unconstrained scale. Levels of a grouping factor are independent given everything else, so a sweep over them,
-each with its own step and its own decision, is done in one pass over the rows; it is the same chain.
+on the unconstrained scale. Coefficients whose prior has bounds move on their own scale like the others, and what is
+proposed beyond a bound is rejected. Levels of a grouping factor are independent given everything else, so a sweep
+over them, each with its own step and its own decision, is done in one pass over the rows; it is the same chain.
 """
 
 from __future__ import annotations
@@ -161,6 +162,7 @@ class RandomWalkKernel:
         self.scales, self.adapt, self.keep = np.asarray(scales, dtype=float), adapt, keep_proposals
         d = len(self.scales)
         self.coordinates = coordinates_of(structure.view)
+        self.bounds = structure.view.bounds
         self.variables: dict[str, list[int]] = {}
         for j, coordinate in enumerate(self.coordinates):
             self.variables.setdefault(coordinate.variable, []).append(j)
@@ -187,18 +189,36 @@ class RandomWalkKernel:
         state = State(state.conditional, state.x, etas := state.conditional.search.etas(state.x), np.nan)
         state = State(state.conditional, state.x, etas, state.conditional.log_density(state.x, etas))
         for j in range(d - size):
-            step = np.zeros(d - size)
-            step[j] = scale[size + j] * rng.standard_normal()
-            before = state
-            state, acceptance[size + j], there = walk_theta(rng, state, self.structure, step)
-            accepted[size + j] = state is not before
-            if self.keep:
-                proposal[size + j] = np.nan if there is None else self._natural(there, self.coordinates[size + j])
+            state, acceptance[size + j], proposal[size + j], accepted[size + j] = self._hyperparameter(
+                rng, state, self.coordinates[size + j], scale[size + j]
+            )
         info: dict[str, Any] = {"accepted": accepted, "probability": acceptance}
         info |= {"proposal": proposal} if self.keep else {}
         for name, own in self.variables.items():
             info |= {f"acceptance_{name}": acceptance[own].mean(), f"step_size_{name}": scale[own].mean()}
         return state, info
+
+    def _hyperparameter(
+        self, rng: np.random.Generator, state: State, coordinate: Coordinate, scale: float
+    ) -> tuple[State, float, float, bool]:
+        """Move one hyperparameter; return the state, the acceptance, what was proposed, and whether it was taken."""
+        j, step, log_ratio = coordinate.position, np.zeros(len(state.theta)), 0.0
+        step[j] = scale * rng.standard_normal()
+        transform = self.bounds.get(coordinate.variable)
+        proposed = np.nan
+        if transform is not None:
+            own = slice(j - coordinate.component, j - coordinate.component + len(transform.lower))
+            value = np.array(self.structure.view.natural(state.theta)[coordinate.variable], dtype=float)
+            value[coordinate.component] += step[j]
+            proposed, there = float(value[coordinate.component]), transform.to_line(value)
+            if not np.all(np.isfinite(there)):
+                return state, 0.0, proposed, False
+            slopes = transform.log_slopes(state.theta[own]) - transform.log_slopes(there)
+            log_ratio, step[own] = float(slopes.sum()), there - state.theta[own]
+        after, acceptance, found = walk_theta(rng, state, self.structure, step, log_ratio)
+        if self.keep and transform is None and found is not None:
+            proposed = self._natural(found, coordinate)
+        return after, acceptance, proposed, after is not state
 
     def _natural(self, state: State, coordinate: Coordinate) -> float:
         """Return one hyperparameter as users read it, where it is one number of them; else the coordinate itself."""

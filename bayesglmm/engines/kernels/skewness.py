@@ -13,7 +13,8 @@ from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import MarginalObjective
 
-_ROWS = 200_000  # beyond so many rows population coefficients are left out: there they are normal
+# Rows times population coefficients beyond which these are left out: with so many rows they are normal.
+_WORK = 10_000_000
 
 
 def conditional_skewness(objective: MarginalObjective, mode: ConditionalMode) -> Floats:
@@ -41,7 +42,7 @@ def conditional_skewness(objective: MarginalObjective, mode: ConditionalMode) ->
         for j in range(group.width):
             cumulants[group.columns[:, j]] = np.bincount(group.index, cubes[j], group.levels)
     dense = pattern.border[: pattern.dense_width]
-    if pattern.n * len(dense) <= 50 * _ROWS:
+    if pattern.n * len(dense) <= _WORK:
         for j in dense:
             unit = np.zeros(pattern.size)
             unit[j] = 1.0

@@ -243,6 +243,33 @@ class Structure:
         out[self.inner], out[self.coefficients] = x, coefficients
         return out
 
+    def carried(self, x: Floats, before: Sequence[Floats], after: Sequence[Floats]) -> Floats:
+        """Return the x at other Lambdas under which the effects b = Lambda u stay as they are.
+
+        The data hold b where it is: from theta to theta it moves less than u does.
+
+        Parameters
+        ----------
+        x : ndarray, shape (size,)
+            Of what is integrated out.
+        before, after : sequence of ndarray
+            Lambda of every block, in the order of ``problem.blocks``.
+        """
+        order = {id(part): position for position, part in enumerate(self.view.problem.blocks)}
+        out = x.copy()
+        for block in self.blocks:
+            if block.latent.role == "precision":
+                continue
+            one, two = (Lambdas[order[id(block.part)]] for Lambdas in (before, after))
+            own = slice(block.start, block.start + int(np.prod(block.latent.shape)))
+            try:
+                moved = np.linalg.solve(two, one @ x[own].reshape(-1, len(one)).T)
+            except np.linalg.LinAlgError:  # a standard deviation of zero
+                continue
+            if np.all(np.isfinite(moved)):
+                out[own] = moved.T.ravel()
+        return out
+
     # derivatives in Lambda -----------------------------------------------------------------------------------------
 
     def contract(self, b: int, rows: Floats, x: Floats) -> Floats:

@@ -9,6 +9,8 @@ rows or in a million is information of about one about the logarithm of its rate
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,28 +21,39 @@ from bayesglmm.graph.latent import LatentView
 # Information about the linear predictor of the row that a direction moves most. A search ends where 1e-6 are to be
 # gained, which under separation is half of that information.
 _NOTHING = 1e-5
+_LITTLE = 1e-3  # of every row: a logit beyond 6.9
 _PART = 0.05  # of the square of a coefficient's axis that lies in such directions
 
 
-def unbounded(view: LatentView, mode: ConditionalMode) -> tuple[str, ...]:
-    """Return the labels of population coefficients without a finite estimate.
+def unbounded(view: LatentView, mode: ConditionalMode, loose: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the labels of parameters without a finite estimate.
+
+    Beside population coefficients these are standard deviations of groups whose responses are all alike inside: the
+    likelihood rises as they are let differ more.
 
     Parameters
     ----------
     view : LatentView
     mode : ConditionalMode
         Where the search for the maximum ended.
+    loose : collection of str
+        Labels of standard deviations that are as good as unknown. They grow without end where no row says anything
+        any more; else they are near zero.
     """
     problem, found = view.problem, list[str]()
     known = problem.labels()
-    for part in view.parts:
-        predictor = problem.predictors[part.predictor]
+    fixed = {part.predictor: part for part in view.parts if part.role == "fixed"}
+    for p, predictor in enumerate(problem.predictors):
         # An identity link has the unit of the response, in which no number is large; and nothing saturates there.
-        if part.role != "fixed" or problem.links[predictor.names.parameter].domain == "real":
+        if problem.links[predictor.names.parameter].domain == "real":
             continue
-        weights = np.abs(mode.work.d2[part.predictor, part.predictor])
-        without = silent(view.free_columns(predictor), weights)
-        found += [label for label, gone in zip(known[part.name], without, strict=True) if gone]
+        weights = np.abs(mode.work.d2[p, p])
+        if p in fixed:
+            without = silent(view.free_columns(predictor), weights)
+            found += [label for label, gone in zip(known[fixed[p].name], without, strict=True) if gone]
+        if weights.max() < _LITTLE:
+            names = [scale.name for block in predictor.blocks for scale in block.scales.values() if scale.is_free]
+            found += [label for name in names for label in known[name] if label in loose]
     return tuple(found)
 
 

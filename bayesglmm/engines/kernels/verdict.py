@@ -28,9 +28,9 @@ from bayesglmm.linalg import NotPositiveDefiniteError
 
 GOOD, CHECK = 0.1, 0.3  # shifts, in posterior standard deviations
 _PAIRS = 100  # of draws
-_MORE = 200  # where the verdict is a close one
+_MORE = 400  # where the verdict is a close one
 _FEWEST = 24
-_WORK = 1.2e7  # rows of the data times evaluations of the likelihood, at most, beyond the fewest
+_WORK = 2e7  # rows of the data times evaluations of the likelihood, at most, beyond the fewest
 _FRESH = 24  # values of theta at which the interpolation is tested
 _LEVELS = 5  # that are named
 _UNEVEN = 1.5  # standard deviation of log ratios: with one draw in ten effective, weights measure nothing
