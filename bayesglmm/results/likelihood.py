@@ -65,7 +65,7 @@ class LikelihoodFit(Fit):
         """Draws from the asymptotic normal distribution of the estimates, with dims chain and draw first.
 
         Made when first read, the same from the same seed whenever that is; they are then in `data` as the group
-        ``asymptotic``. Read them before storing `data`, if they are wanted there.
+        ``asymptotic``. `save` reads them.
 
         Raises
         ------
