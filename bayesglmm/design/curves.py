@@ -22,7 +22,7 @@ def curve(parts: Mapping[str, PredictorPart], parameter: str, label: str, data: 
     """Return the blocks of one smooth at new covariate values; see `Design.curve`."""
     smooth, term = next((s, term) for term in parts[parameter].specials for s in term.smooths if s.label == label)
     frame = as_frame(data)
-    needed = {*smooth.names, *([smooth.factor] if smooth.factor else [])}
+    needed = {*smooth.names, *(smooth.selectors if smooth.factor else ())}
     missing = sorted(needed - set(frame.columns))
     if missing:
         raise DataError(

@@ -43,7 +43,6 @@ def roles(spec: FormulaSpec, parts: Mapping[str, PredictorPart]) -> ColumnRoles:
     groups = _named(node for own in spec.predictors.values() for group in own.groups for node in group.factor)
     smooths = [smooth for part in parts.values() for term in part.specials for smooth in term.smooths]
     selectors = {name for smooth in smooths for name in smooth.selectors}
-    selectors |= {smooth.factor for smooth in smooths if smooth.factor is not None}
     coded = _named(
         atom.node for part in parts.values() for atom in _atoms(part) if atom.is_factor and not atom.boolean
     )

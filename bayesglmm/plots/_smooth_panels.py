@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import SettingsError
@@ -44,12 +45,15 @@ class Curve:
     band : Band or None
         None for the curves of many levels, of which only the means are shown.
     mean : ndarray, shape (m,) or (m, levels)
+    beyond : ndarray of bool, shape (m,), or None
+        Where it is extrapolated.
     """
 
     label: str
     x: Floats
     band: Band | None
     mean: Floats
+    beyond: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +117,8 @@ def draw(
     bands = f"Bands hold each point with {percent(prob)}."
     if simultaneous:
         bands = f"Dark band: {percent(prob)} for each point; light band: for the whole curve."
+    if any(np.any(curve.beyond) for panel in panels for curve in panel.curves if curve.beyond is not None):
+        bands += " Dashed: beyond the data of the level, extrapolated."
     text = wrapped(f"{caption} {bands}".strip(), int(15 * figure.get_size_inches()[0]))
     figure.suptitle(text, fontsize=SMALL + 0.5, color=MUTED, x=0.01, ha="left", parse_math=False)
     return figure
@@ -124,6 +130,7 @@ def _panel(ax: Axes, panel: Panel, simultaneous: bool, rug: bool, small: bool = 
     for place, curve in enumerate(panel.curves):
         own = MAIN if len(panel.curves) == 1 else colour(place)
         _curve(ax, curve, own, simultaneous, alpha=1.0 if len(panel.curves) == 1 else 0.6)
+    _within(ax, panel.curves)
     if panel.dots is not None:
         _dots(ax, panel)
     if rug:
@@ -145,11 +152,39 @@ def _curve(ax: Axes, curve: Curve, own: str, simultaneous: bool, alpha: float) -
     if curve.band is None:
         ax.plot(curve.x, curve.mean, color=own, linewidth=0.7, alpha=0.5, zorder=2)
         return
-    look: dict[str, Any] = {"color": own, "linewidth": 0, "zorder": 2}
-    if simultaneous:
-        ax.fill_between(curve.x, curve.band.low, curve.band.high, alpha=0.15 * alpha, **look)
-    ax.fill_between(curve.x, curve.band.lower, curve.band.upper, alpha=0.28 * alpha, **look)
-    ax.plot(curve.x, curve.mean, color=own, linewidth=1.7, zorder=4)
+    beyond = np.zeros(len(curve.x), dtype=bool) if curve.beyond is None else curve.beyond
+    for part, share, line in ((~beyond, 1.0, "-"), (_widened(beyond), 0.4, (0, (3, 2)))):
+        if not part.any():
+            continue
+        look: dict[str, Any] = {"color": own, "linewidth": 0, "zorder": 2, "where": part}
+        if simultaneous:
+            ax.fill_between(curve.x, curve.band.low, curve.band.high, alpha=0.15 * alpha * share, **look)
+        ax.fill_between(curve.x, curve.band.lower, curve.band.upper, alpha=0.28 * alpha * share, **look)
+        mean = np.where(part, curve.mean, np.nan)
+        ax.plot(curve.x, mean, color=own, linewidth=1.7 if share == 1.0 else 1.2, linestyle=line, zorder=4)
+
+
+def _within(ax: Axes, curves: Sequence[Curve]) -> None:
+    """Let bands beyond the data leave the axes: they would flatten everything else."""
+    known = [(curve.band, ~curve.beyond) for curve in curves if curve.band is not None and curve.beyond is not None]
+    if all(inside.all() or not inside.any() for _, inside in known):
+        return
+    low = min(float(np.min(own.low, where=inside, initial=np.inf)) for own, inside in known)
+    high = max(float(np.max(own.high, where=inside, initial=-np.inf)) for own, inside in known)
+    low, high = (
+        min(low, *(float(own.mean.min()) for own, _ in known)),
+        max(high, *(float(own.mean.max()) for own, _ in known)),
+    )
+    room = 0.05 * (high - low)
+    ax.set_ylim(low - room, high + room)
+
+
+def _widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return a mask with the neighbours of what it holds, so that parts of a curve meet."""
+    out = mask.copy()
+    out[:-1] |= mask[1:]
+    out[1:] |= mask[:-1]
+    return out
 
 
 def _dots(ax: Axes, panel: Panel) -> None:

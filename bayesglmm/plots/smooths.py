@@ -15,7 +15,7 @@ from bayesglmm.plots._numerics import check_prob
 from bayesglmm.plots._parameters import posterior_of
 from bayesglmm.plots._smooth_panels import Curve, Panel, draw
 from bayesglmm.results.covariates import label_with_unit, members, used_rows
-from bayesglmm.results.curves import along, band, grid_of, held_fixed, level_curves, predicted, shown_as
+from bayesglmm.results.curves import along, band, beyond_level, grid_of, held_fixed, level_curves, predicted, shown_as
 from bayesglmm.results.curves import partial_residuals as residuals_of
 from bayesglmm.results.draws import check_choice
 from bayesglmm.results.scales import scale_words
@@ -243,6 +243,7 @@ def _predicted(
     chosen = [{levels.column: value} for value in levels.values.values()] if by else [{}]
     rows = [along(fit, x, grid, fixed | own) for own in chosen]
     etas, means = predicted(fit, rows, "link"), predicted(fit, rows, "response")
+    beyond = [beyond_level(fit, x, own) for own in rows]
     labels = [f"{by} = {name}" for name in names] if by else [""]
     response, main = fit.problem.response, fit.problem.family.main_predictors(fit.problem.response)
     plain = scale_words(fit.problem, main[0]).plain
@@ -250,6 +251,7 @@ def _predicted(
         draws = etas if scale == "link" else means
         bands = [band(own - draws[0], prob) for own in draws[1:]]
         labels = [f"{name} − {names[0]}" for name in names[1:]]
+        beyond = [own | beyond[0] for own in beyond[1:]]
         ylabel = f"difference ({plain if scale == 'link' else f'expected {response.name}'})"
     elif scale == "link":
         bands, ylabel = [band(eta, prob) for eta in etas], plain
@@ -260,7 +262,9 @@ def _predicted(
         ylabel = f"expected {response.name}"
         if fit.problem.family.main.domain == "unit":
             ylabel = f"probability of {response.name}"
-    curves = tuple(Curve(label, grid, own, own.mean) for label, own in zip(labels, bands, strict=True))
+    curves = tuple(
+        Curve(label, grid, own, own.mean, outside) for label, own, outside in zip(labels, bands, beyond, strict=True)
+    )
     look: dict[str, Any] = {
         "xlabel": label_with_unit(fit, x),
         "ylabel": ylabel,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import FixedBlock, Floats, RandomBlock
@@ -16,7 +17,7 @@ from bayesglmm.graph.evaluate import Evaluator
 from bayesglmm.results.covariates import members, typical_row, used_rows
 from bayesglmm.results.draws import interval, stacked
 from bayesglmm.results.predict import predicted_draws
-from bayesglmm.results.smooths import FittedSmooth, contribution
+from bayesglmm.results.smooths import FittedSmooth, contribution, fitted_smooths
 
 if TYPE_CHECKING:
     from bayesglmm.results.fit import Fit
@@ -142,6 +143,33 @@ def shown_as(fit: Fit, etas: Floats, means: Floats) -> Callable[[Floats], Floats
         return np.asarray(link.inverse(eta, NUMPY), dtype=float)
 
     return inverse if np.allclose(inverse(etas), means, rtol=1e-6, atol=1e-12) else None
+
+
+def beyond_level(fit: Fit, x: str, rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return where a curve that belongs to one level of a factor is asked for beyond the data of that level.
+
+    Parameters
+    ----------
+    fit : Fit
+    x : str
+        The covariate.
+    rows : DataFrame
+        As `along` makes them: they differ in `x` only.
+    """
+    data, values = used_rows(fit), np.asarray(rows[x], dtype=float)
+    out = np.zeros(len(rows), dtype=bool)
+    for found in fitted_smooths(fit):
+        smooth = found.smooth
+        if smooth.names != (x,) or not smooth.selectors:
+            continue
+        same = np.all([np.asarray(data[name] == rows[name].iloc[0]) for name in smooth.selectors], axis=0)
+        if smooth.level is not None:
+            if not np.any(same & members(fit, found)):
+                continue  # the curve of another level
+            same = members(fit, found)
+        own = np.asarray(data[x], dtype=float)[same]
+        out |= (values < own.min(initial=np.inf)) | (values > own.max(initial=-np.inf))
+    return out
 
 
 def level_curves(fit: Fit, found: FittedSmooth, grid: Floats) -> Floats:

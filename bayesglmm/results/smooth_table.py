@@ -203,6 +203,8 @@ def _reading(fit: Fit, found: FittedSmooth, prob: float) -> str:
     label = found.smooth.label
     random = [_some(block, rows) for block in part.predictor.random if block.label == label]
     fixed = [_some(block, rows) for block in part.predictor.fixed if block.label == label]
+    if not fixed and not random:
+        return "all of it is in other terms"
     bend = contribution(part, fit.draws, random, draws) if random else None
     trend = contribution(part, fit.draws, fixed, draws) if fixed and random else None
     whole = contribution(part, fit.draws, [*fixed, *random], draws)

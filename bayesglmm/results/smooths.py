@@ -119,7 +119,8 @@ def smooth_values(
         As for `find_smooth`.
     data : DataFrame or mapping
         The covariates of the smooth; other columns are ignored. A numeric `by` that is not among them counts as 1:
-        the curve per unit of it. A factor that tells curves apart is fixed by the label.
+        the curve per unit of it; so does that of ``s(x, by=x)``. A factor that tells curves apart is fixed by the
+        label.
     draws : int, optional
         Use this many draws, evenly spaced; all if absent.
     at_estimates : bool
@@ -149,21 +150,23 @@ def contribution(
         The predictor.
     posterior : xarray.Dataset
     blocks : sequence of Block
-        With the names of the model's columns and blocks, for any rows.
+        With the names of the model's columns and blocks, for any rows; none where nothing of a smooth is left.
     draws : int, optional
     """
+    rows = next((len(block.X) for block in blocks if isinstance(block, FixedBlock | RandomBlock)), part.predictor.n)
     names = [part.names.beta, *(block.names.b for block in part.blocks)]
     values = stacked(posterior[[name for name in names if name in posterior]], draws)
-    total: Any = 0.0
+    size = posterior.sizes["chain"] * posterior.sizes["draw"]
+    total = np.zeros((size if draws is None else min(size, draws), rows))
     for block in blocks:
-        if isinstance(block, FixedBlock):
+        if isinstance(block, FixedBlock) and block.columns:
             place = {column: j for j, column in enumerate(part.predictor.columns)}
             beta = values[part.names.beta][:, [place[column] for column in block.columns]]
             total = total + beta @ block.X.T
         elif isinstance(block, RandomBlock):
             own = next(each for each in part.blocks if each.block.label == block.label)
             total = total + _random(values[own.names.b], block)
-    return np.asarray(total)
+    return total
 
 
 def _random(b: Floats, block: RandomBlock) -> Floats:

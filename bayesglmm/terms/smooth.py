@@ -127,7 +127,11 @@ class BoundSmooth(BoundTerm):
         fixed, random = self._columns(columns)
         copy = next(copy for copy in self.by.copies if self.label + copy.suffix == label)
         there = bool(self.by.names) and all(name in columns for name in self.by.names)
-        return tuple(self._copy(copy, fixed, random, self.by.multiplier(copy, columns) if there else None))
+        if not set(self.by.names).isdisjoint(self.names):
+            there = False  # s(x, by=x): x is where the curve is asked for, which says nothing of a multiplier
+        blocks = tuple(self._copy(copy, fixed, random, self.by.multiplier(copy, columns) if there else None))
+        nothing = FixedBlock(label, (), (), np.zeros((columns.n, 0)))  # all columns are left out
+        return blocks or (nothing,)
 
     def _fixed(self, copy: Copy, fixed: Floats, multiplier: Floats | None) -> FixedBlock | None:
         names = self._fixed_names(copy)

@@ -74,7 +74,7 @@ class BoundLevels(BoundTerm):
 
     @property
     def smooths(self) -> tuple[Smooth, ...]:  # type: ignore[override]
-        names = dict.fromkeys(name.text for atom in self.covariates for name in column_names(atom.node))
+        names = dict.fromkeys(name for atom in self.covariates for name in _columns_of(atom))
         return (
             Smooth(
                 self.label,
@@ -90,6 +90,7 @@ class BoundLevels(BoundTerm):
                 () if self.factor is None else self.factor.levels,
                 (),
                 np.ones(1) if self.form is None else self.form.units,
+                selectors=() if self.factor is None else _columns_of(self.factor),
             ),
         )
 
@@ -142,6 +143,11 @@ class BoundLevels(BoundTerm):
             f"{count:,} {rows_lie} outside of the data of `{self.label}` for their level of {self.factor.label} "
             f"({shown}): extrapolated.",
         )
+
+
+def _columns_of(atom: Atom) -> tuple[str, ...]:
+    """Return the columns of the data that an atom is computed from."""
+    return tuple(dict.fromkeys(name.text for name in column_names(atom.node)))
 
 
 def _codes(factor: Atom | None, columns: Columns) -> Ints:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import bayesglmm as bg
@@ -53,6 +54,20 @@ def _drawn(formula: str, family: str, frame: pd.DataFrame) -> Fit:
     return Fit(assemble(problem, Run(draws, {}, {"sample": 1.0}), Meta((formula,), "nuts")), problem, model.design)
 
 
+def curves(ax: Axes, points: int) -> list[Any]:
+    """Return the heights of each curve: its solid part, and where it is extrapolated the dashed one."""
+    found: list[Any] = []
+    for line in ax.lines:
+        y = np.asarray(line.get_ydata(), dtype=float)
+        if len(y) != points:
+            continue
+        if line.get_linestyle() == "-":
+            found.append(y)
+        else:
+            found[-1] = np.where(np.isnan(found[-1]), y, found[-1])
+    return found
+
+
 CURVE, GROUPS = "y ~ w + s(x, k=5) + (1 | g)", "yes ~ w + f + s(x, by=f, k=5) + (1 | g)"
 
 
@@ -94,9 +109,9 @@ def test_the_response_is_the_prediction_for_a_typical_group(drawn: Any) -> None:
     (ax,) = figure.axes
     grid = np.linspace(FRAME["x"].min(), FRAME["x"].max(), 9)
     w = FRAME["w"].median()
-    for level, line in zip("abc", [own for own in ax.lines if len(own.get_xdata()) == 9], strict=True):
+    for level, own in zip("abc", curves(ax, 9), strict=True):
         rows = pd.DataFrame({"x": grid, "w": w, "f": level, "g": "u"})
-        assert line.get_ydata() == pytest.approx(fit.predict(rows, groups="typical")["mean"].to_numpy())
+        assert own == pytest.approx(fit.predict(rows, groups="typical")["mean"].to_numpy())
     assert ax.get_ylabel() == "probability of yes"
     assert f"Held fixed: w = {w:.4g}. Typical group" in " ".join(figure.get_suptitle().split())
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
@@ -119,8 +134,7 @@ def test_differences_of_levels(drawn: Any) -> None:
     grid = np.linspace(FRAME["x"].min(), FRAME["x"].max(), 5)
     rows = [pd.DataFrame({"x": grid, "w": FRAME["w"].median(), "f": level, "g": "u"}) for level in "ab"]
     etas = [fit.predict(own, groups="typical", scale="link")["mean"].to_numpy() for own in rows]
-    line = next(own for own in figure.axes[0].lines if len(own.get_xdata()) == 5)
-    assert line.get_ydata() == pytest.approx(etas[1] - etas[0])
+    assert curves(figure.axes[0], 5)[0] == pytest.approx(etas[1] - etas[0])
 
 
 def test_partial_residuals_of_a_gaussian_model_are_curve_plus_residual(drawn: Any) -> None:
@@ -199,8 +213,7 @@ def test_curves_by_a_coded_column_know_their_own_rows(word: str, drawn: Any) -> 
     assert texts == [f"{word}(code) = {level}" for level in (1, 2, 7)]
     grid = np.linspace(CODED["x"].min(), CODED["x"].max(), 5)
     expected = fit.predict(pd.DataFrame({"x": grid, "code": 7}))["mean"].to_numpy()
-    last = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 5][-1]
-    assert last.get_ydata() == pytest.approx(expected)
+    assert curves(figure.axes[0], 5)[-1] == pytest.approx(expected)
     titles = [ax.get_title(loc="left") for ax in drawn(smooth(fit, "x", difference=True, points=5)).axes]
     assert titles == [f"{word}(code): 2 − 1", f"{word}(code): 7 − 1"]
 
@@ -245,5 +258,43 @@ def test_partial_residuals_of_the_curves_of_levels(factor: str, drawn: Any) -> N
     beta = fit.fixed()["mean"]
     own = fit.predict(scale="link")["mean"].to_numpy() - beta["Intercept"] - beta["w"] * frame["w"]
     assert dots == pytest.approx((own + others).to_numpy())
-    if factor == "f":
-        drawn(smooth(fit, found.label, partial_residuals=True, points=5))
+    drawn(smooth(fit, found.label, partial_residuals=True, points=5))
+
+
+@pytest.mark.filterwarnings("ignore:.*outside of the data of:bayesglmm.errors.ModelWarning")
+@pytest.mark.parametrize("formula", ["y ~ f + s(x, by=f, k=4)", "y ~ s(x, f, bs='fs', k=4)", "y ~ f + s(x, k=4)"])
+def test_curves_beyond_the_data_of_their_level_are_dashed(formula: str, drawn: Any) -> None:
+    """Level c stops at 0.5. Without curves of its own nothing is extrapolated: the curve is that of all levels."""
+    frame = FRAME[(FRAME["f"] != "c") | (FRAME["x"] < 0.5)]
+    figure = drawn(smooth(made(formula, frame=frame), "x", by="f", scale="response", points=21))
+    dashed = [line for line in figure.axes[0].lines if line.get_linestyle() not in ("-", "None")]
+    if "s(x, k=4)" in formula:
+        assert not dashed
+        return
+    own = frame.loc[frame["f"] == "c", "x"].max()
+    solid, further = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 21][-2:]
+    grid, seen = np.asarray(solid.get_xdata()), ~np.isnan(np.asarray(solid.get_ydata(), dtype=float))
+    first = frame.loc[frame["f"] == "c", "x"].min()
+    assert seen.tolist() == ((grid >= first) & (grid <= own)).tolist()
+    assert further in dashed
+    assert (~np.isnan(np.asarray(further.get_ydata(), dtype=float)) >= ~seen).all()
+    assert "Dashed: beyond the data of the level" in " ".join(figure.get_suptitle().split())
+
+
+def test_a_curve_of_which_nothing_is_left_is_zero(drawn: Any) -> None:
+    """Of unpenalised curves by level beside a common one the first level's columns are all in that one."""
+    fit = made("y ~ f + s(x, k=4, fx=TRUE) + s(x, by=f, k=4, fx=TRUE)")
+    values = smooth_values(fit, "s(x):f[a]", {"x": [0.1, 0.2, 0.9]})
+    assert values.shape == (200, 3)
+    assert not values.any()
+    assert fit.smooths().set_index("smooth").loc["s(x):f[a]", "reading"] == "all of it is in other terms"
+    drawn(smooth(fit, "s(x):f[a]", partial_residuals=True, points=5))
+
+
+def test_a_curve_times_its_own_covariate_is_drawn_per_unit_of_it() -> None:
+    """y = x f(x): what is shown is f, and the prediction multiplies it."""
+    fit = made("y ~ s(x, by=x, k=4)")
+    new = pd.DataFrame({"x": [0.1, 0.4, 0.8]})
+    curve = smooth_values(fit, "s(x):x", new).mean(axis=0)
+    intercept = fit.fixed()["mean"]["Intercept"]
+    assert fit.predict(new)["mean"].to_numpy() == pytest.approx(intercept + new["x"].to_numpy() * curve)
