@@ -30,7 +30,6 @@ from bayesglmm.engines.kernels.newton import structure_of
 from bayesglmm.engines.kernels.structure import LatentPrior, Structure
 from bayesglmm.linalg import ArrowBlocks, ArrowFactor, Factor, Rows
 
-_NODES = {1: 9, 2: 5}  # Gauss-Hermite nodes per coefficient of a level
 _ROW_NODES = {1: 7, 2: 5, 3: 3}  # by number of predictors
 _KEPT = 0.5  # GB of all support points up to which they are kept for later draws
 _LARGEST = 2.0  # GB of a factorisation in which one grouping factor is eliminated level by level
@@ -129,11 +128,11 @@ class BlockRatio:
 
     def _grid(self, nodes: int | None) -> tuple[Floats, Floats]:
         """Return Gauss-Hermite nodes for the coefficients of a level and log weights; empty where there are many."""
-        corners = self.structure.pattern.corners
-        if len(corners) != 1 or corners[0].width > max(_NODES):
+        corners, known = self.structure.pattern.corners, self.exploration.objective.level_nodes
+        if len(corners) != 1 or corners[0].width > max(known):
             return np.zeros((0, 0)), np.zeros(0)
         width = corners[0].width
-        points, weights = hermegauss(max(_NODES[width], nodes or 0))
+        points, weights = hermegauss(max(known[width], nodes or 0))
         places = list(product(range(len(points)), repeat=width))
         log_weights = np.log(weights / weights.sum())
         return np.array([points[list(row)] for row in places]), np.array(

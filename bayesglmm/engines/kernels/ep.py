@@ -7,6 +7,9 @@ d log Zhat_i / d phi = E dl_i / d phi (Seeger 2005; Rasmussen and Williams 2006,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 
 from bayesglmm.blocks import Floats
@@ -32,6 +35,7 @@ class EPObjective(MarginalObjective):
     name = "expectation propagation"
     engine = "ep"
     centred_at = "fixed point"
+    level_nodes: ClassVar[Mapping[int, int]] = {1: 25, 2: 9}  # a normal as wide as a skewed density
     single = False
 
     def __init__(self, view: LatentView, kind: Objective = "posterior", schedule: Schedule | None = None) -> None:

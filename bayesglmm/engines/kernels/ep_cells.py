@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels.structure import Structure
@@ -41,7 +40,8 @@ class Cells:
         _, self.first, count = np.unique(index, return_index=True, return_counts=True)
         self.count, self.share = len(count), 1.0 / count[index]
         self.single = self.count == len(index)
-        self._sum = sparse.csr_array((np.ones(len(index)), (np.arange(len(index)), index)))
+        self._order = np.argsort(index, kind="stable")
+        self._starts = np.concatenate([[0], np.cumsum(count)[:-1]])
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -66,8 +66,7 @@ class Cells:
         """Return sums over the rows of each cell, shape (..., c)."""
         if self.single:
             return values[..., self.first]
-        flat = values.reshape(-1, values.shape[-1]) @ self._sum
-        return np.asarray(flat.reshape(*values.shape[:-1], self.count))
+        return np.asarray(np.add.reduceat(values[..., self._order], self._starts, axis=-1))
 
     def rows(self, at: Ints) -> Cells:
         """Return some of the cells, given by their positions."""

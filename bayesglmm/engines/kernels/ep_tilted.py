@@ -19,8 +19,8 @@ from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.ep_cells import Cells
 from bayesglmm.families.base import TiltedMoments
 
-_REACH = 8.0  # of the nodes, in standard deviations
-_NODES = 17  # of the coarser rule; the finer one has twice as many
+_REACH = 10.0  # of the nodes, in standard deviations
+_NODES = 21  # of the coarser rule; the finer one has twice as many
 _AGREE = 1e-4  # of both rules: relative for variances, in standard deviations for means, in nats for normalisers
 _ENDS = -24.0  # log of the integrand at the last nodes, relative to its maximum, above which the range is too short
 _FINEST = 8  # halvings of the step
@@ -131,7 +131,7 @@ def _round(likelihood: Cells, phi: Mapping[str, Any], cavity: Cavity) -> tuple[F
     """
     z = np.linspace(-_REACH, _REACH, _NODES)
     values = _values(likelihood, phi, cavity, z)
-    moments = _moments(values, z, cavity)
+    moments, ends = _moments(values, z, cavity), values[[0, -1]]
     n = len(cavity.mean)
     left, own, rows = np.arange(n), likelihood, cavity
     for _ in range(_FINEST):
@@ -148,12 +148,11 @@ def _round(likelihood: Cells, phi: Mapping[str, Any], cavity: Cavity) -> tuple[F
         if not len(left):
             break
         own = likelihood.rows(left)
-    return _judged(likelihood, phi, cavity, moments)
+    return _judged(cavity, moments, ends)
 
 
-def _judged(likelihood: Cells, phi: Mapping[str, Any], cavity: Cavity, moments: Floats) -> tuple[Floats, Any, Cavity]:
+def _judged(cavity: Cavity, moments: Floats, ends: Floats) -> tuple[Floats, Any, Cavity]:
     """Return the moments, where the range was long enough, and better ranges for the others."""
-    ends = _values(likelihood, phi, cavity, np.array([-_REACH, _REACH]))
     with np.errstate(divide="ignore", invalid="ignore"):
         # Height of the integrand over that of a normal with the same moments.
         top = moments[0] + 0.5 * _LOG_2PI + 0.5 * np.log(cavity.variance) - 0.5 * np.log(2.0 * np.pi * moments[2])

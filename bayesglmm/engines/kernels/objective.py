@@ -86,6 +86,9 @@ class MarginalObjective(ABC):
         Name of the engine that uses it.
     centred_at : str
         What stands in its middle, in words.
+    level_nodes : mapping of int to int
+        Gauss-Hermite nodes per coefficient of a level, by their number, that integrate the ratio of the exact density
+        and the approximation.
     single : bool
         Whether it describes one mode of x where there are several.
     """
@@ -93,6 +96,7 @@ class MarginalObjective(ABC):
     name: ClassVar[str]
     engine: ClassVar[str]
     centred_at: ClassVar[str]
+    level_nodes: ClassVar[Mapping[int, int]] = {1: 9, 2: 5}
     single: ClassVar[bool]
 
     def __init__(self, view: LatentView, kind: Objective = "posterior") -> None:
