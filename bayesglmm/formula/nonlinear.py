@@ -97,8 +97,9 @@ def nonlinear(
     Notes
     -----
     Coefficients are called ``theta0.Intercept``, ``theta0.x``, ``sd[g, theta0.Intercept]`` and so on. They have no
-    default priors, since only you know the scale of a parameter: give ``priors={"theta0": bg.Prior(...)}`` for all
-    population coefficients of a parameter, or ``"theta0.x"`` for one of them.
+    default priors, since only you know the scale of a parameter: give ``priors={"theta0": bg.Prior(...)}`` for the
+    intercept (in ``"~ 0 + g"`` for all levels), ``"theta0.fixed"`` for the other population coefficients, or
+    ``"theta0.x"`` for one of them.
 
     Examples
     --------

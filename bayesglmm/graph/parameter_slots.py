@@ -48,9 +48,11 @@ def parameter_slots(
         Where there is neither a start nor a prior with a centre, or the start lies outside of the prior.
     """
     slots = []
+    # The name alone means the level of the parameter: a prior for that does not suit slopes and differences.
+    levels = "Intercept" not in predictor.columns
     for column, term in zip(predictor.columns, predictor.column_terms, strict=True):
         inner = () if column == "Intercept" else (f"{name}.{term}", f"{name}.fixed")
-        keys = dict.fromkeys((f"{name}.{column}", *inner, name))
+        keys = dict.fromkeys((f"{name}.{column}", *inner, *((name,) if levels or not inner else ())))
         slot = fill(Slot(tuple(keys), "coefficient", Prior("Flat")), "")
         slots.append(replace(slot, source="missing") if slot.source == "default" else slot)
     started = tuple(
@@ -71,8 +73,8 @@ def _starts(name: str, predictor: Predictor, slots: Sequence[Slot], start: float
             if centre is None:
                 raise PriorError(
                     f"{slot.label} has neither a prior with a centre nor a start value, so a search cannot begin. "
-                    f'Give it a prior, priors={{"{name}": bg.Prior("Normal", mu=..., sigma=...)}}, or for maximum '
-                    f"likelihood a typical value: bg.nonlinear(..., start={{{name!r}: ...}})."
+                    f'Give it a prior, priors={{"{slot.keys[-1]}": bg.Prior("Normal", mu=..., sigma=...)}}, or for '
+                    f"maximum likelihood a typical value: bg.nonlinear(..., start={{{name!r}: ...}})."
                 )
         return np.array(centres, dtype=float)
     X = predictor.X

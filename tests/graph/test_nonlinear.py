@@ -43,7 +43,8 @@ def curve(frame: Any) -> Any:
         start = given.pop("start", None)
         y = "y | trials(n)" if family == "binomial" else "y"
         text = bg.nonlinear(f"{y} ~ {right}", *others, a=a, b=b, start=start)
-        return bg.Model(text, frame(family), family, **({"priors": PRIORS} | given))
+        slopes = {"a.fixed": NORMAL} if a.startswith(("~ x", "~ s(x")) else {}
+        return bg.Model(text, frame(family), family, **({"priors": PRIORS | slopes} | given))
 
     return run
 
@@ -77,6 +78,7 @@ KINDS: dict[str, Any] = {
         "priors": {
             "a": bg.Prior("TruncatedNormal", mu=1, sigma=2, lower=-1),
             "b": bg.Prior("Uniform", -2, 3),
+            "a.fixed": NORMAL,
             "b.z": bg.Prior("TruncatedNormal", 0, 1, upper=2),
         },
     },
@@ -172,6 +174,8 @@ def test_names_defaults_and_starts(curve: Any) -> None:
     assert slots["a.Intercept"].start == 17.0
     assert slots["a.x"].start == 0.0
     assert slots["a.x"].source == "a.x"
+    assert slots["a.x"].keys == ("a.x", "a.fixed")  # the name alone means the level of the parameter
+    assert slots["a.Intercept"].keys == ("a.Intercept", "a")
     assert slots["b.Intercept"].start == pytest.approx(0.8)
     assert slots["a.sd[g, Intercept]"].prior == bg.Prior("Exponential", lam=0.25)
     assert model.problem.roles == {
@@ -207,6 +211,7 @@ def test_parameters_have_no_default_priors(curve: Any) -> None:
     ("given", "error", "message"),
     [
         ({"priors": None}, PriorError, r"a\.Intercept has neither a prior with a centre nor a start value"),
+        ({"a": "~ x", "priors": PRIORS}, PriorError, r'a\.x has neither .* priors=\{"a\.fixed": bg\.Prior'),
         ({"priors": "flat", "start": {"a": 1}}, PriorError, r"start=\{'b': \.\.\.\}"),
         (
             {"priors": {"a": NORMAL, "b": HALF}, "start": {"b": -1}},
