@@ -68,10 +68,8 @@ print(models["liberal"])
 # never accepted.
 
 # %%
-walks = {
-    name: model.fit("metropolis", proposal="random-walk", scale=0.5, draws=2000, keep_proposals=True, seed=1)
-    for name, model in models.items()
-}
+walk = {"proposal": "random-walk", "scale": 0.5, "draws": 2000, "tune": 200, "chains": 2, "keep_proposals": True}
+walks = {name: model.fit("metropolis", seed=1, **walk) for name, model in models.items()}
 for name, fit in walks.items():
     accepted = fit.data["sample_stats"]
     shares = [float(accepted[f"acceptance_{parameter}_beta"].mean()) for parameter in ("theta0", "theta1")]
@@ -83,10 +81,10 @@ bg.plots.running_mean(walks["liberal"]).savefig("running_mean.png")
 # %% [markdown]
 # ## Three engines
 #
-# The random walk is exact, but its draws depend on each other: thousands are worth a hundred independent ones, and
-# the verdict says so. NUTS follows the gradient. Laplace's approximation takes a second: theta0 is bounded, so it is
-# explored on the log scale, and theta1 is approximated given theta0. The posterior of theta1 has a long tail, for if
-# distance matters little the user may stand anywhere; there the three differ a little.
+# The random walk is exact, but its draws depend on each other: thousands are worth less than a hundred, and the verdict
+# says so. NUTS follows the gradient. Laplace's approximation takes a second: theta0 is bounded, so it is explored on
+# the log scale, and theta1 is approximated given theta0. The posterior of theta1 has a long tail, for if distance
+# matters little the user may stand anywhere; there the three differ a little.
 
 # %%
 fits = {
