@@ -307,7 +307,8 @@ class ComponentPriors:
         draws = np.empty(shape)
         for j, prior in enumerate(self.priors):
             draws[..., j] = prior.draw(rng, shape[:-1])
-        return (draws * self.width + self.shift) @ np.linalg.inv(self.C).T
+        found: Floats = (draws * self.width + self.shift) @ np.linalg.inv(self.C).T
+        return found
 
     def support_point(self, *unused: Any) -> Any:
         """Return where samplers may start."""
