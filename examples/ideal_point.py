@@ -81,10 +81,10 @@ bg.plots.running_mean(walks["liberal"]).savefig("running_mean.png")
 # %% [markdown]
 # ## Three engines
 #
-# The random walk is exact, but its draws depend on each other: thousands are worth less than a hundred, and the verdict
-# says so. NUTS follows the gradient. Laplace's approximation takes a second: theta0 is bounded, so it is explored on
-# the log scale, and theta1 is approximated given theta0. The posterior of theta1 has a long tail, for if distance
-# matters little the user may stand anywhere; there the three differ a little.
+# The random walk is exact, but its draws depend on each other: thousands are worth less than a hundred, and the
+# verdict says so. NUTS follows the gradient. Laplace's approximation takes a second: theta0 is bounded, so it is
+# explored on the log scale, and theta1 is approximated given theta0. The posterior of theta1 has a long tail, for if
+# distance matters little the user may stand anywhere; there the three differ a little.
 
 # %%
 fits = {
