@@ -60,7 +60,7 @@ class RunFacts:
         return self._number(
             "log_evidence",
             'The likelihood averaged over proper priors comes with model.fit("laplace"), without objective= and flat '
-            "priors; fit.loglik, the maximised log-likelihood, is another number.",
+            'priors, and with model.fit("ep"); fit.loglik, the maximised log-likelihood, is another number.',
         )
 
     @property
@@ -68,8 +68,8 @@ class RunFacts:
         """Pareto k of the importance ratios between exact and approximate posterior, where there is one."""
         return self._number(
             "khat",
-            'It compares an approximate posterior with the exact one, for model.fit("laplace") without objective=. '
-            "How far this fit can be trusted: fit.verdict.",
+            'It compares an approximate posterior with the exact one, for model.fit("laplace") without objective= '
+            'and model.fit("ep"). How far this fit can be trusted: fit.verdict.',
         )
 
     def _number(self, name: str, why: str) -> float:
