@@ -13,16 +13,18 @@ import numpy as np
 
 from bayesglmm.blocks import Floats, Ints
 from bayesglmm.linalg import conditional_blocks
+from bayesglmm.results.levels import level_factor
 from bayesglmm.results.schema import variables
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bayesglmm.engines.kernels.likelihood import Likelihood
-    from bayesglmm.graph.problem import Problem
+    from bayesglmm.graph.problem import BlockParts, Problem
 
 ERROR = "_se"  # ends the names of the standard errors
 _STEP = 1e-5
+_NOTHING = 1e-30  # entries of Lambda that stand for zero
 
 
 def estimates(problem: Problem, found: Likelihood) -> xr.Dataset:
@@ -124,6 +126,12 @@ def _conditional_sds(found: Likelihood) -> list[Floats]:
     return sds
 
 
+def _without_spread(block: BlockParts, dataset: Any) -> Any:
+    """Return which terms of a block have no variance, by its standard deviations: each may be one of many terms."""
+    values = {str(name): variable.values[None] for name, variable in dataset.data_vars.items()}
+    return np.abs(level_factor(block, values)[0]).max(axis=1) < _NOTHING
+
+
 def _set_to_zero(problem: Problem, found: Likelihood, dataset: Any) -> None:
     """Write what lies on the boundary as exactly that."""
     for block in problem.blocks:
@@ -137,7 +145,9 @@ def _set_to_zero(problem: Problem, found: Likelihood, dataset: Any) -> None:
                 continue
             dataset[variable].values[gone] = 0.0
             dataset[f"{variable}{ERROR}"].values[gone] = np.nan
-            terms: Any = gone if block.names.term_dim in dataset[variable].dims else slice(None)
+            terms: Any = gone
+            if block.names.term_dim not in dataset[variable].dims:
+                terms = slice(None) if len(gone) == np.size(dataset[variable]) else _without_spread(block, dataset)
             dataset[block.names.b].values[:, terms] = 0.0
             dataset[f"{block.names.b}{ERROR}"].values[:, terms] = 0.0
             for own in (f"{block.names.variable(what)}{end}" for what in matrices for end in ("", ERROR)):

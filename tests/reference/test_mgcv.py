@@ -85,6 +85,48 @@ def test_restricted_likelihood_chooses_the_same_curve(key, cases, frames):
     np.testing.assert_allclose(edf, np.ravel(case["reml"]["edf"]), rtol=0.01, atol=1e-3)
 
 
+LEVELS = ("fs", "fs_constant", "t2_constant", "t2")
+NEARLY = {"t2_constant": 2e-3, "t2": 1e-2}
+
+
+@pytest.mark.parametrize("key", LEVELS)
+def test_smooths_that_penalise_everything_with_parameters_held(key, expected):
+    """mgcv rotates and scales the polynomials of "fs" and t2() in its own way: sds have another meaning there.
+
+    So penalties are compared by what they say of the functions: the mean over rows of the prior variance that one
+    with a smoothing parameter of one leaves. "fs" is then the same model. mgcv takes the bent part of a margin of
+    t2() to be orthogonal to its polynomials among coefficients, we do among the rows of the data: that is 0.2 % with a
+    constant alone, 1 % with straight lines.
+    """
+    everything = expected("smooths_levels")
+    case, data = everything[key], pd.DataFrame(everything["points"])
+    (block,) = bg.Model(case["formula"], data).design.predictors["mu"].random
+    priors = {"sigma": bg.Prior("Fixed", value=float(np.sqrt(case["sigma2"])))}
+    weights, parts = np.asarray(block.options["weights"]), block.options["parts"]
+    order = [0, 2, 1] if key.startswith("t2") else range(len(parts))  # mgcv's: the last margin varies first
+    for j, sp, size in zip(order, case["sp"], case["size"], strict=True):
+        own = weights[j] > 0
+        ours = float(np.mean((block.X[:, own] ** 2 / weights[j, own]).sum(axis=1)))
+        sd = np.sqrt(case["sigma2"] / sp * size / ours)
+        priors[f"sd[{block.label}, {parts[j]}]"] = bg.Prior("Fixed", value=float(sd))
+    fit = bg.Model(case["formula"], data, priors=priors).fit("laplace", objective="reml", seed=1)
+    close = NEARLY.get(key, 1e-9)
+    reach = close * np.ptp(case["fitted"])
+    np.testing.assert_allclose(fit.predict()["estimate"], case["fitted"], rtol=0.0, atol=reach)
+    np.testing.assert_allclose(fit.smooths()["edf"].iloc[0], case["edf"], rtol=close)
+
+
+@pytest.mark.parametrize("key", LEVELS)
+def test_smooths_that_penalise_everything_by_restricted_likelihood(key, expected):
+    """Two of the sds of "fs" are estimated as zero: what the others allow stays."""
+    everything = expected("smooths_levels")
+    case = everything[key]
+    fit = bg.Model(case["formula"], pd.DataFrame(everything["points"])).fit("laplace", objective="reml", seed=1)
+    wanted = np.array(case["reml"]["fitted"])
+    np.testing.assert_allclose(fit.predict()["estimate"], wanted, rtol=0.0, atol=0.01 * np.ptp(wanted))
+    np.testing.assert_allclose(fit.smooths()["edf"].iloc[0], case["reml"]["edf"], rtol=0.01)
+
+
 @pytest.mark.parametrize("key", ["tp_k10", "tp_k20", "cr_k20", "ps_k10", "cs_k10", "ts_k20"])
 def test_motorcycle_curves(key, expected, dataset):
     """Estimated smoothness: the curve between the data, the residual variance, and standard errors.
