@@ -9,7 +9,8 @@ the observed variable, the prior of theta is PyMC's, and A comes from the blocks
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,6 +28,8 @@ from bayesglmm.graph.hyperparameters import Hyperparameters
 from bayesglmm.graph.predictor import predictor_arrays
 from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem
 from bayesglmm.linalg import symmetric
+
+_OTHER_STARTS = 100
 
 
 @dataclass(frozen=True)
@@ -104,10 +107,26 @@ class LatentView(Hyperparameters):
         for part in self.parts:
             if part.role == "fixed":
                 predictor = self.problem.predictors[part.predictor]
-                slots = self.problem.priors.coefficients[predictor.names.parameter]
+                slots = self.problem.priors.coefficients[self._parameter(part)]
                 own = [slots[int(j)].start for j in (() if predictor.beta is None else predictor.beta.free)]
                 x[part.slice] = [m if s is None else s for m, s in zip(x[part.slice], own, strict=True)]
         return x
+
+    def other_starts(self) -> Iterator[Floats]:
+        """Yield other starts for x where the predictor is nonlinear: parameters a tenth and ten times as large."""
+        expression = self.problem.likelihood.expression
+        names = () if expression is None else expression.parameters
+        fixed = [part for part in self.parts if part.role == "fixed" and self.start[part.slice].any()]
+        parts = [part for part in fixed if self._parameter(part) in names]
+        factors = itertools.product((1.0, 0.1, 10.0), repeat=len(parts))
+        for chosen in itertools.islice(factors, 1, _OTHER_STARTS):
+            x = self.start.copy()
+            for part, factor in zip(parts, chosen, strict=True):
+                x[part.slice] *= factor
+            yield x
+
+    def _parameter(self, part: LatentPart) -> str:
+        return self.problem.predictors[part.predictor].names.parameter
 
     def precision(self, theta: Floats) -> Any:
         """Return Q(theta), sparse, shape (size, size): the identity for spherical blocks."""

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import bayesglmm as bg
+from bayesglmm.linalg import NotPositiveDefiniteError
 
 GROWTH = "circumference ~ Asym / (1 + exp(-(age - xmid) / scal))"
 START = {"Asym": 170.0, "xmid": 700.0, "scal": 350.0}
@@ -112,3 +113,16 @@ def test_laplace_and_nuts_agree_on_the_orange_trees() -> None:
         allowed = 0.1 + 4 * nuts.loc[name, "mcse_mean"] / nuts.loc[name, "sd"]
         assert abs(laplace.loc[name, "mean"] - nuts.loc[name, "mean"]) < allowed * nuts.loc[name, "sd"], name
         assert laplace.loc[name, "sd"] == pytest.approx(nuts.loc[name, "sd"], rel=0.2), name
+
+
+def test_a_poor_start_is_mended_or_named(expected: Callable[[str], Any]) -> None:
+    """K 150 times too large: another start is tried. 1500 times: the error says what to do."""
+    block = expected("nonlinear")["puromycin"]
+
+    def fitted(Vm: float, K: float) -> Any:
+        text = bg.nonlinear("rate ~ Vm * conc / (K + conc)", Vm="~ 1", K="~ 1", start={"Vm": Vm, "K": K})
+        return bg.Model(text, PUROMYCIN).fit("laplace", objective="ml", seed=1)
+
+    assert fitted(10.0, 10.0).loglik == pytest.approx(block["logLik"], abs=1e-5)
+    with pytest.raises(NotPositiveDefiniteError, match=r"Give others: bg\.nonlinear\(\.\.\., start="):
+        fitted(1e-3, 1e5)

@@ -338,9 +338,15 @@ def _first_point(search: Search, start: Floats) -> _Point:
         found = search.point(start + shift)
         if found is not None:
             return found
+    view, inner = search.objective.view, search.objective.structure.inner
+    for x in view.other_starts():
+        found = search.point(start, x[inner])
+        if found is not None:
+            return found
+    hint = " Give others: bg.nonlinear(..., start={...})." if view.problem.likelihood.expression is not None else ""
     raise NotPositiveDefiniteError(
         f"The marginal density of the hyperparameters cannot be evaluated near the start values by "
-        f"{search.objective.name}: no {search.objective.centred_at} with a positive definite precision was found."
+        f"{search.objective.name}: no {search.objective.centred_at} with a positive definite precision was found.{hint}"
     )
 
 
