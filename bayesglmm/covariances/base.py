@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 import numpy as np
 
 from bayesglmm.arraymath import ArrayMath
-from bayesglmm.blocks import Ints, LatentForm, RandomBlock
+from bayesglmm.blocks import Floats, Ints, LatentForm, RandomBlock
 from bayesglmm.errors import FormulaError
 from bayesglmm.priors import Prior
 from bayesglmm.registry import Registry
@@ -151,6 +151,10 @@ class Covariance(ABC):
     def derive(self, values: Mapping[str, Any], block: RandomBlock) -> dict[str, Any]:
         """Return the derived quantities by class, from values of the parameters with leading axes of draws."""
         return {}
+
+    def distances(self, block: RandomBlock) -> tuple[Floats, str] | None:
+        """Return how far apart the coefficients are, shape (k, k), and in what; None where they have no place."""
+        return None
 
     def levels(self, setting: Setting) -> tuple[str, ...] | None:
         """Return the levels of the grouping factor where the structure brings them along; else None."""

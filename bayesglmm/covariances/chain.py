@@ -16,7 +16,7 @@ from bayesglmm.arraymath import ArrayMath
 from bayesglmm.blocks import Floats, Ints, RandomBlock
 from bayesglmm.covariances.base import CORRELATION, COVARIANCES, CovarianceParameter, Setting
 from bayesglmm.covariances.correlated import CORRELATION_PRIOR, Correlated, single
-from bayesglmm.covariances.positions import positions, refuse_order_of_text
+from bayesglmm.covariances.positions import lags, positions, refuse_order_of_text
 from bayesglmm.covariances.spans import range_parameter
 
 
@@ -79,6 +79,9 @@ class FirstOrder(Chain):
         )
         return self.sds(block), cor
 
+    def distances(self, block: RandomBlock) -> tuple[Floats, str]:
+        return lags(len(block.terms)), "lag"
+
     def steps(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> tuple[Any, Any]:
         rho = single(values, "cor") * np.ones(k - 1)
         return rho, 1.0 - rho * rho
@@ -108,6 +111,10 @@ class OrnsteinUhlenbeck(Chain):
 
     def parameters(self, block: RandomBlock) -> tuple[CovarianceParameter, ...]:
         return self.sds(block), range_parameter(self.name, block.options["times"][:, None], "time")
+
+    def distances(self, block: RandomBlock) -> tuple[Floats, str]:
+        times = block.options["times"]
+        return np.abs(np.subtract.outer(times, times)), "time apart"
 
     def order(self, values: Mapping[str, Any], k: int) -> Ints:
         return np.argsort(values["times"])

@@ -45,6 +45,11 @@ def _numbers(level: str) -> list[float]:
     return numbers if np.all(np.isfinite(numbers)) else []
 
 
+def lags(k: int) -> Floats:
+    """Return how many steps apart k levels in their order are, shape (k, k)."""
+    return np.asarray(np.abs(np.subtract.outer(np.arange(float(k)), np.arange(float(k)))))
+
+
 def refuse_order_of_text(setting: Setting, word: str) -> None:
     """Refuse levels that are numbers in another order, as text is sorted: 1, 10, 2."""
     assert setting.index is not None

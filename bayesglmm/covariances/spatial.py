@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from bayesglmm.arraymath import ArrayMath
-from bayesglmm.blocks import RandomBlock
+from bayesglmm.blocks import Floats, RandomBlock
 from bayesglmm.covariances.base import COVARIANCES, CovarianceParameter, Setting
 from bayesglmm.covariances.correlated import Correlated
 from bayesglmm.covariances.positions import positions
@@ -44,6 +44,9 @@ class Spatial(Correlated):
 
     def parameters(self, block: RandomBlock) -> tuple[CovarianceParameter, ...]:
         return self.sds(block), range_parameter(self.name, block.options["points"], "coordinates")
+
+    def distances(self, block: RandomBlock) -> tuple[Floats, str]:
+        return block.options["distance"], "distance"
 
     def correlation(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
         reach = values["distance"] / values["range"][..., 0][..., None, None]

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from bayesglmm.arraymath import NUMPY, ArrayMath
-from bayesglmm.blocks import RandomBlock
+from bayesglmm.blocks import Floats, RandomBlock
 from bayesglmm.covariances.base import CORRELATION, COVARIANCES, CovarianceParameter, Setting
 from bayesglmm.covariances.correlated import CORRELATION_PRIOR, Correlated
-from bayesglmm.covariances.positions import refuse_order_of_text
+from bayesglmm.covariances.positions import lags, refuse_order_of_text
 
 
 class Toeplitz(Correlated):
@@ -45,6 +45,9 @@ class Toeplitz(Correlated):
 
     def derive(self, values: Mapping[str, Any], block: RandomBlock) -> dict[str, Any]:
         return {"cor": autocorrelations(values["pacf"], len(block.terms), NUMPY)[..., 1:]}
+
+    def distances(self, block: RandomBlock) -> tuple[Floats, str]:
+        return lags(len(block.terms)), "lag"
 
     def correlation(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
         lag = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayesglmm.plots.comparison import compare_engines
+    from bayesglmm.plots.correlations import correlation
     from bayesglmm.plots.effects import caterpillar
     from bayesglmm.plots.integrands import laplace_quality
     from bayesglmm.plots.intervals import forest
@@ -27,6 +28,7 @@ __all__ = [
     "acceptance",
     "caterpillar",
     "compare_engines",
+    "correlation",
     "effect_map",
     "forest",
     "laplace_quality",
@@ -45,6 +47,7 @@ _FILES = {
     "acceptance": "walks",
     "caterpillar": "effects",
     "compare_engines": "comparison",
+    "correlation": "correlations",
     "effect_map": "maps",
     "forest": "intervals",
     "laplace_quality": "integrands",

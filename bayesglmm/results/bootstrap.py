@@ -21,7 +21,7 @@ from bayesglmm.graph.observation import observed_values
 from bayesglmm.linalg import NotPositiveDefiniteError
 from bayesglmm.results.draws import interval, require_count, stacked
 from bayesglmm.results.estimates import estimates
-from bayesglmm.results.levels import level_factor
+from bayesglmm.results.levels import simulated_effects
 from bayesglmm.results.tables import parameters
 from bayesglmm.results.wald import Wald
 
@@ -126,11 +126,11 @@ def bootstrap(
 def _simulated(evaluator: Evaluator, estimated: xr.Dataset, n: int, seed: int | None) -> Iterator[Any]:
     """Yield responses of the rows used, each from its own stream: workers and their number change nothing."""
     problem, draws, arrays = evaluator.problem, stacked(estimated), evaluator.arrays()
-    factors = {part.names.b: level_factor(part, draws)[0] for part in problem.blocks if part.block.kind == "group"}
+    groups = [part for part in problem.blocks if part.block.kind == "group"]
     dtype = np.asarray(problem.response.y).dtype
     for child in np.random.SeedSequence(seed).spawn(n):
         rng = np.random.default_rng(child)
-        fresh = {name: rng.standard_normal(draws[name].shape) @ factor.T for name, factor in factors.items()}
+        fresh = {part.names.b: simulated_effects(part, draws, rng) for part in groups}
         own = draws | fresh
         yield evaluator.simulate(own, evaluator.predictors(own, arrays), rng)[0].astype(dtype)
 

@@ -153,3 +153,7 @@ def _set_to_zero(problem: Problem, found: Likelihood, dataset: Any) -> None:
             for own in (f"{block.names.variable(what)}{end}" for what in matrices for end in ("", ERROR)):
                 dataset[own].values[gone, :] = np.nan
                 dataset[own].values[:, gone] = np.nan
+            if len(gone) == len(declared.constant):  # nothing is left that the other parameters would be of
+                vectors = [*block.of_kind("vector"), *(own.name for own in block.covariance.derived(block.block))]
+                for own in (f"{block.names.variable(what)}{end}" for what in vectors for end in ("", ERROR)):
+                    dataset[own].values[...] = np.nan

@@ -215,6 +215,15 @@ class Fit(SmoothAnswers, LikelihoodQuestions):
 
         return shares(self._evaluator, self.draws, prob)
 
+    def components(self, prob: float = 0.95) -> pd.DataFrame:
+        """Return shares of variance of the principal components of group terms with several coefficients (``rePCA``).
+
+        Shares near zero say that a structure with fewer parameters would do; ``attrs["note"]`` says so in words.
+        """
+        from bayesglmm.results.components import components
+
+        return components(self.problem, self.draws, prob)
+
     # ------------------------------------------------------------------------------------------------- rows
 
     def predict(

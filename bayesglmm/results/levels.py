@@ -11,6 +11,7 @@ import numpy as np
 from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats, Predictor, RandomBlock
 from bayesglmm.errors import DataError, UnknownNameError, did_you_mean
+from bayesglmm.linalg import precision_draws, symmetric
 from bayesglmm.results.draws import check_choice
 from bayesglmm.results.protocols import NewRows
 
@@ -105,9 +106,29 @@ def level_factor(part: BlockParts, draws: Mapping[str, Floats]) -> Floats:
             known = np.where(np.isnan(drawn), np.eye(np.shape(drawn)[-1]), drawn)
             values[declared.name] = semidefinite_factor(known)
         else:
-            values[declared.name] = drawn
+            # Undefined, too, and so is what stands there.
+            values[declared.name] = np.where(np.isnan(drawn), 0.0, drawn)
     factor: Floats = part.covariance.factor(values, len(part.block.terms), NUMPY)
     return factor
+
+
+def simulated_effects(part: BlockParts, draws: Mapping[str, Floats], rng: np.random.Generator) -> Floats:
+    """Return effects of all levels drawn from their distribution at each draw of its parameters, shape (S, J, k)."""
+    block, size = part.block, len(draws[part.names.b])
+    if not part.covariance.new_levels:  # levels are independent of each other
+        z = rng.standard_normal(np.shape(draws[part.names.b]))
+        return np.asarray(z @ np.swapaxes(level_factor(part, draws), -1, -2))
+    rows, columns = part.covariance.couplings(block)
+    found = np.empty(np.shape(draws[part.names.b]))
+    for s in range(size):
+        own = {name: draws[part.names.variable(name)][s] for name in part.parameters}
+        if np.any(own.get("sd", np.ones(1)) == 0.0):
+            found[s] = 0.0
+            continue
+        entries, _ = part.covariance.precision(block.constants | own, block, NUMPY)
+        Q = symmetric(np.asarray(entries), rows, columns, found[s].size)
+        found[s] = precision_draws(Q, rng.standard_normal((found[s].size, 1)))[:, 0].reshape(found[s].shape)
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,7 @@ _ZERO = -25.0  # log of a standard deviation, relative to the typical size, that
 _SINGULAR = 1e-3  # smallest eigenvalue of a correlation matrix, below which it has not full rank
 _LOOSE = 5.0  # standard error of a log standard deviation that says nothing: a factor of 150
 _STEP = 1e-5
+_EDGE = 1e-3  # of an interval, from its end
 
 type Flags = NDArray[np.bool_]
 
@@ -134,7 +135,11 @@ def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report
         boundary=boundary,
         unbounded=unbounded(view, mode, _loose(view, covariance)),
         converged=optimum.converged,
-        sentences=(*_sentences(boundary, optimum.converged), *_singular(view, natural, zero)),
+        sentences=(
+            *_sentences(boundary, optimum.converged),
+            *_singular(view, natural, zero),
+            *_at_edges(view, natural, zero),
+        ),
     )
 
 
@@ -154,6 +159,26 @@ def _singular(view: LatentView, natural: dict[str, Floats], zero: Flags) -> list
                 "tell so many effects per level apart. What depends on the edge has no standard error, the others "
                 "hold it fixed. Fewer terms, or || for |, would describe these data as well."
             )
+    return found
+
+
+def _at_edges(view: LatentView, natural: dict[str, Floats], zero: Flags) -> list[str]:
+    """Return a sentence for every parameter of a covariance structure that lies at an end of its interval."""
+    found = list[str]()
+    if zero.any():
+        return found
+    slots = {slot.label: slot for slot in view.problem.priors}
+    known = view.problem.labels()
+    for block in view.problem.blocks:
+        for own in block.of_kind("vector").values():
+            for label, value in zip(known[own.name], natural.get(own.name, ()), strict=False):
+                low, high = slots[label].reach
+                edge, near = (low if value - low < high - value else high), _EDGE * (high - low)
+                if np.isfinite(high) and abs(value - edge) < near:
+                    found.append(
+                        f"{label} is estimated as {edge:.3g}, the edge of what it can be: the data cannot tell "
+                        f"`{block.block.label}` from a simpler structure."
+                    )
     return found
 
 

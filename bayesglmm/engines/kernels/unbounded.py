@@ -52,7 +52,9 @@ def unbounded(view: LatentView, mode: ConditionalMode, loose: Collection[str] = 
             without = silent(view.free_columns(predictor), weights)
             found += [label for label, gone in zip(known[fixed[p].name], without, strict=True) if gone]
         if weights.max() < _LITTLE:
-            names = [scale.name for block in predictor.blocks for scale in block.scales.values() if scale.is_free]
+            names = [
+                scale.name for block in predictor.blocks for scale in block.of_kind("scale").values() if scale.is_free
+            ]
             found += [label for name in names for label in known[name] if label in loose]
     return tuple(found)
 
