@@ -346,7 +346,8 @@ def _first_point(search: Search, start: Floats) -> _Point:
     hint = " Give others: bg.nonlinear(..., start={...})." if view.problem.likelihood.expression is not None else ""
     raise NotPositiveDefiniteError(
         f"The marginal density of the hyperparameters cannot be evaluated near the start values by "
-        f"{search.objective.name}: no {search.objective.centred_at} with a positive definite precision was found.{hint}"
+        f"{search.objective.name}: no {search.objective.centred_at} with a positive definite precision was "
+        f"found.{hint}"
     )
 
 
