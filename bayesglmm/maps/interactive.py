@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,16 @@ def page(chart: xr.Dataset, path: str | os.PathLike[str] | None, offline: bool) 
     figure = go.Figure(_over_streets(go, chart) if streets else _plain(go, chart))
     effect = str(chart.attrs["effect"])
     figure.update_layout(
-        title={"text": f"{effect.capitalize()} of {chart.attrs['response']}: {chart.attrs['term']}"},
-        margin={"l": 20, "r": 20, "t": 50, "b": 20},
+        title={
+            "text": f"{effect.capitalize()} of {chart.attrs['response']}: {chart.attrs['term']}",
+            "subtitle": {"text": "<br>".join(wrap(str(chart.attrs["note"]), 110)), "font": {"size": 12}},
+            "yref": "container",
+            "y": 0.98,
+            "yanchor": "top",
+        },
+        margin={"l": 20, "r": 20, "t": 120, "b": 20},
         template="simple_white",
+        legend={"orientation": "h", "x": 0.0, "y": -0.12, "yanchor": "top"},  # beside the bar it would cover its title
     )
     horizontal, vertical = axes_of(chart)
     if streets:

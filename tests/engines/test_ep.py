@@ -191,6 +191,24 @@ def test_gradient_is_that_of_differences(family: str, kind: Any) -> None:
         assert abs(gradient[j] - (up - down) / 2e-4) < 1e-5 * (1 + abs(gradient[j]))
 
 
+def test_gradient_of_blocks_in_precision_form() -> None:
+    """The AR(1) process has x = b and Q(theta): its gradient goes through log |Q| and the entries of H^-1."""
+    rng = np.random.default_rng(1)
+    g, x = np.repeat(np.arange(8), 6), rng.normal(size=48)
+    y = rng.poisson(np.exp(0.3 + 0.4 * x + rng.normal(0, 0.6, 8)[g]))
+    data = pd.DataFrame({"g": g.astype(str), "x": x, "time": pd.Categorical(np.tile(np.arange(6), 8)), "y": y})
+    objective = EPObjective(
+        LatentView(bg.Model("y ~ x + ar1(0 + time | g)", data, family="poisson").problem), schedule=TIGHT
+    )
+    assert [part.role for part in objective.view.parts] == ["fixed", "precision"]
+    theta = objective.view.initial_theta + 0.1
+    here = objective.mode(theta)
+    gradient = objective.gradient(here)
+    for j, step in enumerate(1e-4 * np.eye(len(theta))):
+        up, down = (objective.mode(theta + sign * step, here).log_marginal for sign in (1, -1))
+        assert abs(gradient[j] - (up - down) / 2e-4) < 1e-5 * (1 + abs(gradient[j]))
+
+
 @pytest.mark.parametrize("family", ["bernoulli", "poisson", "student_t"])
 def test_sequential_updates_find_the_same_fixed_point(family: str) -> None:
     view = LatentView(one_group(family, rows=12, seed=5).problem)

@@ -114,6 +114,8 @@ def test_a_web_page(chart: Any, tmp_path: Any, offline: bool) -> None:
     text = chart.to_html(tmp_path / "map.html", offline=offline)
     assert (tmp_path / "map.html").read_text(encoding="utf-8") == text
     assert "Odds ratio of case: s(lon, lat)" in text
+    assert str(chart.attrs["note"])[:60] in text
+    assert '"legend":{"orientation":"h"' in text  # beside the bar it covers its title
     assert ("choroplethmap" in text.split("Plotly.newPlot")[-1]) == (not offline)
     assert ('<script charset="utf-8" src="https://' in text) == (not offline)
 

@@ -95,8 +95,8 @@ def test_smooths_that_penalise_everything_with_parameters_held(key, expected):
 
     So penalties are compared by what they say of the functions: the mean over rows of the prior variance that one
     with a smoothing parameter of one leaves. "fs" is then the same model. mgcv takes the bent part of a margin of
-    t2() to be orthogonal to its polynomials among coefficients, we do among the rows of the data: that is 0.2 % with a
-    constant alone, 1 % with straight lines.
+    t2() to be orthogonal to its polynomials among coefficients, we do among the rows of the data: that is 0.2 % with
+    a constant alone, 1 % with straight lines.
     """
     everything = expected("smooths_levels")
     case, data = everything[key], pd.DataFrame(everything["points"])
@@ -166,3 +166,14 @@ def test_surfaces_of_binary_responses(name, key, formula, expected, dataset):
     np.testing.assert_allclose(found, reference, rtol=0.0, atol=0.01 * np.ptp(reference))
     edf = fit.smooths().groupby("smooth", sort=False)["edf"].first()
     np.testing.assert_allclose(edf, [smooth["edf"] for smooth in case["smooths"]], rtol=0.01)
+
+
+def test_a_surface_over_more_points_than_are_knots(expected, dataset):
+    """On the same 2,000 of 2,250 points; mgcv's own choice by two seeds is 1.6 % of the range apart."""
+    case = expected("lansing_knots")
+    fit = bg.Model("hickory ~ s(x, y, bs='tp', k=30)", dataset("lansing"), family="bernoulli")
+    fit = fit.fit("laplace", objective="reml", seed=1)
+    found = fit.predict(scale="link")["estimate"].to_numpy()[case["rows"]]
+    np.testing.assert_allclose(found, case["fitted"], rtol=0.0, atol=1e-6 * np.ptp(case["fitted"]))
+    np.testing.assert_allclose(fit.smooths()["edf"].iloc[0], case["edf"], rtol=1e-6)
+    assert case["other"] > 0.01
