@@ -68,7 +68,7 @@ def intrinsic(W: Any) -> Any:
     K = np.zeros_like(W)
     for part in ([0, 1, 2, 3], [4, 5]):
         own = np.ix_(part, part)
-        inverse = np.linalg.pinv(laplacian(W[own]))
+        inverse = np.linalg.pinv(laplacian(W[own]), rcond=1e-10, hermitian=True)
         K[own] = inverse / stats.gmean(np.diag(inverse))
     K[6, 6] = 1.0
     return K
