@@ -21,6 +21,7 @@ from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.optimum import Search
 from bayesglmm.errors import InterruptedFitError, SettingsError
 from bayesglmm.graph.latent import LatentView
+from bayesglmm.linalg import pattern
 
 CBPP = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
 PRIORS = {
@@ -207,6 +208,28 @@ def test_gradient_of_blocks_in_precision_form() -> None:
     for j, step in enumerate(1e-4 * np.eye(len(theta))):
         up, down = (objective.mode(theta + sign * step, here).log_marginal for sign in (1, -1))
         assert abs(gradient[j] - (up - down) / 2e-4) < 1e-5 * (1 + abs(gradient[j]))
+
+
+def test_sparse_and_dense_factors_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Crossed factors, whose inverse's entries come from the recursion of Takahashi, or from LAPACK."""
+    rng = np.random.default_rng(1)
+    a, b, x = rng.integers(0, 60, 500), rng.integers(0, 50, 500), rng.normal(size=500)
+    eta = x + rng.normal(0, 1.0, 60)[a] + rng.normal(0, 1.0, 50)[b]
+    y = (rng.uniform(size=500) < special.expit(eta)).astype(int)
+    data = pd.DataFrame({"y": y, "x": x, "a": a.astype(str), "b": b.astype(str)})
+    problem = bg.Model("y ~ x + (1 | a) + (1 | b)", data, family="bernoulli", link="probit").problem
+    arrow = EPObjective(LatentView(problem))
+    assert arrow.structure.pattern.layout is None
+    # As if every second counted: the analysis is made, and sparse columns cost nothing.
+    monkeypatch.setattr(pattern, "QUICK", 0.0)
+    monkeypatch.setattr("bayesglmm.linalg.sparse.RATES", (1e12, 1e6))
+    crossed = EPObjective(LatentView(problem))
+    assert crossed.structure.pattern.layout is not None
+    theta = arrow.view.initial_theta
+    one, two = arrow.mode(theta), crossed.mode(theta)
+    assert two.log_marginal == pytest.approx(one.log_marginal, rel=1e-10)
+    np.testing.assert_allclose(two.x, one.x, atol=1e-7)
+    np.testing.assert_allclose(crossed.gradient(two), arrow.gradient(one), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("family", ["bernoulli", "poisson", "student_t"])
