@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -189,6 +190,10 @@ _DRAWS: Mapping[str, Callable[..., Any]] = {
 _SD_UNIFORM = 12.0**-0.5  # standard deviation of an interval of length one
 
 
+def _sd_weibull(alpha: float) -> float:
+    return math.sqrt(math.gamma(1.0 + 2.0 / alpha) - math.gamma(1.0 + 1.0 / alpha) ** 2)
+
+
 def _inside(mu: float, sigma: float, lower: float, upper: float) -> float:
     """Return the mode of a truncated normal distribution, moved off a bound by half a standard deviation."""
     low, high = lower + 0.5 * sigma, upper - 0.5 * sigma
@@ -211,7 +216,7 @@ _TYPICAL: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "Gamma": (lambda alpha, beta: alpha / beta, lambda alpha, beta: np.sqrt(alpha) / beta),
     "InverseGamma": (lambda alpha, beta: beta / (alpha + 1.0), lambda alpha, beta: beta / (alpha + 1.0)),
     "LogNormal": (lambda mu, sigma: np.exp(mu), lambda mu, sigma: np.exp(mu) * np.expm1(min(sigma, 1.0))),
-    "Weibull": (lambda alpha, beta: beta, lambda alpha, beta: beta),
+    "Weibull": (lambda alpha, beta: beta, lambda alpha, beta: beta * _sd_weibull(max(alpha, 0.1))),
     "Beta": (
         lambda alpha, beta: alpha / (alpha + beta),
         lambda alpha, beta: np.sqrt(alpha * beta / (alpha + beta + 1.0)) / (alpha + beta),

@@ -28,7 +28,8 @@ features = [name for name in mails if name not in ("type", "spam", "fold")]
 # %%
 for name in features:
     mails[name] = np.log(mails[name] + (0.0 if name.startswith("capital") else 0.1))
-mails.attrs.clear()  # the units of the table are not those of logarithms
+    unit = "log of length" if name.startswith("capital") else "log of percent + 0.1"
+    mails.attrs["dataset"]["columns"][name] = f"{name} [{unit}]"  # for the axes of figures
 train, test = mails[mails["fold"] != 1], mails[mails["fold"] == 1].copy()
 used = (train[features] > train[features].min()).mean().sort_values(ascending=False)
 chosen = sorted(used.index[:SMOOTHS], key=features.index)
@@ -40,9 +41,10 @@ model = bg.Model(formula, train, family="bernoulli")
 # Laplace's approximation on the whole training set.
 
 # %%
-start = time.perf_counter()
+start, cpu = time.perf_counter(), time.process_time()
 fit = model.fit("laplace", seed=1)
-print(f"Laplace: {time.perf_counter() - start:.0f} s, {len(chosen)} smooths, {len(train):,} e-mails")
+print(f"Laplace: {time.perf_counter() - start:.0f} s ({time.process_time() - cpu:.0f} s of CPU)")
+print(f"{len(chosen)} smooths, {len(train):,} e-mails")
 print(f"Verdict: {fit.verdict}")
 print(fit.smooths()[["smooth", "edf", "mean", "lower", "upper", "reading"]].round(2).to_string(index=False))
 

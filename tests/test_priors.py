@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -271,3 +272,60 @@ def test_flat_is_the_likelihood_alone() -> None:
     assert {slot.prior.distribution for label, slot in slots.items() if label != "cor[g]"} == {"Flat"}
     assert slots["cor[g]"].prior == bg.Prior("LKJ", 1)
     assert not any(slot.centred for slot in slots.values())
+
+
+def test_a_truncated_normal_needs_one_end_and_keeps_within() -> None:
+    prior = bg.Prior("TruncatedNormal", mu=0, sigma=10, lower=0)
+    assert repr(prior) == "Prior('TruncatedNormal', mu=0, sigma=10, lower=0)"
+    assert pickle.loads(pickle.dumps(prior)) == prior
+    assert prior.bounds == (0.0, np.inf)
+    draws = prior.draw(np.random.default_rng(1), 20_000)
+    assert draws.min() > 0.0
+    assert draws.mean() == pytest.approx(10.0 * np.sqrt(2.0 / np.pi), rel=0.02)
+    far = bg.Prior(
+        "TruncatedNormal", mu=0, sigma=1, lower=9, upper=12
+    )  # a tail that differences of probabilities lose
+    tail = far.draw(np.random.default_rng(1), 20_000)
+    assert tail.mean() == pytest.approx(9.108, abs=0.005)  # by the inverse Mills ratio: phi(9) / (1 - Phi(9))
+    with pytest.raises(PriorError, match="TruncatedNormal also needs lower, upper"):
+        bg.Prior("TruncatedNormal", mu=0, sigma=1)
+    with pytest.raises(PriorError, match="lower must be below upper"):
+        bg.Prior("TruncatedNormal", mu=0, sigma=1, lower=2, upper=1)
+    with pytest.raises(PriorError, match="mu must be finite"):
+        bg.Prior("TruncatedNormal", mu=np.inf, sigma=1, lower=2)
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        bg.Prior("Normal", 3, 2),
+        bg.Prior("StudentT", 5, 3, 2),
+        bg.Prior("Laplace", 3, 2),
+        bg.Prior("Logistic", 3, 2),
+        bg.Prior("Uniform", 1, 4),
+        bg.Prior("TruncatedNormal", 3, 2, lower=0),
+        bg.Prior("Exponential", 0.5),
+        bg.Prior("HalfNormal", 2),
+        bg.Prior("HalfStudentT", 5, 2),
+        bg.Prior("Gamma", 3, 2),
+        bg.Prior("InverseGamma", 5, 2),
+        bg.Prior("LogNormal", 1, 0.5),
+        bg.Prior("Weibull", 2, 2),
+        bg.Prior("Beta", 2, 3),
+    ],
+)
+def test_centre_and_spread_are_those_of_the_draws(prior: bg.Prior) -> None:
+    """Roughly: a typical value within half a standard deviation of the median, a spread within a factor of two."""
+    draws = prior.draw(np.random.default_rng(1), 20_000)
+    assert prior.centre is not None
+    assert prior.spread is not None
+    assert abs(prior.centre - np.median(draws)) < 0.5 * draws.std()
+    assert 0.5 < prior.spread / draws.std() < 2.0
+    low, high = prior.bounds
+    assert low <= draws.min() < prior.centre < draws.max() <= high
+
+
+@pytest.mark.parametrize(("prior", "centre"), [(bg.Prior("Flat"), None), (bg.Prior("Fixed", 2), 2.0)])
+def test_priors_without_a_spread(prior: bg.Prior, centre: float | None) -> None:
+    assert prior.centre == centre
+    assert prior.spread is None

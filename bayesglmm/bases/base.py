@@ -163,6 +163,10 @@ def require_distinct(x: Floats, k: int) -> Floats:
     DataError
     """
     distinct = np.unique(x, axis=0)
+    if len(distinct) < min(k, 3) and x.shape[1] == 1:
+        if len(distinct) == 1:
+            raise DataError("the covariate has the same value in all rows: leave it out.")
+        raise DataError("the covariate has two values, through which any curve is a line: write it as a plain term.")
     if len(distinct) < k:
         what = "values" if x.shape[1] == 1 else "combinations of values"
         raise DataError(

@@ -90,7 +90,9 @@ class ThinPlate(Basis):
         if 2 * m <= d:
             raise DataError(f"m={m} is too small: a thin plate spline of {d} covariates needs 2m > {d}.")
         M = polynomial_count(d, m - 1)
-        k = basis_size(options, M + (8, 27, 100)[min(d, 3) - 1], M + 1, f"a {self.title} of {d} covariates")
+        k = basis_size(
+            options, M + (8, 27, 100)[min(d, 3) - 1], M + 1, f"a {self.title} of {d} covariate{'s'[: d - 1]}"
+        )
         centre = x.mean(axis=0)
         points = centres(require_distinct(x, k)) - centre
         exponents = tuple(sorted(monomials(d, m - 1), key=lambda powers: powers[::-1]))

@@ -36,7 +36,8 @@ def page(chart: xr.Dataset, path: str | os.PathLike[str] | None, offline: bool) 
         },
         margin={"l": 20, "r": 20, "t": 120, "b": 20},
         template="simple_white",
-        legend={"orientation": "h", "x": 0.0, "y": -0.12, "yanchor": "top"},  # beside the bar it would cover its title
+        # below, since beside the bar it would cover its title
+        legend={"orientation": "h", "x": 0.0, "y": -0.12, "yanchor": "top"},
     )
     horizontal, vertical = axes_of(chart)
     if streets:

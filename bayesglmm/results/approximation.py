@@ -79,6 +79,7 @@ def _shift(quality: Mapping[str, Any]) -> Check:
             f"How far correcting {_lower(what)} would move the results could not be measured: the ratios of exact "
             "and approximate density vary too much over so many coefficients."
         )
+        meaning = f"How good {_lower(what)} is here is not known."
     elif not name:
         finding = "There is no parameter that a correction could move."
     else:

@@ -50,7 +50,13 @@ def prior_predictive(problem: Problem, draws: int, seed: int) -> xr.DataTree:
             f"{', ...' if len(flat) > 5 else ''}. Give a proper prior, such as bg.Prior('Normal', 0, 2.5)."
         )
     parameters = variables(problem, _free_draws(problem, draws, seed))
-    simulated = simulate_rows(Evaluator(problem), stacked(parameters), 1, seeded(seed))
+    try:
+        simulated = simulate_rows(Evaluator(problem), stacked(parameters), 1, seeded(seed))
+    except ValueError as error:  # numpy's, of a mean that no count can have
+        raise PriorError(
+            f"The priors allow responses that cannot be simulated ({error}): they are far too wide for the scale of "
+            "the link. Give narrower ones."
+        ) from None
     groups = {
         "prior": parameters,
         "prior_predictive": simulated,

@@ -259,6 +259,6 @@ def test_options_that_cannot_be(name, options, said, x):
 
 
 def test_few_distinct_values_are_the_reason_where_no_k_was_given():
-    with pytest.raises(DataError, match="there are 2 distinct values"):
+    with pytest.raises(DataError, match="the covariate has two values"):
         fitted("tl", np.repeat([0.0, 1.0], 20)[:, None])
     assert fitted("tl", np.repeat([0.0, 1.0, 2.0], 20)[:, None]).columns(np.zeros((1, 1))).shape == (1, 3)

@@ -358,6 +358,7 @@ def test_uneven_ratios_are_measured_by_cumulants_or_not_at_all(monkeypatch: pyte
     monkeypatch.setattr(verdict, "_by_cumulants", lambda *_: (4.0 * noise, noise))
     lost = assess(found)
     assert lost.verdict == "check"
+    assert lost.sentences[0] == "Laplace's approximation could not be judged here."
     assert "could not be measured" in " ".join(lost.sentences)
     assert lost.advice == 'Compare with model.fit("laplace", quadrature=15), or model.fit("nuts").'
 

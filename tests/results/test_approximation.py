@@ -109,3 +109,12 @@ def test_resampling_that_was_asked_for_in_vain_is_noted(monkeypatch: pytest.Monk
 
 def test_quadrature_says_so_in_a_fit(binary: bg.Model) -> None:
     assert str(binary.fit("laplace", quadrature=9, draws=50, seed=1).verdict).find("Laplace") == -1
+
+
+def test_what_could_not_be_measured_is_not_called_rough() -> None:
+    unknown = quality(
+        method="cumulants", verdict="check", shifts={"x": 2.0}, errors={"x": 0.5}, details={"by_shift": "check"}
+    )
+    found = rows(unknown)["shift under correction"]
+    assert "could not be measured" in found.finding
+    assert found.meaning == "How good Laplace's approximation is here is not known."

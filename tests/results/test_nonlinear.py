@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import bayesglmm as bg
-from bayesglmm.errors import BayesglmmError
+from bayesglmm.errors import BayesglmmError, PriorError
 
 PRIORS = {"a": bg.Prior("Normal", 1, 1), "a.fixed": bg.Prior("Normal", 0, 1), "b": bg.Prior("HalfNormal", 1)}
 
@@ -65,3 +65,11 @@ def test_a_saved_fit_predicts_the_same(fit: Any, tmp_path: Any) -> None:
 
 def test_nothing_is_droppable_from_an_expression(fit: Any) -> None:
     assert fit.model.droppable == ()
+
+
+def test_priors_that_no_count_can_follow_are_named() -> None:
+    data = pd.DataFrame({"y": [0, 1, 2], "x": [1.0, 2.0, 3.0]})
+    wide = {"a": bg.Prior("Normal", 0, 1e3), "b": bg.Prior("Normal", 0, 1)}
+    model = bg.Model(bg.nonlinear("y ~ a + b * x", a="~ 1", b="~ 1"), data, family="poisson", priors=wide)
+    with pytest.raises(PriorError, match="far too wide for the scale of the link"):
+        model.prior_predictive(100, seed=1)

@@ -47,6 +47,7 @@ def data() -> pd.DataFrame:
             "f": rng.choice(list("abc"), n),
             "one": 5.0,
             "few": rng.integers(0, 4, n).astype(float),
+            "two": rng.integers(0, 2, n).astype(float),
         }
     )
     frame["o"] = pd.Categorical(frame["f"], ordered=True)
@@ -187,6 +188,9 @@ def test_default_prior_of_a_smooth_is_the_spread_of_the_response(data):
     ("right", "error", "said"),
     [
         ("s(few)", DataError, "4 distinct values, fewer than the k=10"),
+        ("s(two)", DataError, "two values, through which any curve is a line"),
+        ("s(two, bs='ps')", DataError, "two values, through which any curve is a line"),
+        ("s(one, bs='cr')", DataError, "the same value in all rows: leave it out"),
         ("s(f)", DataError, "holds categories (a, b, c)"),
         ("s(x, bs='crr')", UnknownNameError, "Did you mean 'cr'?"),
         ("s(x, z, bs='cr')", FormulaError, "for 1 covariate, not 2"),

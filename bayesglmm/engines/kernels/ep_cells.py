@@ -33,13 +33,15 @@ class Cells:
         A row of each cell.
     share : ndarray, shape (n,)
         One over the number of rows in the cell of each row.
+    single : bool
+        Whether the cells are the rows.
     """
 
     def __init__(self, elementwise: Elementwise, index: Ints) -> None:
         self.elementwise, self.index = elementwise, index
         _, self.first, count = np.unique(index, return_index=True, return_counts=True)
         self.count, self.share = len(count), 1.0 / count[index]
-        self.single = self.count == len(index)
+        self.single = self.count == len(index) and bool(np.array_equal(self.first, index))
         self._order = np.argsort(index, kind="stable")
         self._starts = np.concatenate([[0], np.cumsum(count)[:-1]])
 
@@ -55,7 +57,7 @@ class Cells:
 
     def many(self, etas: Floats, phi: Mapping[str, Any], order: int = 0) -> RowDerivatives:
         """Evaluate value and derivatives in dispersions at several values of the predictors, shape (1, m, c)."""
-        found = self.elementwise.many(etas[:, :, self.index], phi, order)
+        found = self.elementwise.many(etas if self.single else etas[:, :, self.index], phi, order)
         return RowDerivatives(
             value=self._by_cell(found.value),
             dphi=None if found.dphi is None else self._by_cell(found.dphi),
@@ -65,7 +67,7 @@ class Cells:
     def _by_cell(self, values: Floats) -> Floats:
         """Return sums over the rows of each cell, shape (..., c)."""
         if self.single:
-            return values[..., self.first]
+            return values
         return np.asarray(np.add.reduceat(values[..., self._order], self._starts, axis=-1))
 
     def rows(self, at: Ints) -> Cells:
@@ -79,8 +81,7 @@ class Cells:
         """Return closed forms where every cell is a row and the family has them."""
         if not self.single:
             return None
-        found = self.elementwise.tilted(mean[self.index], variance[self.index], phi)
-        return None if found is None else TiltedMoments(*(part[self.first] for part in found))
+        return self.elementwise.tilted(mean, variance, phi)
 
     def by_row(self, values: Floats) -> Floats:
         """Return for each row its share of what its cell has, shape (..., n)."""
@@ -105,6 +106,8 @@ def cells_of(structure: Structure) -> Cells:
                 columns.append(structure.pattern.groups[block.group].index[:, None].astype(float))
         design = np.concatenate(columns, axis=1)
         index = np.unique(design, axis=0, return_inverse=True)[1].ravel()
+        if index.max() + 1 == len(index):
+            index = np.arange(len(index))
         view.kept["cells"] = Cells(view.elementwise, index)
     found: Cells = view.kept["cells"]
     return found

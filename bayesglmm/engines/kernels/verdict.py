@@ -268,6 +268,7 @@ def _name(exploration: Exploration, position: int) -> str:
 
 # words --------------------------------------------------------------------------------------------------------------
 
+_UNKNOWN = "unknown"  # shifts could not be measured
 _WHAT = {
     "good": "is good here.",
     "check": "is rough here: do not rely on the last digit.",
@@ -279,10 +280,12 @@ def _concluded(quality: Quality, exploration: Exploration, factorises: bool) -> 
     """Return a quality with its verdict, sentences and advice."""
     objective = exploration.objective
     word, sentence = _by_shift(quality, objective.name)
+    what = dict(_WHAT) if word != _UNKNOWN else dict.fromkeys(_WORDS, "could not be judged here.")
+    word = "check" if word == _UNKNOWN else word
     others = list(_by_rest(quality, exploration))
     verdict = max([word, *("check" for _ in others)], key=_WORDS.index)
     subject = objective.name[0].upper() + objective.name[1:]
-    sentences = [f"{subject} {_WHAT[verdict]}", *([sentence] if sentence else []), *others]
+    sentences = [f"{subject} {what[verdict]}", *([sentence] if sentence else []), *others]
     ways = {}
     if factorises and exploration.quadrature is None:
         ways["quadrature"] = 'model.fit("laplace", quadrature=15)'
@@ -300,6 +303,7 @@ def _resampling(engine: str) -> str:
 
 
 def _by_shift(quality: Quality, approximation: str) -> tuple[str, str]:
+    """Return the verdict by shifts of means, or that it is unknown, and a sentence."""
     shifts = quality.shifts
     if not shifts:
         return ("good" if quality.khat < 0.5 else "check" if quality.khat < TRUSTED else "bad"), ""
@@ -312,7 +316,7 @@ def _by_shift(quality: Quality, approximation: str) -> tuple[str, str]:
     if word == "good":
         name = max(shifts, key=lambda key: abs(shifts[key]))
     if quality.method == "cumulants" and quality.errors[name] > 2 * GOOD:
-        return "check", (
+        return _UNKNOWN, (
             f"How far correcting {approximation} would move the results could not be measured: the ratios of "
             "exact and approximate density vary too much over so many coefficients."
         )
