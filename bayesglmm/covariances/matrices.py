@@ -45,6 +45,8 @@ def named_matrix(label: str, given: Any) -> NamedMatrix:
     DataError
         If it is not square, not numeric, or names its rows and columns differently.
     """
+    if isinstance(given, NamedMatrix):
+        return given
     neighbours = getattr(given, "neighbors", given)
     if isinstance(neighbours, Mapping):
         return _from_neighbours(label, neighbours)

@@ -21,6 +21,7 @@ from bayesglmm.links import LINKS, Link
 from bayesglmm.records.fields import array, take, texts
 from bayesglmm.records.frame import frame_hash, listed_columns, pack_frame, same_data, unpack_frame
 from bayesglmm.records.learned import check_summary, learned, summary, with_learned
+from bayesglmm.records.matrices import pack_matrices, unpack_matrices
 from bayesglmm.records.priors import pack_given, pack_table, restore_table, unpack_given
 from bayesglmm.storage import Variable
 
@@ -91,6 +92,8 @@ def packed(model: Recorded, data: bool = True) -> Packed:
             "data=False leaves the weights out, and as an array they could not be given again: make them a column "
             "of the data and name it."
         )
+    matrices, entries = pack_matrices(model.given.get("cov"))
+    variables |= entries
     document = {
         "formula": _pack_formula(model.formula),
         "family": model.family.name,
@@ -98,11 +101,12 @@ def packed(model: Recorded, data: bool = True) -> Packed:
         "link_given": _pack_link_argument(model.given["link"]),
         "priors_given": pack_given(model.given["priors"]),
         "priors": pack_table(model.priors),
+        "cov": matrices,
         **weights,
         "data": {**frame, "sha256": frame_hash(design.data), "included": data},
         "learned": summary(numbers),
     }
-    return Packed(document, variables if data else {})
+    return Packed(document, variables if data else entries)
 
 
 def _state_variable(i: int, values: Any) -> Variable:
@@ -195,6 +199,7 @@ def arguments(
     keywords = {
         "link": document.get("link_given") if link is None else link,
         "priors": unpack_given(document.get("priors_given")),
+        "cov": unpack_matrices(document.get("cov"), variables),
         **{key: _unpack_weights(document.get(key), variables) for key in ("weights", "likelihood_weights")},
     }
     _check_link_names(keywords["link"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,18 @@ def test_the_correlation_function_is_drawn() -> None:
     np.testing.assert_allclose(points.get_ydata(), [np.mean(phi**h) for h in range(6)], atol=0.01)
     with pytest.raises(SettingsError, match="function of time or distance"):
         plots.correlation(bg.Model("y ~ x + (1 | id)", data).fit("laplace", seed=1, draws=50))
+
+
+@pytest.mark.parametrize("term", ["car(1 | region, adjacency=W)", "ou(0 + time | region)"])
+def test_fits_are_stored_with_what_structures_need(term: str, tmp_path: Path) -> None:
+    data, W = regions("car", side=3)
+    data["time"] = np.tile([0.0, 0.5, 1.5, 2.0, 4.0], len(W))
+    cov = {"W": W} if "W" in term else None
+    fit = bg.Model(f"y ~ x + {term}", data, cov=cov).fit("laplace", seed=1, draws=60)
+    fit.save(tmp_path / "fit.nc")
+    again = bg.load(tmp_path / "fit.nc")
+    pd.testing.assert_frame_equal(again.summary(), fit.summary())
+    pd.testing.assert_frame_equal(again.predict(data.head(4)), fit.predict(data.head(4)))
 
 
 @pytest.mark.slow
