@@ -52,8 +52,12 @@ class Areal(Covariance):
         raise NotImplementedError
 
     def factor(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
-        # Of a region without neighbours; no engine asks for it.
-        return values["sd"][..., None] * np.eye(1)
+        # The standard deviation of a typical region; no engine asks for it.
+        return (values["sd"] * self.typical(values))[..., None] * np.eye(1)
+
+    def typical(self, values: Mapping[str, Any]) -> Any:
+        """Return the standard deviation of a typical region in units of ``sd``, shape (..., 1)."""
+        return np.ones(1)
 
 
 class ConditionalAutoregression(Areal):
@@ -77,9 +81,16 @@ class ConditionalAutoregression(Areal):
         degree[degree == 0.0] = 1.0
         rows, columns = lower_triangle(W)
         half = 1.0 / np.sqrt(degree)
-        values = np.linalg.eigvalsh(half[:, None] * W.toarray() * half)
+        values, vectors = np.linalg.eigh(half[:, None] * W.toarray() * half)
+        spectrum = np.mean((half[:, None] * vectors) ** 2, axis=0)
         weight = np.asarray(W[rows, columns]).ravel()
-        return {"degree": degree, "eigenvalues": values, "row": rows, "column": columns, "weight": weight}
+        found = {"degree": degree, "eigenvalues": values, "spectrum": spectrum}
+        return found | {"row": rows, "column": columns, "weight": weight}
+
+    def typical(self, values: Mapping[str, Any]) -> Any:
+        # The mean variance of the regions: the trace of (D - rho W)^-1 over their number.
+        gains = 1.0 / (1.0 - values["rho"] * values["eigenvalues"])
+        return np.sqrt(np.sum(gains * values["spectrum"], axis=-1, keepdims=True))
 
     def couplings(self, block: RandomBlock) -> tuple[Ints, Ints]:
         every = np.arange(len(block.levels))

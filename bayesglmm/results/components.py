@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from bayesglmm.graph.problem import Problem
 
+MOST = 40  # coefficients, of which shares are a table to be read
 NOTHING = 1e-4  # share of the variance, below which a direction is none
 
 
@@ -25,7 +26,7 @@ def components(problem: Problem, posterior: xr.Dataset, prob: float) -> pd.DataF
     for predictor in problem.predictors:
         for part in predictor.blocks:
             k = len(part.block.terms)
-            if part.block.kind != "group" or k < 2:
+            if part.block.kind != "group" or not 2 <= k <= MOST:
                 continue
             factor = level_factor(part, draws)
             values = np.linalg.svd(factor, compute_uv=False) ** 2

@@ -216,7 +216,7 @@ class Fit(SmoothAnswers, LikelihoodQuestions):
         return shares(self._evaluator, self.draws, prob)
 
     def components(self, prob: float = 0.95) -> pd.DataFrame:
-        """Return shares of variance of the principal components of group terms with several coefficients (``rePCA``).
+        """Return shares of variance of the principal components of group terms with 2 to 40 coefficients (``rePCA``).
 
         Shares near zero say that a structure with fewer parameters would do; ``attrs["note"]`` says so in words.
         """

@@ -235,3 +235,11 @@ def test_hom_chooses_the_variant(model: Any) -> None:
         ("toep(0 + time | g, hom=TRUE)", "homtoep"),
     ):
         assert model(term).problem.blocks[-1].block.covariance == name
+
+
+def test_a_typical_region_has_the_mean_variance(model: Any, neighbours: Any) -> None:
+    """What shares of variance count for a map."""
+    point = Point(model("car(1 | region, adjacency=W)"))
+    factor = point.part.covariance.factor(point.values, 1, NUMPY)
+    variances = np.diag(conditional(point.values, neighbours.to_numpy()))
+    assert factor[0, 0] ** 2 == pytest.approx(variances.mean())
