@@ -4,6 +4,7 @@ One formula, one PyMC graph, several inference engines, one result type. The pub
 """
 
 from bayesglmm import errors, plots, steps
+from bayesglmm.covariances.matrices import known_factor, known_precision
 from bayesglmm.datasets import list_datasets, load_dataset
 from bayesglmm.families import FAMILIES, Family, FamilyParameter
 from bayesglmm.formula import nonlinear
@@ -27,6 +28,8 @@ __all__ = [
     "Prior",
     "compare_engines",
     "errors",
+    "known_factor",
+    "known_precision",
     "likelihood_ratio",
     "list_datasets",
     "load",

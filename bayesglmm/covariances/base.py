@@ -123,6 +123,8 @@ class Covariance(ABC):
         Keyword arguments that its word takes.
     matrices : tuple of str
         Those of them that name a matrix of ``bg.Model(..., cov={...})``.
+    inherited : bool
+        Whether its share of the variance is a heritability: the levels are related as a matrix says.
     """
 
     name: ClassVar[str]
@@ -134,6 +136,7 @@ class Covariance(ABC):
     heterogeneous: ClassVar[str] = ""
     keywords: ClassVar[tuple[str, ...]] = ()
     matrices: ClassVar[tuple[str, ...]] = ()
+    inherited: ClassVar[bool] = False
 
     # what there is -------------------------------------------------------------------------------------------------
 

@@ -23,10 +23,72 @@ class NamedMatrix:
     names : tuple of str or None
         None where nothing names them.
     values : sparse array, shape (m, m)
+    inverse : bool
+        Whether they are those of the inverse of a covariance.
     """
 
     names: tuple[str, ...] | None
     values: Any
+    inverse: bool = False
+
+
+def known_precision(Q: Any, names: Sequence[Any] | None = None) -> NamedMatrix:
+    """Return the inverse of a known covariance, for ``bg.Model("y ~ (1 | gr(id, cov=A))", data, cov={"A": ...})``.
+
+    Pedigrees and phylogenies have inverses with few entries (Henderson 1976; Hadfield and Nakagawa 2010), which stay
+    sparse in every factorisation.
+
+    Parameters
+    ----------
+    Q : sparse matrix, ndarray or DataFrame, shape (J, J)
+        Symmetric and positive definite.
+    names : sequence, length J, optional
+        Levels of the rows; needed unless `Q` is a DataFrame or has exactly the levels of the data in their order.
+
+    Raises
+    ------
+    DataError
+        If it is not square or not numeric, or the names are too few or not distinct.
+    """
+    found = named_matrix("The inverse covariance", Q)
+    return NamedMatrix(_row_names(names, found.values.shape[0]) or found.names, found.values, True)
+
+
+def known_factor(G: Any, names: Sequence[Any] | None = None) -> NamedMatrix:
+    """Return the known covariance K = G G', as of standardised genotypes divided by the root of their number.
+
+    Parameters
+    ----------
+    G : DataFrame, ndarray or sparse matrix, shape (J, r)
+        One row per level. A DataFrame has their names as its index.
+    names : sequence, length J, optional
+
+    Raises
+    ------
+    DataError
+        If it is not numeric, or the names are too few or not distinct.
+    """
+    if names is None and hasattr(G, "index") and hasattr(G, "columns"):
+        names = list(G.index)
+    try:
+        values = np.asarray(G.toarray() if sparse.issparse(G) else G, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError(f"A factor of a covariance must be numeric, not a {type(G).__name__}.") from None
+    if values.ndim != 2 or not np.all(np.isfinite(values)):
+        raise DataError(f"A factor of a covariance is a finite matrix with a row per level, not {values.shape}.")
+    return NamedMatrix(_row_names(names, len(values)), sparse.csr_array(values @ values.T))
+
+
+def _row_names(names: Sequence[Any] | None, size: int) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    found = tuple(_name(each) for each in names)
+    if len(found) != size or len(set(found)) < size:
+        raise DataError(
+            f"A matrix with {size:,} rows needs as many distinct names; {len(found):,} were given, "
+            f"{len(set(found)):,} of them distinct."
+        )
+    return found
 
 
 def named_matrix(label: str, given: Any) -> NamedMatrix:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Literal, NoReturn
 
 from bayesglmm.errors import FormulaError
-from bayesglmm.formula.spec import FixedSpec, GroupSpec, Interaction
+from bayesglmm.formula.spec import KNOWN, FixedSpec, GroupSpec, Interaction
 from bayesglmm.formula.syntax import Binary, Call, Group, Name, Node, Number, Unary, walk
 
 type Terms = dict[frozenset[Node], Interaction]
@@ -222,8 +222,8 @@ class _Expansion:
                 refuse_bars_and_dots(child, self.formula)
             if node.function == "gr" and self.place == "factor":
                 self.fail(
-                    "`gr(...)` is not supported: write the plain factor, `(1 | g)`, and say its covariance by a word "
-                    "in front, `word(1 | g, option=...)`.",
+                    "`gr(...)` stands alone behind the bar of a plain parenthesis, `(1 | gr(g, cov=K))`; other "
+                    "structures have a word in front, `word(1 | g, option=...)`.",
                     node,
                 )
         self._rank.setdefault(node, len(self._rank))
@@ -289,10 +289,29 @@ class _Expansion:
         columns = _Expansion(self.formula, "columns").fixed(bar.left)
         if not columns.intercept and not columns.terms:
             self.fail(f"Nothing varies by group in `{node}`: write `(1 | {bar.right})` for the constant.", node)
+        right = bar.right
+        if isinstance(right, Call) and right.function == "gr" and word in ("us", "diag"):
+            right, word, options = self.known(right, word)
         factors = _Expansion(self.formula, "factor")
-        for factor in factors.ordered(factors.terms(bar.right)):
+        for factor in factors.ordered(factors.terms(right)):
             self.groups.append(GroupSpec(str(node), columns, factor, word, options, node.position))
         return {}
+
+    def known(self, call: Call, word: str) -> tuple[Node, str, tuple[tuple[str, Node], ...]]:
+        """Return factor, covariance word and options of ``gr(g, cov=K)``; ``gr(g)`` is ``g``, as in brms."""
+        if len(call.args) != 1:
+            self.fail("`gr(...)` takes one grouping factor, and the name of its covariance: `gr(g, cov=K)`.", call)
+        for name, value in call.kwargs:
+            if name != "cov":
+                self.fail(
+                    f"`gr(...)` has no option `{name}` here, only `cov=`; other structures have a word in front of "
+                    "the term, `word(1 | g, option=...)`.",
+                    call,
+                )
+            refuse_bars_and_dots(value, self.formula)
+        if not call.kwargs:
+            return call.args[0], word, ()
+        return call.args[0], next(known for known, bar in KNOWN.items() if (bar == "||") == (word == "diag")), call.kwargs
 
     def check_place_of_group(self, node: Group | Call, removing: bool, product: Binary | None) -> None:
         if self.place != "formula":

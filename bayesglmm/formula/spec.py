@@ -11,6 +11,10 @@ type Interaction = tuple[Node, ...]
 """The factors of one term: ``(a,)`` for ``a``, ``(a, log(x))`` for ``a:log(x)``."""
 
 
+KNOWN: Mapping[str, str] = {"known": "|", "diagknown": "||"}
+"""Covariance words of ``(1 | gr(g, cov=K))``, with the bar that they are written with."""
+
+
 @dataclass(frozen=True)
 class FixedSpec:
     """A fixed-effect part after expansion of ``*``, ``/``, ``^``, ``%in%`` and removals.

@@ -30,7 +30,8 @@ def pack_matrices(given: Mapping[str, Any] | None) -> tuple[dict[str, Any] | Non
         if matrix.names is not None:
             names = np.array(matrix.names, dtype=object)
             variables[f"{MATRICES}/{i}_name"] = Variable((f"matrix_{i}_level",), names)
-        document[name] = {"array": i, "size": int(matrix.values.shape[0]), "named": matrix.names is not None}
+        size, named = int(matrix.values.shape[0]), matrix.names is not None
+        document[name] = {"array": i, "size": size, "named": named, "inverse": matrix.inverse}
     return document, variables
 
 
@@ -58,5 +59,6 @@ def unpack_matrices(document: Any, variables: Mapping[str, Variable]) -> dict[st
         if not inside or (names is not None and len(names) != size):
             raise StorageError(f"The matrix {name!r} of the file has entries outside of it.")
         entries = sparse.csr_array((value, (row, column)), shape=(size, size))
-        found[name] = NamedMatrix(None if names is None else tuple(map(str, names)), entries)
+        inverse = take(own, "inverse", bool)
+        found[name] = NamedMatrix(None if names is None else tuple(map(str, names)), entries, inverse)
     return found

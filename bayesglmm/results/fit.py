@@ -17,6 +17,7 @@ from bayesglmm.results.protocols import EngineRun, EngineSettings, FittedModel, 
 from bayesglmm.results.schema import ESTIMATES, POSTERIOR, Meta, assemble
 from bayesglmm.results.smooth_answers import SmoothAnswers
 from bayesglmm.results.text import fit_html, fit_text
+from bayesglmm.results.variance_answers import VarianceAnswers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from bayesglmm.graph.problem import Problem
 
 
-class Fit(SmoothAnswers, LikelihoodQuestions):
+class Fit(VarianceAnswers, SmoothAnswers, LikelihoodQuestions):
     """A fitted model.
 
     Made by ``model.fit()``; all numbers are in `data`, and every method answers one question from them.
@@ -190,39 +191,6 @@ class Fit(SmoothAnswers, LikelihoodQuestions):
             Columns as of `ranef`. A term without a population coefficient counts as having one of zero.
         """
         return tables.coef(self.problem, self.draws, prob, group)
-
-    def icc(self, prob: float = 0.95) -> pd.DataFrame:
-        """Return which share of the variance around the population effects each grouping factor has.
-
-        For one factor with random intercepts this is the intraclass correlation, the adjusted one of Nakagawa,
-        Johnson and Schielzeth (2017): the correlation of two observations of the same level on the scale of the
-        linear predictor. The residual there is sigma squared for the identity link, the latent variance of a
-        probability link (pi^2/3 for logit, 1 for probit, pi^2/6 for cloglog), and else the variance of the response
-        at its mean, brought to that scale (for a log link: log(1 + variance/mean^2)). With random slopes a factor's
-        variance is averaged over the rows. Smooths count as population effects.
-
-        Parameters
-        ----------
-        prob : float
-
-        Returns
-        -------
-        DataFrame
-            Columns: group (the last is ``Residual``), variance (posterior mean), and mean, sd, lower, upper of the
-            share. ``frame.attrs["note"]`` says what the residual is.
-        """
-        from bayesglmm.results.variance import shares
-
-        return shares(self._evaluator, self.draws, prob)
-
-    def components(self, prob: float = 0.95) -> pd.DataFrame:
-        """Return shares of variance of the principal components of group terms with 2 to 40 coefficients (``rePCA``).
-
-        Shares near zero say that a structure with fewer parameters would do; ``attrs["note"]`` says so in words.
-        """
-        from bayesglmm.results.components import components
-
-        return components(self.problem, self.draws, prob)
 
     # ------------------------------------------------------------------------------------------------- rows
 

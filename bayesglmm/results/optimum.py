@@ -96,7 +96,7 @@ def _not_told_apart(problem: Problem) -> Iterator[Check]:
 def beside_residual(problem: Problem) -> list[str]:
     """Return the grouping factors whose effects add the same variance to every row as the residual does.
 
-    Those are random intercepts with one row per level, where the response is normal around its linear predictor with
+    Those are random intercepts of unrelated levels with one row each, where the response is normal around its linear predictor with
     one residual standard deviation for all rows.
     """
     main, response = problem.predictors[0], problem.response
@@ -111,6 +111,7 @@ def beside_residual(problem: Problem) -> list[str]:
         part.block.group
         for part in main.blocks
         if part.block.kind == "group"
+        and not part.covariance.new_levels  # effects that are related differ from a residual
         and len(part.block.levels) == len(response.y)
         and any(np.ptp(column) == 0.0 for column in part.block.X.T)
     ]

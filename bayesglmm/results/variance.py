@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayesglmm.graph.evaluate import Evaluator
+    from bayesglmm.graph.problem import BlockParts
 
 # Variance of the latent variable that a probability link stands for.
 LATENT = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0, "loglog": np.pi**2 / 6.0}
@@ -73,19 +74,49 @@ def shares(evaluator: Evaluator, posterior: xr.Dataset, prob: float) -> pd.DataF
     return frame
 
 
+def inherited_shares(evaluator: Evaluator, posterior: xr.Dataset, prob: float) -> pd.DataFrame:
+    """Return the rows of `shares` for terms whose levels are related as a matrix says; see `Fit.heritability`.
+
+    Raises
+    ------
+    BayesglmmError
+        If there are none.
+    """
+    blocks = evaluator.problem.predictors[0].blocks
+    names = {_name(part, blocks) for part in blocks if part.covariance.inherited}
+    if not names:
+        raise BayesglmmError(
+            "Heritability needs a term with a known covariance between levels, (1 | gr(id, cov=K)); fit.icc() has the "
+            "shares of the variance of other grouping factors."
+        )
+    frame = shares(evaluator, posterior, prob)
+    found = frame[frame["group"].isin(names)].reset_index(drop=True)
+    found.attrs = dict(frame.attrs)
+    return found
+
+
+def _name(part: BlockParts, blocks: Sequence[BlockParts]) -> str:
+    """Return the name of a block's row: its factor, or its label where another block shares the factor alone."""
+    own = part.block
+    plain = any(each.block.group == own.group and not each.covariance.inherited for each in blocks)
+    return own.label if part.covariance.inherited and plain else own.group
+
+
 def _group_variances(evaluator: Evaluator, draws: Mapping[str, Floats]) -> dict[str, Any]:
     """Return per grouping factor the variance that it adds to eta, averaged over the rows, shape (S,).
 
     The mean over rows of z' Sigma z is the sum of Sigma * (Z'Z / n), so random slopes need no loop over rows.
     """
     found: dict[str, Any] = {}
-    for part in evaluator.problem.predictors[0].blocks:
+    blocks = evaluator.problem.predictors[0].blocks
+    for part in blocks:
         block = part.block
         if block.kind == "group":
             factor = level_factor(part, draws)
             moment = block.X.T @ block.X / len(block.X)
             variance = np.einsum("sir,sjr,ij->s", factor, factor, moment)
-            found[block.group] = found.get(block.group, 0.0) + variance
+            name = _name(part, blocks)
+            found[name] = found.get(name, 0.0) + variance
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from bayesglmm.blocks import Ints, LatentForm, RandomBlock
 from bayesglmm.covariances import COVARIANCES
 from bayesglmm.errors import DataError, FormulaError
-from bayesglmm.formula.spec import FixedSpec, GroupSpec
+from bayesglmm.formula.spec import KNOWN, FixedSpec, GroupSpec
 from bayesglmm.formula.syntax import Name, Node
 from bayesglmm.terms.atoms import Atom
 from bayesglmm.terms.base import Context
@@ -241,6 +241,8 @@ def group_text(spec: GroupSpec) -> str:
     if spec.word in ("us", "diag") and spec.text.startswith("("):
         return f"({columns_text(spec.columns)} {'||' if spec.word == 'diag' else '|'} {factor})"
     options = "".join(f", {name}={value}" for name, value in spec.options)
+    if spec.word in KNOWN:
+        return f"({columns_text(spec.columns)} {KNOWN[spec.word]} gr({factor}{options}))"
     return f"{spec.word}({columns_text(spec.columns)} | {factor}{options})"
 
 

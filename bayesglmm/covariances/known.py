@@ -1,0 +1,209 @@
+"""Known covariance between levels: kinship, pedigree, phylogeny. All levels of the matrix have an effect, also those
+without data.
+
+The effects are in precision form, b ~ N(0, sd^2 K): as with regions, x = b and Q = K^-1 / sd^2. So a sparse inverse, as
+pedigrees and phylogenies have it (Henderson 1976; Hadfield and Nakagawa 2010), stays sparse, families that are not
+related stay apart, and levels are levels for whoever reads or predicts. The price is that a semi-definite K gets a
+floor below its eigenvalues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy import linalg, sparse
+from scipy.sparse.linalg import splu
+
+from bayesglmm.arraymath import ArrayMath
+from bayesglmm.blocks import Floats, Ints, RandomBlock
+from bayesglmm.covariances.base import COVARIANCES, Covariance, CovarianceParameter, Setting
+from bayesglmm.covariances.correlated import own_sds
+from bayesglmm.covariances.matrices import NamedMatrix, components, level_names, lower_triangle, named_matrix
+from bayesglmm.errors import DataError
+
+MOST_RELATED = 3000
+"""Levels that a dense matrix may relate to each other, directly or through others."""
+FLOOR = 1e-6
+"""Smallest eigenvalue of K that counts, relative to its mean diagonal: a variance of nothing as far as data can tell."""
+_ASYMMETRY = 1e-8
+_TOGETHER = 200  # columns of an inverse that are computed at once
+
+
+class Known(Covariance):
+    """Cov(b_l, b_m) = sd^2 K[l, m] for one coefficient per level: ``(1 | gr(id, cov=K))``."""
+
+    name = "known"
+    latent = "precision"
+    keywords = ("cov",)
+    matrices = ("cov",)
+    inherited = True
+
+    @property
+    def new_levels(self) -> str:
+        return (
+            "its relation to the others decides what is known of it. Give a matrix with a row for it: levels of the "
+            "matrix need no data"
+        )
+
+    def parameters(self, block: RandomBlock) -> tuple[CovarianceParameter, ...]:
+        return (own_sds(block),)
+
+    def levels(self, setting: Setting) -> tuple[str, ...]:
+        return level_names(_given(setting), _label(setting), setting)
+
+    def options(self, setting: Setting) -> dict[str, Any]:
+        if len(setting.terms) > 1:
+            setting.fail(
+                f"`{setting.text}` has {len(setting.terms)} coefficients per level; with a known covariance their "
+                "correlation cannot be estimated. Write || for |: each then has an effect of its own with this "
+                "covariance."
+            )
+        return self._learned(setting)
+
+    def _learned(self, setting: Setting) -> dict[str, Any]:
+        given, label = _given(setting), _label(setting)
+        values = _symmetric(given.values, label)
+        if given.inverse:
+            Q, log_det = values, _log_det(values, label)
+        else:
+            Q, log_det = inverse_of(values, label)
+        names = level_names(given, label, setting)
+        place = {name: j for j, name in enumerate(names)}
+        occurring = np.array([place[level] for level in setting.levels])
+        variances = _variances(Q, occurring) if given.inverse else values.diagonal()[occurring]
+        rows, columns = lower_triangle(Q)
+        every = np.arange(Q.shape[0])
+        entries = np.concatenate([Q.diagonal(), np.asarray(Q[rows, columns]).ravel()])
+        return {
+            "row": np.concatenate([every, rows]),
+            "column": np.concatenate([every, columns]),
+            "entries": entries,
+            "log_det": np.array(log_det),
+            "typical": np.array(np.sqrt(variances.mean())),
+        }
+
+    def factor(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
+        # The standard deviation of a typical level; no engine asks for it.
+        return (values["sd"] * values["typical"])[..., :, None] * np.eye(k)
+
+    def couplings(self, block: RandomBlock) -> tuple[Ints, Ints]:
+        k, own = len(block.terms), block.options
+        return tuple(np.concatenate([own[axis] * k + j for j in range(k)]) for axis in ("row", "column"))  # type: ignore[return-value]
+
+    def precision(self, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> tuple[Any, Any]:
+        k = len(block.terms)
+        inverse = [values["sd"][j] ** -2.0 for j in range(k)]
+        log_det = sum(values["log_det"] + len(block.levels) * xp.log(each) for each in inverse)
+        return xp.concatenate([values["entries"] * each for each in inverse]), log_det
+
+
+class DiagonalKnown(Known):
+    """Several coefficients per level that are independent of each other: ``(1 + x || gr(id, cov=K))``."""
+
+    name = "diagknown"
+
+    def options(self, setting: Setting) -> dict[str, Any]:
+        return self._learned(setting)
+
+
+def inverse_of(K: Any, label: str) -> tuple[Any, float]:
+    """Return the inverse of a covariance and its log determinant; sparse where levels are not related at all.
+
+    Parameters
+    ----------
+    K : sparse array, shape (J, J)
+        Symmetric; eigenvalues below `FLOOR` times the mean of its diagonal count as that much, so that it may be
+        semi-definite.
+    label : str
+        What it is called, for messages.
+
+    Raises
+    ------
+    DataError
+        If it is no covariance, or relates too many levels.
+    """
+    diagonal = K.diagonal()
+    if not np.all(diagonal > 0.0):
+        raise DataError(f"{label} has a diagonal entry that is not positive: {diagonal.min():.4g}.")
+    floor = FLOOR * float(diagonal.mean())
+    rows, columns, entries, log_det = list[Ints](), list[Ints](), list[Floats](), 0.0
+    for part in components(K):
+        if len(part) > MOST_RELATED:
+            raise DataError(
+                f"{label} relates {len(part):,} levels to each other; dense matrices are possible up to "
+                f"{MOST_RELATED:,}. Where the inverse is sparse, as of a pedigree or phylogeny, pass that: "
+                "bg.known_precision(Q, names)."
+            )
+        values, vectors = linalg.eigh(K[part][:, part].toarray())
+        if values[0] < -FLOOR * max(values[-1], 0.0):
+            raise DataError(
+                f"{label} is no covariance: its smallest eigenvalue is {values[0]:.4g}, its largest {values[-1]:.4g}."
+            )
+        values = np.maximum(values, floor)
+        inverse = (vectors / values) @ vectors.T
+        rows.append(np.repeat(part, len(part)))
+        columns.append(np.tile(part, len(part)))
+        entries.append(0.5 * (inverse + inverse.T).ravel())
+        log_det -= float(np.log(values).sum())
+    places = np.concatenate(rows), np.concatenate(columns)
+    return sparse.csr_array((np.concatenate(entries), places), shape=K.shape), log_det
+
+
+def _log_det(Q: Any, label: str) -> float:
+    """Return log |Q| of a sparse precision, which must be positive definite."""
+    message = f"{label} was given as an inverse covariance, which must be positive definite, and is not"
+    if not np.all(Q.diagonal() > 0.0):
+        raise DataError(f"{message}: the smallest entry of its diagonal is {Q.diagonal().min():.4g}.")
+    try:
+        found = splu(
+            sparse.csc_array(Q),
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
+        )
+    except RuntimeError:  # a pivot of exactly zero
+        raise DataError(f"{message}: it is singular.") from None
+    pivots = found.U.diagonal()
+    if not np.array_equal(found.perm_r, found.perm_c) or pivots.min() <= 1e-12 * pivots.max():
+        raise DataError(f"{message}: a pivot of its factor is {pivots.min():.4g}.")
+    return float(np.log(pivots).sum())
+
+
+def _variances(Q: Any, at: Ints) -> Floats:
+    """Return entries of the diagonal of Q^-1."""
+    solve, found = splu(sparse.csc_array(Q)).solve, np.empty(len(at))
+    for start in range(0, len(at), _TOGETHER):
+        own = at[start : start + _TOGETHER]
+        unit = np.zeros((Q.shape[0], len(own)))
+        unit[own, np.arange(len(own))] = 1.0
+        found[start : start + len(own)] = solve(unit)[own, np.arange(len(own))]
+    return found
+
+
+def _label(setting: Setting) -> str:
+    return f"The covariance of `{setting.text}`"
+
+
+def _given(setting: Setting) -> NamedMatrix:
+    if "cov" not in setting.given:
+        setting.fail(
+            f"`{setting.text}` needs the covariance of the levels: "
+            f'write (1 | gr({setting.group}, cov=K)) and bg.Model(..., cov={{"K": K}}).'
+        )
+    return named_matrix(_label(setting), setting.given["cov"])
+
+
+def _symmetric(values: Any, label: str) -> Any:
+    """Return the matrix with rounding errors of its symmetry removed."""
+    gap = abs(values - values.T)
+    if gap.nnz and gap.max() > _ASYMMETRY * abs(values).max():
+        raise DataError(f"{label} is not symmetric: entries differ from their mirror image by up to {gap.max():.3g}.")
+    found = sparse.csr_array(0.5 * (values + values.T))
+    found.eliminate_zeros()
+    return found
+
+
+COVARIANCES.register(Known())
+COVARIANCES.register(DiagonalKnown())
