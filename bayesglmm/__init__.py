@@ -15,6 +15,7 @@ from bayesglmm.model import Model
 from bayesglmm.priors import Prior
 from bayesglmm.results.compare import compare_engines
 from bayesglmm.results.likelihood_ratio import likelihood_ratio
+from bayesglmm.results.scan import scan
 
 __version__ = "0.1.0"
 
@@ -37,5 +38,6 @@ __all__ = [
     "nonlinear",
     "odds_ratio_map",
     "plots",
+    "scan",
     "steps",
 ]

@@ -87,6 +87,8 @@ class Setting:
         The levels of the grouping factor that occur.
     given : mapping of str to object
         The keyword arguments of the word.
+    names : mapping of str to str
+        What the matrices among them are called.
     """
 
     text: str
@@ -97,6 +99,7 @@ class Setting:
     index: tuple[str, ...] | None
     levels: tuple[str, ...]
     given: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def fail(self, message: str) -> NoReturn:
         """Raise an error that points at the term."""

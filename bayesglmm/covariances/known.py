@@ -19,7 +19,6 @@ from scipy.sparse.linalg import splu
 from bayesglmm.arraymath import ArrayMath
 from bayesglmm.blocks import Floats, Ints, RandomBlock
 from bayesglmm.covariances.base import COVARIANCES, Covariance, CovarianceParameter, Setting
-from bayesglmm.covariances.correlated import own_sds
 from bayesglmm.covariances.matrices import NamedMatrix, components, level_names, lower_triangle, named_matrix
 from bayesglmm.errors import DataError
 
@@ -48,7 +47,10 @@ class Known(Covariance):
         )
 
     def parameters(self, block: RandomBlock) -> tuple[CovarianceParameter, ...]:
-        return (own_sds(block),)
+        # Named after the matrix: a factor may have several, as of additive effects and of dominance.
+        name, terms = block.options["matrix"], block.terms
+        names = (name,) if terms == ("Intercept",) else tuple(f"{name} {term}" for term in terms)
+        return (CovarianceParameter("sd", "scale", names, tuple(range(len(terms)))),)
 
     def levels(self, setting: Setting) -> tuple[str, ...]:
         return level_names(_given(setting), _label(setting), setting)
@@ -77,6 +79,7 @@ class Known(Covariance):
         every = np.arange(Q.shape[0])
         entries = np.concatenate([Q.diagonal(), np.asarray(Q[rows, columns]).ravel()])
         return {
+            "matrix": setting.names["cov"],
             "row": np.concatenate([every, rows]),
             "column": np.concatenate([every, columns]),
             "entries": entries,

@@ -158,6 +158,7 @@ def settle_structure(
     given, index = given_options(structure, spec, context), index_of(left)
     terms = tuple(column.name for column in left.columns if column.name not in left.dropped)
     own = None if index is None else index.levels
-    setting = Setting(spec.text, context.formula, spec.position, group, terms, own, levels, given)
+    names = {name: str(node) for name, node in spec.options if name in structure.matrices}
+    setting = Setting(spec.text, context.formula, spec.position, group, terms, own, levels, given, names)
     found = structure.levels(setting) or levels
     return found, structure.options(setting)
