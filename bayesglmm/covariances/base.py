@@ -231,6 +231,17 @@ class Covariance(ABC):
         """
         raise NotImplementedError(f"The covariance structure {self.name} has no sparse precision.")
 
+    def axes(self, block: RandomBlock) -> Floats | None:
+        """Return orthonormal V, shape (J, J): V'b is independent over levels and columns whatever the parameters.
+
+        A sampler moves along these axes where levels depend on each other; None where there are none.
+        """
+        return None
+
+    def axes_sds(self, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> Any:
+        """Return the standard deviations along `axes`, shape (..., J, k)."""
+        raise NotImplementedError(f"The covariance structure {self.name} has no axes.")
+
     def apply(self, u: Any, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> Any:
         """Return b = u Lambda', shape (..., J, k), for spherical u of the same shape; u itself in precision form."""
         if block.latent == "precision":

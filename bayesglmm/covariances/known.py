@@ -1,16 +1,17 @@
 """Known covariance between levels: kinship, pedigree, phylogeny. All levels of the matrix have an effect, also those
 without data.
 
-The effects are in precision form, b ~ N(0, sd^2 K): as with regions, x = b and Q = K^-1 / sd^2. So a sparse inverse, as
-pedigrees and phylogenies have it (Henderson 1976; Hadfield and Nakagawa 2010), stays sparse, families that are not
-related stay apart, and levels are levels for whoever reads or predicts. The price is that a semi-definite K gets a
-floor below its eigenvalues.
+The effects are in precision form, b ~ N(0, sd^2 K): as with regions, x = b and Q = K^-1 / sd^2. So a sparse inverse,
+as pedigrees and phylogenies have it (Henderson 1976; Hadfield and Nakagawa 2010), stays sparse, families that are
+not related stay apart, and levels are levels for whoever reads or predicts. The price is that a semi-definite K gets
+a floor below its eigenvalues.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy import linalg, sparse
@@ -21,12 +22,14 @@ from bayesglmm.blocks import Floats, Ints, RandomBlock
 from bayesglmm.covariances.base import COVARIANCES, Covariance, CovarianceParameter, Setting
 from bayesglmm.covariances.matrices import NamedMatrix, components, level_names, lower_triangle, named_matrix
 from bayesglmm.errors import DataError
+from bayesglmm.linalg import symmetric
 
 MOST_RELATED = 3000
 """Levels that a dense matrix may relate to each other, directly or through others."""
 FLOOR = 1e-6
-"""Smallest eigenvalue of K that counts, relative to its mean diagonal: a variance of nothing as far as data can tell."""
+"""Smallest eigenvalue of K that counts, relative to its mean diagonal: no variance as far as data can tell."""
 _ASYMMETRY = 1e-8
+_SPECTRA: WeakKeyDictionary[RandomBlock, tuple[Floats, Floats]] = WeakKeyDictionary()
 _TOGETHER = 200  # columns of an inverse that are computed at once
 
 
@@ -91,6 +94,12 @@ class Known(Covariance):
         # The standard deviation of a typical level; no engine asks for it.
         return (values["sd"] * values["typical"])[..., :, None] * np.eye(k)
 
+    def axes(self, block: RandomBlock) -> Floats | None:
+        return None if len(block.levels) > MOST_RELATED else _spectrum(block)[1]
+
+    def axes_sds(self, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> Any:
+        return _spectrum(block)[0][:, None] ** -0.5 * values["sd"][..., None, :]
+
     def couplings(self, block: RandomBlock) -> tuple[Ints, Ints]:
         k, own = len(block.terms), block.options
         return tuple(np.concatenate([own[axis] * k + j for j in range(k)]) for axis in ("row", "column"))  # type: ignore[return-value]
@@ -109,6 +118,15 @@ class DiagonalKnown(Known):
 
     def options(self, setting: Setting) -> dict[str, Any]:
         return self._learned(setting)
+
+
+def _spectrum(block: RandomBlock) -> tuple[Floats, Floats]:
+    """Return eigenvalues and eigenvectors of K^-1; kept as long as the block is."""
+    if block not in _SPECTRA:
+        own = block.options
+        Q = symmetric(own["entries"], own["row"], own["column"], len(block.levels)).toarray()
+        _SPECTRA[block] = linalg.eigh(Q)
+    return _SPECTRA[block]
 
 
 def inverse_of(K: Any, label: str) -> tuple[Any, float]:

@@ -71,7 +71,8 @@ def known_factor(G: Any, names: Sequence[Any] | None = None) -> NamedMatrix:
     if names is None and hasattr(G, "index") and hasattr(G, "columns"):
         names = list(G.index)
     try:
-        values = np.asarray(G.toarray() if sparse.issparse(G) else G, dtype=float)
+        is_sparse: bool = sparse.issparse(G)
+        values: Any = np.asarray(G.toarray() if is_sparse else G, dtype=float)
     except (TypeError, ValueError):
         raise DataError(f"A factor of a covariance must be numeric, not a {type(G).__name__}.") from None
     if values.ndim != 2 or not np.all(np.isfinite(values)):

@@ -12,7 +12,7 @@ import numpy as np
 
 from bayesglmm.engines.kernels.optimum import laplace_mode
 from bayesglmm.errors import NoDerivativeError
-from bayesglmm.graph.conditioned import ConditionedModel, level_blocks, main_part
+from bayesglmm.graph.conditioned import ConditionedModel, level_blocks, main_part, related_blocks
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.observation import OBSERVED_DATA, observed_values
 from bayesglmm.graph.problem import Problem
@@ -94,7 +94,7 @@ def prepare(problem: Problem, condition: bool = True) -> Prepared:
 
 def _prepare(problem: Problem) -> Prepared:
     view = LatentView(problem)
-    if not level_blocks(view):
+    if not level_blocks(view) and not related_blocks(view):
         return Prepared(problem, None)
     start = problem.model.initial_point()
     theta = np.concatenate([np.ravel(start[value.name]) for value in view.theta_values] or [np.zeros(0)])

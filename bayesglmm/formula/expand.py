@@ -311,7 +311,11 @@ class _Expansion:
             refuse_bars_and_dots(value, self.formula)
         if not call.kwargs:
             return call.args[0], word, ()
-        return call.args[0], next(known for known, bar in KNOWN.items() if (bar == "||") == (word == "diag")), call.kwargs
+        return (
+            call.args[0],
+            next(known for known, bar in KNOWN.items() if (bar == "||") == (word == "diag")),
+            call.kwargs,
+        )
 
     def check_place_of_group(self, node: Group | Call, removing: bool, product: Binary | None) -> None:
         if self.place != "formula":

@@ -7,7 +7,7 @@ their meaning; `ConditionedModel.draws` maps draws back.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -46,6 +46,55 @@ def level_blocks(view: LatentView) -> dict[str, tuple[LevelBlock, BlockParts]]:
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class RelatedBlock:
+    """A block whose levels depend on each other, with the axes along which they do not.
+
+    Attributes
+    ----------
+    part : BlockParts
+    rows : LevelBlock
+        Its levels and columns by row.
+    V : ndarray, shape (J, J)
+        The axes.
+    """
+
+    part: BlockParts
+    rows: LevelBlock
+    V: Floats
+
+    def effects(
+        self, working: Working, z: Any, natural: Mapping[str, Any], segment_sum: Any, xp: ArrayMath
+    ) -> tuple[Any, Any]:
+        """Return b, shape (..., J, k), of innovations of that shape, and the log Jacobian.
+
+        Along each axis b is conditioned on the working response without its population part, as if every level had
+        the mean weight: then its precision is diagonal. That is exact for balanced data, and else as good a scale and
+        centre as innovations need.
+        """
+        residual = working.weights * (working.response - working.beta @ working.X.T)
+        weight = xp.stack([xp.sum(working.weights * column**2) / self.rows.levels for column in self.rows.Z], axis=-1)
+        pull = xp.stack([segment_sum(residual * column, self.rows) for column in self.rows.Z], axis=-1)
+        sds = self.part.covariance.axes_sds(self.part.values(natural), self.part.block, xp)
+        scale = (weight + sds**-2.0) ** -0.5
+        along = scale * (z + scale * (self.V.T @ pull))
+        return self.V @ along, xp.sum(xp.sum(xp.log(scale), axis=-1), axis=-1)
+
+
+def related_blocks(view: LatentView) -> dict[str, RelatedBlock]:
+    """Return the main predictor's blocks in precision form that have axes, by free variable."""
+    found = {}
+    for part in view.problem.predictors[0].blocks:
+        block = part.block
+        V = part.covariance.axes(block) if block.latent == "precision" else None
+        if V is not None:
+            columns = tuple(np.ascontiguousarray(column) for column in block.X.T)
+            found[part.names.u] = RelatedBlock(
+                part, LevelBlock(part.names.u, block.index, columns, len(block.levels)), V
+            )
+    return found
+
+
 def main_part(view: LatentView) -> LatentPart | None:
     """Return the stretch of x with the main predictor's population coefficients, if they are latent."""
     return next((part for part in view.parts if part.predictor == 0 and part.role == "fixed"), None)
@@ -81,6 +130,7 @@ class ConditionedModel:
     ) -> None:
         self.view = view
         self.blocks = level_blocks(view)
+        self.related = related_blocks(view)
         self.main = main_part(view)
         self.working = self._working(response, weights, x, covariance)
         self.start = tuple(view.split(theta))
@@ -136,6 +186,10 @@ class ConditionedModel:
         others = {name: values for name, values in z.items() if name not in self.blocks and name != self._main_name}
         p = self.working.X.shape[1]
         z_beta = z[self._main_name] if self._main_name is not None else np.zeros(p)
+        along: Any = 0.0
+        for name, own in self.related.items():
+            others[name], jacobian = own.effects(working, z[name], natural, segment_sum, xp)
+            along = along + jacobian
         beta, u, jacobian = latent_from_innovations(
             working,
             z_beta,
@@ -148,7 +202,7 @@ class ConditionedModel:
         latent = dict(others) | u
         if self._main_name is not None:
             latent[self._main_name] = beta
-        return latent, jacobian
+        return latent, jacobian + along
 
     @cached_property
     def _main_name(self) -> str | None:

@@ -96,8 +96,8 @@ def _not_told_apart(problem: Problem) -> Iterator[Check]:
 def beside_residual(problem: Problem) -> list[str]:
     """Return the grouping factors whose effects add the same variance to every row as the residual does.
 
-    Those are random intercepts of unrelated levels with one row each, where the response is normal around its linear predictor with
-    one residual standard deviation for all rows.
+    Those are random intercepts of unrelated levels with one row each, where the response is normal around its linear
+    predictor with one residual standard deviation for all rows.
     """
     main, response = problem.predictors[0], problem.response
     spread = problem.dispersions.get("sigma")

@@ -1,14 +1,14 @@
 """Scan: what each of many candidate covariates would add to a model, without fitting each.
 
 The model without candidates is fitted once by maximum likelihood. At its hyperparameters the response (the working
-response of the approximation, where it is not normal) has the covariance V = W^-1 + A Q^-1 A'; whitened by the Cholesky
-factor of V, a candidate's effect is a regression on one column. This is the scan of EMMAX (Kang et al. 2010) and of
+response of the approximation, where it is not normal) has the covariance V = W^-1 + A Q^-1 A'; whitened by the
+Cholesky factor of V, a candidate's effect is a regression on one column. This is the scan of EMMAX (Kang et al. 2010) and of
 glimix-core; for other families it is the score test of GMMAT (Chen et al. 2016).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,34 +18,18 @@ from scipy import linalg, sparse, stats
 from scipy.sparse.linalg import splu
 
 from bayesglmm.blocks import Floats
-from bayesglmm.errors import BayesglmmError, DataError, SettingsError
+from bayesglmm.errors import BayesglmmError, SettingsError
+from bayesglmm.results.scan_candidates import Candidates, ScannedDesign
 
 if TYPE_CHECKING:
     from bayesglmm.engines.kernels.likelihood import Likelihood
     from bayesglmm.graph.latent import LatentView
     from bayesglmm.graph.problem import Problem
 
-_HELD = 2**23  # numbers of candidates that are worked on at once
 _COLLINEAR = 1e-10  # share of a candidate's sum of squares that the model's columns must leave
 _ROWS = 10_000
 _GRID, _STEPS = np.linspace(-4.0, 4.0, 13), 24  # of log ratios of variances, around that of the null model
 _GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
-
-
-class _Used(Protocol):
-    @property
-    def given(self) -> int: ...
-
-    @property
-    def positions(self) -> Any: ...
-
-
-class _Design(Protocol):
-    @property
-    def data(self) -> Any: ...
-
-    @property
-    def rows(self) -> _Used: ...
 
 
 class Scannable(Protocol):
@@ -56,7 +40,7 @@ class Scannable(Protocol):
         """The graph with the role of every variable."""
 
     @property
-    def design(self) -> _Design:
+    def design(self) -> ScannedDesign:
         """Formula and data as numbers."""
 
 
@@ -70,15 +54,15 @@ def scan(
 ) -> pd.DataFrame:
     """Return what each of many candidate covariates would add to a model.
 
-    Every candidate is added alone, as one more population coefficient of the main predictor. The model is fitted once,
-    without candidates; after one factorisation of an n x n matrix a candidate costs its rotation, O(n^2), and O(n p)
-    for p columns of the model.
+    Every candidate is added alone, as one more population coefficient of the main predictor. The model is fitted
+    once, without candidates; after one factorisation of an n x n matrix a candidate costs its rotation, O(n^2), and
+    O(n p) for p columns of the model.
 
     Parameters
     ----------
     model : Model
-        With one linear predictor; priors are left aside, as in maximum likelihood. Known covariances, several grouping
-        factors and smooths are all part of V.
+        With one linear predictor; priors are left aside, as in maximum likelihood. Known covariances, several
+        grouping factors and smooths are all part of V.
     candidates : DataFrame, ndarray or sparse matrix, shape (rows of the data, m)
         Genotypes, for example. A DataFrame has the index of the data.
     names : sequence of str, length m, optional
@@ -123,15 +107,15 @@ def scan(
     _check(problem)
     if effect_sd is not None and not (np.isfinite(effect_sd) and effect_sd > 0.0):
         raise SettingsError(f"effect_sd={effect_sd!r}: a standard deviation is positive.")
-    given = _Candidates(candidates, names, model.design)
+    given = Candidates(candidates, names, model.design)
     view = LatentView(problem)
     found = maximum_likelihood(view, "ml")
     null = _null(view, found)
     regressions = _refitted(null, problem, found) if refit else _Held(null)
     pieces = [regressions.scan(block) for block in given.blocks()]
     effect, se, statistic = np.concatenate(pieces, axis=1) if pieces else np.zeros((3, 0))
-    sds = np.full(len(effect), effect_sd) if effect_sd else 2.5 * problem.priors.spread / given.sds()
     with np.errstate(divide="ignore", invalid="ignore"):
+        sds = np.full(len(effect), effect_sd) if effect_sd else 2.5 * problem.priors.spread / given.sds()
         z = effect / se
         share = sds**2 / (sds**2 + se**2)
         log_bayes_factor = 0.5 * (np.log1p(-share) + share * z**2)
@@ -184,8 +168,7 @@ def _null(view: LatentView, found: Likelihood) -> _Null:
     designs, x = view.design(theta), found.mode.x
     etas = [offset + A @ x for offset, A in designs]
     rows = view.elementwise(etas, view.dispersions(view.natural(theta)), 1)
-    assert rows.d1 is not None and rows.d2 is not None
-    weight = -rows.d2[0, 0]
+    weight, slope = -np.asarray(rows.d2)[0, 0], np.asarray(rows.d1)[0]
     if not np.all(weight > 0.0):
         raise BayesglmmError(
             f"At the estimates {int(np.sum(weight <= 0.0))} rows of family {problem.family.name!r} tell nothing of "
@@ -201,11 +184,13 @@ def _null(view: LatentView, found: Likelihood) -> _Null:
             spread += (own @ own.T).toarray()
         else:
             spread += own @ splu(sparse.csc_array(Q[part.slice, part.slice])).solve(own.T.toarray())
-    normal = problem.family.normal_residual and problem.links[problem.predictors[0].names.parameter].name == "identity"
+    normal = (
+        problem.family.normal_residual and problem.links[problem.predictors[0].names.parameter].name == "identity"
+    )
     free = all(declared.is_free for declared in problem.dispersions.values())
     free &= all(len(d.free) == len(d.constant) for part in problem.blocks for d in part.of_kind("scale").values())
     return _Null(
-        y=etas[0] + rows.d1[0] / weight - offset,
+        y=etas[0] + slope / weight - offset,
         X=view.free_columns(problem.predictors[0]),
         noise=1.0 / weight,
         spread=0.5 * (spread + spread.T),
@@ -309,8 +294,8 @@ def _through(gram: Floats, left: Floats, right: Floats) -> Floats:
 def _lowest(criterion: Callable[[Floats], Floats], centre: float, m: int) -> Floats:
     """Return the local minimum nearest to a centre, shape (m,): downhill on a grid, then golden sections.
 
-    Not the lowest of all: with a semi-definite K whose null space the model's columns hold, the likelihood rises without
-    bound as sigma goes to zero.
+    Not the lowest of all: with a semi-definite K whose null space the model's columns hold, the likelihood rises
+    without bound as sigma goes to zero.
     """
     grid = centre + _GRID
     values = np.stack([criterion(np.full(m, t)) for t in grid])
@@ -331,61 +316,12 @@ def _lowest(criterion: Callable[[Floats], Floats], centre: float, m: int) -> Flo
     return np.asarray(0.5 * (low + high))
 
 
-class _Candidates:
-    """The columns that users pass, for the rows that the model uses."""
-
-    def __init__(self, given: Any, names: Sequence[str] | None, design: _Design) -> None:
-        self.rows = design.rows.positions
-        if isinstance(given, pd.DataFrame):
-            if not given.index.equals(design.data.index):
-                raise DataError(
-                    "The candidates have another index than the data. Where the rows are the same, say so: "
-                    "candidates.set_axis(data.index)."
-                )
-            names = list(given.columns) if names is None else names
-            self.values: Any = given
-        else:
-            self.values = sparse.csc_array(given) if sparse.issparse(given) else np.asarray(given)
-        shape = self.values.shape
-        if len(shape) != 2 or shape[0] != design.rows.given:
-            raise DataError(f"Candidates are a column each for {design.rows.given:,} rows of data; found {shape}.")
-        self.names = [f"c{j}" for j in range(shape[1])] if names is None else [str(name) for name in names]
-        if len(self.names) != shape[1]:
-            raise DataError(f"{shape[1]:,} candidates and {len(self.names):,} names.")
-        self._sds = list[Floats]()
-
-    def blocks(self) -> Iterator[Floats]:
-        """Yield the candidates some columns at a time, as numbers of shape (n, m)."""
-        width = max(1, _HELD // max(len(self.rows), 1))
-        for start in range(0, len(self.names), width):
-            own = self._numbers(slice(start, start + width))
-            bad = np.flatnonzero(~np.isfinite(own).all(axis=0))
-            if bad.size:
-                shown = ", ".join(repr(self.names[start + j]) for j in bad[:5]) + (", ..." if len(bad) > 5 else "")
-                raise DataError(
-                    f"Candidates must not be missing or infinite in the rows of the model: {shown}. Fill them in "
-                    "(genotypes are often set to the mean), or leave those rows out of the data."
-                )
-            self._sds.append(own.std(axis=0))
-            yield own
-
-    def _numbers(self, at: slice) -> Floats:
-        piece = self.values.iloc[:, at].to_numpy() if isinstance(self.values, pd.DataFrame) else self.values[:, at]
-        piece = piece.toarray() if sparse.issparse(piece) else piece
-        try:
-            return np.asarray(piece[self.rows], dtype=float)
-        except (TypeError, ValueError):
-            raise DataError("Candidates must be numbers; code factors as columns first.") from None
-
-    def sds(self) -> Floats:
-        """Return the standard deviations of all candidates."""
-        return np.concatenate(self._sds) if self._sds else np.zeros(0)
-
-
 def _check(problem: Problem) -> None:
     main = problem.family.main_predictors(problem.response)
     if len(main) > 1 or problem.likelihood.expression is not None:
-        raise BayesglmmError("A scan needs one linear predictor to which candidates are added; this model has others.")
+        raise BayesglmmError(
+            "A scan needs one linear predictor to which candidates are added; this model has others."
+        )
     if any(parameter.ordered for parameter in problem.family.parameters):
         raise BayesglmmError("A scan takes no ordinal families: cutpoints are estimated together with every effect.")
     n = problem.predictors[0].predictor.n

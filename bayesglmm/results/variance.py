@@ -86,8 +86,8 @@ def inherited_shares(evaluator: Evaluator, posterior: xr.Dataset, prob: float) -
     names = {_name(part, blocks) for part in blocks if part.covariance.inherited}
     if not names:
         raise BayesglmmError(
-            "Heritability needs a term with a known covariance between levels, (1 | gr(id, cov=K)); fit.icc() has the "
-            "shares of the variance of other grouping factors."
+            "Heritability needs a term with a known covariance between levels, (1 | gr(id, cov=K)); fit.icc() has "
+            "the shares of the variance of other grouping factors."
         )
     frame = shares(evaluator, posterior, prob)
     found = frame[frame["group"].isin(names)].reset_index(drop=True)

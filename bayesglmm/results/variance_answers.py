@@ -64,8 +64,8 @@ class VarianceAnswers:
         Returns
         -------
         DataFrame
-            Columns: group, variance, and mean, sd, lower, upper of the share; ``attrs["note"]`` says what the residual
-            is.
+            Columns: group, variance, and mean, sd, lower, upper of the share; ``attrs["note"]`` says what the
+            residual is.
 
         Raises
         ------

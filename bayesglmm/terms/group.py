@@ -110,6 +110,11 @@ class GroupPart:
         """Whether the columns are the levels of a process, which need not all occur."""
         return COVARIANCES.get(self.covariance).indexed
 
+    @property
+    def related(self) -> bool:
+        """Whether the effects of different levels depend on each other."""
+        return bool(COVARIANCES.get(self.covariance).new_levels)
+
     def new_levels(self, columns: Columns) -> NewLevels:
         """Return the levels of these rows that the model does not know."""
         index, factors = self._match(columns)
