@@ -2,8 +2,8 @@
 
 The model without candidates is fitted once by maximum likelihood. At its hyperparameters the response (the working
 response of the approximation, where it is not normal) has the covariance V = W^-1 + A Q^-1 A'; whitened by the
-Cholesky factor of V, a candidate's effect is a regression on one column. This is the scan of EMMAX (Kang et al. 2010) and of
-glimix-core; for other families it is the score test of GMMAT (Chen et al. 2016).
+Cholesky factor of V, a candidate's effect is a regression on one column. This is the scan of EMMAX (Kang et al. 2010)
+and of glimix-core; for other families it is the score test of GMMAT (Chen et al. 2016).
 """
 
 from __future__ import annotations
