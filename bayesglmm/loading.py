@@ -173,6 +173,10 @@ def resume(
         return stored.fit
 
 
+# What contents that nobody checked can lead to, in the code that makes a model and a tree of them.
+_BROKEN = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
+
+
 @dataclass(frozen=True, eq=False)
 class _Stored:
     """What is on the disk of a fit or of a run.
@@ -280,7 +284,7 @@ def _explained(path: str | os.PathLike[str]) -> Iterator[None]:
         raise StorageError(
             str(error) if repr(name) in str(error) else f"{name!r} cannot be loaded. {error}"
         ) from error
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+    except _BROKEN as error:
         if isinstance(error, BayesglmmError):
             raise
         raise StorageError(
