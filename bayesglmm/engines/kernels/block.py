@@ -34,9 +34,6 @@ from bayesglmm.engines.kernels.target import Conditional, conditional
 from bayesglmm.linalg import Factor, NotPositiveDefiniteError
 
 _GAINS = (0.05, 1.0)  # a step that gains less is the last, from the second on also one below 1: seldom a third
-    0.05,
-    1.0,
-)  # a step that gains less than the first is the last, any later one below the second: seldom a third
 _STEPS = 30
 _FAR = 4.0  # standard deviations of theta beyond which the mode is not extrapolated
 _ACCEPTANCE = {"guided": 0.8, "autoregressive": 0.3}  # aimed at by moves of z
