@@ -214,6 +214,7 @@ def test_every_proposal_agrees_with_brms(brms_model: bg.Model, expected: Callabl
 NUTS_CASES = {
     "epilepsy": ("count ~ zAge + zBase * Trt + (1 | patient) + (1 | obs)", "poisson"),
     "Contraception": ("use ~ age*ch + I(age^2) + urban + (urban | district)", "bernoulli"),
+    "capecod_sim": ("lung ~ smoking + s(age, k=10) + s(lon, lat, k=40)", "bernoulli"),
 }
 
 
