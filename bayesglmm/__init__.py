@@ -9,7 +9,7 @@ from bayesglmm.datasets import list_datasets, load_dataset
 from bayesglmm.families import FAMILIES, Family, FamilyParameter
 from bayesglmm.formula import nonlinear
 from bayesglmm.links import LINKS, Link
-from bayesglmm.loading import load
+from bayesglmm.loading import load, resume
 from bayesglmm.maps import odds_ratio_map
 from bayesglmm.model import Model
 from bayesglmm.priors import Prior
@@ -38,6 +38,7 @@ __all__ = [
     "nonlinear",
     "odds_ratio_map",
     "plots",
+    "resume",
     "scan",
     "steps",
 ]

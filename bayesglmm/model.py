@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     import pymc as pm
     from xarray import DataTree
 
+    from bayesglmm.engines.base import Engine, Settings
     from bayesglmm.graph.problem import Problem
+    from bayesglmm.journal import Journal
     from bayesglmm.results import Fit
 
 
@@ -136,7 +139,14 @@ class Model:
         """The PyMC model."""
         return self.problem.model
 
-    def fit(self, engine: str = "nuts", *, seed: int | None = None, **settings: Any) -> Fit:
+    def fit(
+        self,
+        engine: str = "nuts",
+        *,
+        seed: int | None = None,
+        store: str | os.PathLike[str] | None = None,
+        **settings: Any,
+    ) -> Fit:
         """Infer the posterior.
 
         Parameters
@@ -145,6 +155,10 @@ class Model:
             ``"nuts"`` or another registered engine.
         seed : int, optional
             Makes the result reproducible bit for bit on one machine; drawn (and recorded) if absent.
+        store : path, optional
+            A folder ending in ``.zarr`` that does not exist yet. ``"nuts"`` stores its draws there while it runs,
+            every 20 seconds; if the process is killed, `bayesglmm.load` reads what there is and `bayesglmm.resume`
+            continues. In the end it is a saved fit.
         **settings
             Settings of the engine: ``draws``, ``tune``, ``chains``, ...
 
@@ -156,6 +170,8 @@ class Model:
         ------
         SettingsError
             On an unknown or impossible setting.
+        StorageError
+            If `store` cannot be written, or is there already.
         """
         from bayesglmm.engines import ENGINES
         from bayesglmm.engines.threads import suitable_threads
@@ -169,10 +185,12 @@ class Model:
         start = time.perf_counter()
         problem = self.problem
         built = time.perf_counter() - start
+        journal = None if store is None else self._journal(store, chosen, configured, seed)
         with suitable_threads(problem):
-            run = chosen.run(problem, configured, seed)
+            kept = {} if journal is None else {"sink": journal}
+            run = chosen.run(problem, configured, seed, **kept)
         seconds = {"build": built}
-        return Fit.from_run(
+        fit = Fit.from_run(
             self,
             run,
             engine=chosen.name,
@@ -181,6 +199,19 @@ class Model:
             seconds=seconds,
             notes=self.design.notes,
         )
+        if journal is not None and fit.draws.sizes["draw"] == configured.as_dict()["draws"]:
+            journal.finish(fit)
+        return fit
+
+    def _journal(self, store: str | os.PathLike[str], engine: Engine, settings: Settings, seed: int) -> Journal:
+        from bayesglmm.journal import begin
+
+        if not engine.streams:
+            raise SettingsError(
+                f'store= is for engines that draw for long, "nuts"; {engine.name!r} has no draws before it ends. Use '
+                f"fit.save({os.fspath(store)!r}) afterwards."
+            )
+        return begin(store, self, engine.name, settings.as_dict(), seed)
 
     @property
     def droppable(self) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("engines", "records"),
     ("results",),
     ("plots", "describe"),
-    ("maps",),
+    ("maps", "journal"),
     ("model", "steps"),
     ("loading",),
     ("cli", "__init__"),

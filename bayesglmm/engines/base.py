@@ -62,11 +62,15 @@ class Engine(ABC):
         What users write in ``model.fit(name)``.
     settings : type
         Its `Settings`.
+    streams : bool
+        Whether `run` takes a ``sink``, to which it hands draws while it goes on, and ``resume`` continues chains; see
+        `bayesglmm.engines.streaming`.
     """
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     settings: ClassVar[type[Settings]]
+    streams: ClassVar[bool] = False
 
     def configure(self, **values: Any) -> Settings:
         """Return checked settings.

@@ -21,6 +21,7 @@ from bayesglmm.engines.kernels.iwls import IwlsKernel
 from bayesglmm.engines.kernels.nested import Draws
 from bayesglmm.engines.kernels.newton import structure_of
 from bayesglmm.engines.kernels.random_walk import DEFAULT_SCALE, RandomWalkKernel
+from bayesglmm.engines.modes import latent_view
 from bayesglmm.engines.nested import natural_draws
 from bayesglmm.errors import (
     InterruptedBeforeFirstDrawError,
@@ -32,11 +33,10 @@ from bayesglmm.errors import (
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.problem import Problem
 
-_KEY = "laplace"  # in the problem's workspace: the view that the Laplace engine uses
 _PROPOSALS = ("block", "iwls", "random-walk")
 _WORTH_WORKERS = 1.5e8  # rows times steps; below, starting processes takes longer than it saves
 _FEWEST_ROWS = 3000  # what a step costs however few rows there are
-_PRINTED = 30  # coordinates whose acceptance is listed
+_PRINTED = 30  # parameters whose acceptance is listed
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,7 @@ class Metropolis(Engine):
         """
         if not problem.model.free_RVs:
             raise SettingsError("There is nothing to sample: every parameter of the model is held.")
-        if _KEY not in problem.workspace:
-            problem.workspace[_KEY] = LatentView(problem)
-        view: LatentView = problem.workspace[_KEY]
+        view = latent_view(problem)
         start = time.perf_counter()
         progress = ChainProgress("Metropolis", settings.progressbar)
         with progress.running():
@@ -210,11 +208,18 @@ def _stats(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _acceptance_note(view: LatentView, found: Mapping[str, Any]) -> str:
-    """Return the share of accepted moves of every coordinate."""
-    shares = found["accepted"].mean(axis=(0, 1))
-    listed = [f"{c.label} {share:.2f}" for c, share in zip(coordinates_of(view), shares, strict=True)]
-    more = f", and {len(listed) - _PRINTED} more" if len(listed) > _PRINTED else ""
-    return f"Accepted: {', '.join(listed[:_PRINTED])}{more}."
+    """Return the share of accepted moves of every coordinate; of group effects, which may be many, the range."""
+    shares, coordinates = found["accepted"].mean(axis=(0, 1)), coordinates_of(view)
+    blocks = {block.names.u: block.block for block in view.problem.blocks}
+    listed, ranges = [], []
+    for coordinate, share in zip(coordinates, shares, strict=True):
+        if coordinate.variable not in blocks:
+            listed.append(f"{coordinate.label} {share:.2f}")
+    for name, block in blocks.items():
+        own = [share for c, share in zip(coordinates, shares, strict=True) if c.variable == name]
+        ranges.append(f"u[{block.group}] {min(own):.2f} to {max(own):.2f} ({len(own)} coordinates)")
+    more = [f"and {len(listed) - _PRINTED} more"] if len(listed) > _PRINTED else []
+    return f"Accepted: {', '.join([*listed[:_PRINTED], *more, *ranges])}."
 
 
 ENGINES.register(Metropolis())

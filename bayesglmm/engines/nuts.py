@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from bayesglmm.engines.base import ENGINES, Engine, Run, Settings, require_integer
 from bayesglmm.engines.prepared import Prepared, prepare
+from bayesglmm.engines.streaming import Handover, Sink, Trace, beginning_at, run_chains_alone, waited
 from bayesglmm.errors import InterruptedBeforeFirstDrawError, SettingsError
 from bayesglmm.graph.problem import Problem
 
@@ -88,85 +89,128 @@ class Nuts(Engine):
 
     name = "nuts"
     settings = NutsSettings
+    streams = True
 
-    def run(self, problem: Problem, settings: NutsSettings, seed: int) -> Run:
+    def run(self, problem: Problem, settings: NutsSettings, seed: int, sink: Sink | None = None) -> Run:
         """Sample; Ctrl-C returns the draws that every chain has.
+
+        Parameters
+        ----------
+        problem : Problem
+        settings : NutsSettings
+        seed : int
+        sink : Sink, optional
+            Receives the draws while the run goes on.
 
         Raises
         ------
         InterruptedBeforeFirstDrawError
             When interrupted while some chain had no draw yet.
         SettingsError
-            If the model has no free parameter.
+            If the model has no free parameter, or PyMC's sampler shall do what only nutpie's can.
         """
         if not problem.model.free_RVs:
             raise SettingsError("There is nothing to sample: every parameter of the model is held.")
-        sample = _sample_nutpie if settings.sampler == "nutpie" else _sample_pymc
+        if settings.sampler != "nutpie" and sink is not None:
+            raise SettingsError('Draws are stored during a run by sampler="nutpie" alone.')
         start = time.perf_counter()
         prepared = prepare(problem, settings.condition)
         preparation = time.perf_counter() - start
-        tree, seconds, interrupted = sample(prepared, settings, seed)
-        length = _common_length(tree, prepared)
+        which = 0 if settings.sampler == "nutpie" else 1
+        kept = {name: names[which] for name, names in _STATS.items()}
+        if which:
+            trace, seconds, interrupted = _sample_pymc(prepared, settings, seed)
+        else:
+            handover = None if sink is None else Handover(sink, prepared, kept)
+            trace, seconds, interrupted = _sample_nutpie(prepared, settings, seed, handover)
+        length = trace.length(prepared.names)
         if length == 0:
             raise InterruptedBeforeFirstDrawError(
                 "Interrupted before every chain had its first draw after tuning: there is nothing to keep."
             )
-        draws = prepared.back({name: np.asarray(tree["posterior"][name])[:, :length] for name in prepared.names})
-        which = 0 if settings.sampler == "nutpie" else 1
-        available = tree["sample_stats"]
-        stats = {
-            name: np.asarray(available[names[which]])[:, :length]
-            for name, names in _STATS.items()
-            if names[which] in available
-        }
+        draws = prepared.back(trace.part(prepared.names, 0, length))
+        stats = {name: trace.stats[own][:, :length] for name, own in kept.items() if own in trace.stats}
         notes = (prepared.note,) if prepared.note else ()
         if interrupted:
             notes = (*notes, f"Interrupted: {length} of {settings.draws} draws per chain were kept.")
         return Run(draws, stats, {"prepare": preparation, **seconds}, notes)
 
+    def resume(
+        self,
+        problem: Problem,
+        settings: NutsSettings,
+        seed: int,
+        sink: Sink,
+        positions: Sequence[Mapping[str, Any] | None],
+        draws: Sequence[int],
+    ) -> bool:
+        """Continue chains where they were, after tuning anew.
 
-def _common_length(tree: Any, prepared: Prepared) -> int:
-    """Return how many draws every chain has: interrupted chains are padded with nan."""
-    if "posterior" not in tree.children:
-        return 0
-    name = prepared.names[0]
-    values = np.asarray(tree["posterior"][name], dtype=float)
-    complete = np.isfinite(values.reshape(*values.shape[:2], int(np.prod(values.shape[2:])))).all(axis=(0, 2))
-    return int(complete.argmin()) if not complete.all() else int(complete.size)
+        Parameters
+        ----------
+        problem : Problem
+        settings : NutsSettings
+        seed : int
+        sink : Sink
+            Receives all draws.
+        positions : sequence of mapping or None
+            Where each chain begins, as a sink received it; None for chains that had no draw.
+        draws : sequence of int
+            How many draws each chain lacks.
+
+        Returns
+        -------
+        bool
+            Whether it was interrupted by Ctrl-C.
+
+        Raises
+        ------
+        SettingsError
+            If a position does not fit the model.
+        """
+        prepared = prepare(problem, settings.condition)
+        kept = {name: names[0] for name, names in _STATS.items()}
+        seeds = np.random.SeedSequence(seed).generate_state(len(draws))
+        lacking = [chain for chain, missing in enumerate(draws) if missing > 0]
+        # Starts are computed here: nutpie asks for them in threads of its own.
+        begun = {chain: beginning_at(prepared, positions[chain]) for chain in lacking}
+
+        def start(chain: int) -> Any:
+            own = {"draws": draws[chain], "chains": 1, "cores": 1, "progress_bar": False}
+            return _started(begun[chain], settings, int(seeds[chain]), **own)
+
+        return run_chains_alone(start, lacking, settings.parallel, Handover(sink, prepared, kept))
 
 
-def _sample_nutpie(prepared: Prepared, settings: NutsSettings, seed: int) -> tuple[Any, dict[str, float], bool]:
-    import nutpie
-
+def _sample_nutpie(
+    prepared: Prepared, settings: NutsSettings, seed: int, handover: Handover | None
+) -> tuple[Trace, dict[str, float], bool]:
     start = time.perf_counter()
     compiled = prepared.compiled
     middle = time.perf_counter()
-    sampler = nutpie.sample(
+    chains, cores, shown = settings.chains, settings.parallel, settings.progressbar
+    sampler = _started(compiled, settings, seed, draws=settings.draws, chains=chains, cores=cores, progress_bar=shown)
+    trace, interrupted = waited(sampler, handover)
+    return trace, {"compile": middle - start, "sample": time.perf_counter() - middle}, interrupted
+
+
+def _started(compiled: Any, settings: NutsSettings, seed: int, **options: Any) -> Any:
+    """Return a sampler of nutpie that has begun."""
+    import nutpie
+
+    return nutpie.sample(
         compiled,
-        draws=settings.draws,
-        tune=settings.tune,
-        chains=settings.chains,
-        cores=settings.parallel,
         seed=seed,
+        tune=settings.tune,
         save_warmup=False,
-        progress_bar=settings.progressbar,
         target_accept=settings.target_accept,
         maxdepth=settings.max_treedepth,
         blocking=False,
+        **options,
     )
-    interrupted = False
-    try:
-        tree = sampler.wait()
-    except KeyboardInterrupt:
-        interrupted = True
-        with warnings.catch_warnings():
-            # ArviZ wonders about more chains than draws, which is what an early interruption leaves.
-            warnings.simplefilter("ignore", UserWarning)
-            tree = sampler.abort()
-    return tree, {"compile": middle - start, "sample": time.perf_counter() - middle}, interrupted
 
 
-def _sample_pymc(prepared: Prepared, settings: NutsSettings, seed: int) -> tuple[Any, dict[str, float], bool]:
+def _sample_pymc(prepared: Prepared, settings: NutsSettings, seed: int) -> tuple[Trace, dict[str, float], bool]:
     import pymc as pm
 
     start = time.perf_counter()
@@ -186,7 +230,7 @@ def _sample_pymc(prepared: Prepared, settings: NutsSettings, seed: int) -> tuple
         compile_kwargs={"mode": "NUMBA"},  # needs no C compiler on the user's machine
     )
     interrupted = tree["posterior"].sizes["draw"] < settings.draws
-    return tree, {"sample": time.perf_counter() - start}, interrupted
+    return Trace.of_tree(tree), {"sample": time.perf_counter() - start}, interrupted
 
 
 ENGINES.register(Nuts())

@@ -12,10 +12,11 @@ import numpy as np
 
 from bayesglmm.engines.kernels.optimum import laplace_mode
 from bayesglmm.errors import NoDerivativeError
-from bayesglmm.graph.conditioned import ConditionedModel, level_blocks, main_part, related_blocks
+from bayesglmm.graph.conditioned import ConditionedModel, coupled_parts, level_blocks, main_part
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.observation import OBSERVED_DATA, observed_values
 from bayesglmm.graph.problem import Problem
+from bayesglmm.graph.related import related_blocks
 from bayesglmm.linalg import NotPositiveDefiniteError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def prepare(problem: Problem, condition: bool = True) -> Prepared:
 
 def _prepare(problem: Problem) -> Prepared:
     view = LatentView(problem)
-    if not level_blocks(view) and not related_blocks(view):
+    if not level_blocks(view) and not related_blocks(view) and not coupled_parts(view):
         return Prepared(problem, None)
     start = problem.model.initial_point()
     theta = np.concatenate([np.ravel(start[value.name]) for value in view.theta_values] or [np.zeros(0)])
@@ -108,9 +109,11 @@ def _prepare(problem: Problem) -> Prepared:
     slope, curvature = np.asarray(rows.d1)[0], -np.asarray(rows.d2)[0, 0]
     # A floor keeps rows whose likelihood is flat or convex at the mode from having a wild working response.
     weights = np.maximum(curvature, 1e-3 * np.mean(np.abs(curvature)) + 1e-10)
-    main, covariance = main_part(view), np.zeros((0, 0))
-    if main is not None:
-        unit = np.zeros((view.size, main.shape[0]))
-        unit[main.slice] = np.eye(main.shape[0])
-        covariance = mode.factor.solve(unit)[main.slice]
+    parts = [*coupled_parts(view), *filter(None, [main_part(view)])]
+    at = np.concatenate(
+        [np.zeros(0, dtype=np.intp), *(np.arange(part.slice.start, part.slice.stop) for part in parts)]
+    )
+    unit = np.zeros((view.size, len(at)))
+    unit[at, np.arange(len(at))] = 1.0
+    covariance = mode.factor.solve(unit)[at] if len(at) else np.zeros((0, 0))
     return Prepared(problem, ConditionedModel(view, etas[0] + slope / weights, weights, theta, mode.x, covariance))

@@ -7,7 +7,7 @@ their meaning; `ConditionedModel.draws` maps draws back.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,10 +29,12 @@ from bayesglmm.graph.coordinates import (
 from bayesglmm.graph.latent import LatentPart, LatentView
 from bayesglmm.graph.predictor import PredictorArrays, gather_arrays, linear_predictor
 from bayesglmm.graph.problem import BlockParts
+from bayesglmm.graph.related import related_blocks
 
 _COLUMNS = 4  # beyond, the unrolled small Cholesky factors make the graph large
 _CHUNK = 2**24  # numbers held at once on the way back
 _CHANGING = ("response", "weights", "beta", "beta_root")  # what of `Working` depends on the response
+_COUPLED = 2000  # coefficients in precision form whose posterior covariance at the mode is taken for coordinates
 
 
 def level_blocks(view: LatentView) -> dict[str, tuple[LevelBlock, BlockParts]]:
@@ -46,53 +48,30 @@ def level_blocks(view: LatentView) -> dict[str, tuple[LevelBlock, BlockParts]]:
     return found
 
 
+def coupled_parts(view: LatentView) -> list[LatentPart]:
+    """Return the stretches of x in precision form without axes, where a dense covariance of them is not too large."""
+    related = related_blocks(view)
+    found = [part for part in view.parts if part.role == "precision" and part.name not in related]
+    return found if sum(part.slice.stop - part.slice.start for part in found) <= _COUPLED else []
+
+
 @dataclass(frozen=True, eq=False)
-class RelatedBlock:
-    """A block whose levels depend on each other, with the axes along which they do not.
+class Coupled:
+    """Fixed coordinates of the coefficients in precision form: x = centre + root z, and beta leans on x - centre.
+
+    Root is that of their posterior covariance at the mode, so that z is roughly spherical for hyperparameters nearby.
 
     Attributes
     ----------
-    part : BlockParts
-    rows : LevelBlock
-        Its levels and columns by row.
-    V : ndarray, shape (J, J)
-        The axes.
+    centre : ndarray, shape (m,)
+    root : ndarray, shape (m, m)
+    lean : ndarray, shape (p, m)
+        How far the population coefficients move with them.
     """
 
-    part: BlockParts
-    rows: LevelBlock
-    V: Floats
-
-    def effects(
-        self, working: Working, z: Any, natural: Mapping[str, Any], segment_sum: Any, xp: ArrayMath
-    ) -> tuple[Any, Any]:
-        """Return b, shape (..., J, k), of innovations of that shape, and the log Jacobian.
-
-        Along each axis b is conditioned on the working response without its population part, as if every level had
-        the mean weight: then its precision is diagonal. That is exact for balanced data, and else as good a scale and
-        centre as innovations need.
-        """
-        residual = working.weights * (working.response - working.beta @ working.X.T)
-        weight = xp.stack([xp.sum(working.weights * column**2) / self.rows.levels for column in self.rows.Z], axis=-1)
-        pull = xp.stack([segment_sum(residual * column, self.rows) for column in self.rows.Z], axis=-1)
-        sds = self.part.covariance.axes_sds(self.part.values(natural), self.part.block, xp)
-        scale = (weight + sds**-2.0) ** -0.5
-        along = scale * (z + scale * (self.V.T @ pull))
-        return self.V @ along, xp.sum(xp.sum(xp.log(scale), axis=-1), axis=-1)
-
-
-def related_blocks(view: LatentView) -> dict[str, RelatedBlock]:
-    """Return the main predictor's blocks in precision form that have axes, by free variable."""
-    found = {}
-    for part in view.problem.predictors[0].blocks:
-        block = part.block
-        V = part.covariance.axes(block) if block.latent == "precision" else None
-        if V is not None:
-            columns = tuple(np.ascontiguousarray(column) for column in block.X.T)
-            found[part.names.u] = RelatedBlock(
-                part, LevelBlock(part.names.u, block.index, columns, len(block.levels)), V
-            )
-    return found
+    centre: Any
+    root: Any
+    lean: Any
 
 
 def main_part(view: LatentView) -> LatentPart | None:
@@ -115,8 +94,9 @@ class ConditionedModel:
         Where theta starts, unconstrained.
     x : ndarray, shape (size,)
         Where the latent part starts, in the layout of the view.
-    covariance : ndarray, shape (p, p)
-        Rough posterior covariance of the main predictor's population coefficients.
+    covariance : ndarray, shape (m + p, m + p)
+        Rough posterior covariance of the coefficients in precision form (`coupled_parts`) and of the main predictor's
+        population coefficients.
 
     Attributes
     ----------
@@ -132,7 +112,13 @@ class ConditionedModel:
         self.blocks = level_blocks(view)
         self.related = related_blocks(view)
         self.main = main_part(view)
-        self.working = self._working(response, weights, x, covariance)
+        self.parts = coupled_parts(view)
+        m = sum(part.slice.stop - part.slice.start for part in self.parts)
+        C, beside = covariance[:m, :m], covariance[m:, :m]
+        lean = np.linalg.solve(C, beside.T).T
+        centre = np.concatenate([np.zeros(0), *(x[part.slice] for part in self.parts)])
+        self.coupled = Coupled(centre, _root(C), lean)
+        self.working = self._working(response, weights, x, covariance[m:, m:] - lean @ beside.T)
         self.start = tuple(view.split(theta))
         self.problem = view.problem
 
@@ -140,6 +126,8 @@ class ConditionedModel:
     def data(self) -> dict[str, Floats]:
         """What changes with the response, by the name of the data variable."""
         working = {f"working_{name}": getattr(self.working, name) for name in _CHANGING}
+        if self.parts:
+            working |= {f"coupled_{field.name}": getattr(self.coupled, field.name) for field in fields(self.coupled)}
         return working | {f"start_{j}": value for j, value in enumerate(self.start)}
 
     @cached_property
@@ -156,8 +144,9 @@ class ConditionedModel:
             names = view.problem.names("theta")
             natural = graph_replace(graph.replace_rvs_by_values([graph[name] for name in names]), flat, strict=False)
             working = replace(self.working, **{name: data[f"working_{name}"] for name in _CHANGING})
+            coupled = Coupled(*(data.get(f"coupled_{field.name}") for field in fields(Coupled)))
             latent, jacobian = self._latent(
-                working, z, dict(zip(names, natural, strict=True)), pytensor_segment_sum, pytensor_math()
+                working, coupled, z, dict(zip(names, natural, strict=True)), pytensor_segment_sum, pytensor_math()
             )
             values = {
                 **flat,
@@ -180,9 +169,25 @@ class ConditionedModel:
         return Working(response, weights, X, beta, root, tuple(blocks))
 
     def _latent(
-        self, working: Working, z: Mapping[str, Any], natural: Mapping[str, Any], segment_sum: Any, xp: ArrayMath
+        self,
+        working: Working,
+        coupled: Coupled,
+        z: Mapping[str, Any],
+        natural: Mapping[str, Any],
+        segment_sum: Any,
+        xp: ArrayMath,
     ) -> tuple[dict[str, Any], Any]:
         """Return the graph's latent variables from innovations, and the log Jacobian; tensors or arrays of draws."""
+        if self.parts:
+            flat = xp.concatenate([_flat(z[part.name], part) for part in self.parts], axis=-1)
+            deviation = flat @ coupled.root.T
+            working = replace(working, beta=working.beta + deviation @ coupled.lean.T)
+            moved, at = coupled.centre + deviation, 0
+            z = dict(z)
+            for part in self.parts:
+                size = part.slice.stop - part.slice.start
+                z[part.name] = _shaped(moved[..., at : at + size], part)
+                at += size
         others = {name: values for name, values in z.items() if name not in self.blocks and name != self._main_name}
         p = self.working.X.shape[1]
         z_beta = z[self._main_name] if self._main_name is not None else np.zeros(p)
@@ -260,7 +265,7 @@ class ConditionedModel:
             rows = slice(start, start + size)
             z = {part.name: stacked[f"z_{part.name}"][rows] for part in view.parts}
             here = {name: np.asarray(values)[rows] for name, values in natural.items()}
-            latent, _ = self._latent(self.working, z, here, numpy_segment_sum, NUMPY)
+            latent, _ = self._latent(self.working, self.coupled, z, here, numpy_segment_sum, NUMPY)
             for name, values in latent.items():
                 pieces[name].append(values)
         found = {name: np.concatenate(values) for name, values in pieces.items()} | natural
@@ -274,8 +279,20 @@ def _factor(part: BlockParts, natural: Mapping[str, Any], xp: Any) -> Any:
     return part.covariance.factor(part.values(natural), len(part.block.terms), xp)
 
 
+def _flat(z: Any, part: LatentPart) -> Any:
+    """Return the values of a latent variable with its own axes joined; leading axes are draws."""
+    lead = z.shape[: z.ndim - 2] if z.ndim > 2 else ()
+    return z.reshape((*lead, part.slice.stop - part.slice.start))
+
+
+def _shaped(values: Any, part: LatentPart) -> Any:
+    """Return them in the shape of the variable."""
+    lead = values.shape[:-1] if values.ndim > 1 else ()
+    return values.reshape((*lead, *part.shape))
+
+
 def _root(covariance: Floats) -> Floats:
     """Return a square root of a covariance whose columns may have very different scales."""
-    scale = np.sqrt(np.diag(covariance))
+    scale = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
     values, vectors = np.linalg.eigh(covariance / scale[:, None] / scale)
     return scale[:, None] * vectors * np.sqrt(np.maximum(values, 1e-14))

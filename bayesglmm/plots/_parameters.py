@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
+from bayesglmm.plots._numerics import Interval, interval
+from bayesglmm.results.estimates import ERROR
 from bayesglmm.results.schema import ESTIMATES
-from bayesglmm.results.tables import Parameter, parameters, prefix_of
+from bayesglmm.results.tables import Parameter, labelled, parameters, prefix_of
+from bayesglmm.results.wald import Wald, normal_quantile
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,12 +49,15 @@ class Entry:
         As in `fit.summary()`.
     kind : {"fixed", "sd", "cor", "structure", "dispersion", "effect"}
     chains : ndarray, shape (chains, draws)
+        Of a maximum likelihood fit the estimate alone.
     predictor : str
         Whose linear predictor it belongs to; for a dispersion its own name.
     term : str
         Column or varying term, without a predictor's prefix.
     bounds : tuple of float
         Where it can lie.
+    ends : callable, optional
+        Of a maximum likelihood fit: the confidence interval that has a given probability.
     """
 
     label: str
@@ -59,11 +66,16 @@ class Entry:
     predictor: str
     term: str
     bounds: tuple[float, float]
+    ends: Callable[[float], Floats] | None = None
 
     @property
     def draws(self) -> Floats:
         """All draws, shape (S,)."""
         return self.chains.ravel()
+
+    def interval(self, prob: float) -> Interval:
+        """Return the mean and the equal-tailed interval; of a maximum likelihood fit estimate and Wald interval."""
+        return interval(self.draws, prob) if self.ends is None else Interval(self.draws[0], *self.ends(prob))
 
 
 def posterior_of(fit: Fitted) -> xr.Dataset:
@@ -81,16 +93,34 @@ def posterior_of(fit: Fitted) -> xr.Dataset:
 
 def point_of(fit: Fitted) -> dict[str, Floats]:
     """Return every variable's posterior mean; of a maximum likelihood fit its estimate."""
-    if ESTIMATES in fit.data.children:
+    if is_estimated(fit):
         return {str(name): np.asarray(v.values) for name, v in fit.data[ESTIMATES].data_vars.items()}
     return {
         str(name): np.asarray(v.mean(("chain", "draw")).values) for name, v in posterior_of(fit).data_vars.items()
     }
 
 
-def population(fit: Fitted) -> list[Entry]:
-    """Return all population-level parameters in the order of `fit.summary()`."""
-    problem, posterior = fit.problem, posterior_of(fit)
+def is_estimated(fit: Fitted) -> bool:
+    """Whether this is a maximum likelihood fit."""
+    return ESTIMATES in fit.data.children
+
+
+def population(fit: Fitted, estimates: bool = False) -> list[Entry]:
+    """Return all population-level parameters in the order of `fit.summary()`; of estimates only where these serve."""
+    if not (estimates and is_estimated(fit)):
+        return _population(fit.problem, posterior_of(fit))
+    dataset = fit.data[ESTIMATES].to_dataset()
+    wald = Wald(fit.problem, dataset)
+    table = cache(lambda prob: labelled(wald.parameters, prob, wald.describe))
+
+    def ends(label: str) -> Callable[[float], Floats]:
+        return lambda prob: table(prob).loc[label, ["lower", "upper"]].to_numpy(dtype=float)
+
+    found = _population(fit.problem, dataset.expand_dims({"chain": 1, "draw": 1}))
+    return [replace(entry, ends=ends(entry.label)) for entry in found]
+
+
+def _population(problem: Problem, posterior: xr.Dataset) -> list[Entry]:
     found: list[Entry] = []
     for part in problem.predictors:
         alone = replace(problem, predictors=(part,), dispersions={})
@@ -123,7 +153,7 @@ def effects(fit: Fitted) -> Iterator[tuple[str, BlockParts, str, int, int]]:
                     yield label, block, part.names.parameter, i, j
 
 
-def chosen(fit: Fitted, names: str | Sequence[str] | None) -> list[Entry]:
+def chosen(fit: Fitted, names: str | Sequence[str] | None, estimates: bool = False) -> list[Entry]:
     """Return the parameters that a user asks for.
 
     Parameters
@@ -132,13 +162,15 @@ def chosen(fit: Fitted, names: str | Sequence[str] | None) -> list[Entry]:
     names : str, sequence of str or None
         Labels of `fit.summary()`, group effects as ``b[herd, 3, Intercept]``, or the words ``fixed``, ``sd``,
         ``cor`` and ``dispersion`` for all of a kind; None for all that `fit.summary()` shows.
+    estimates : bool
+        Whether estimates with standard errors serve where there are no draws.
 
     Raises
     ------
     UnknownNameError
         With the nearest known name.
     """
-    entries = population(fit)
+    entries = population(fit, estimates)
     if names is None:
         return entries
     wanted = [names] if isinstance(names, str) else list(names)
@@ -162,12 +194,21 @@ def chosen(fit: Fitted, names: str | Sequence[str] | None) -> list[Entry]:
 
 
 def _effect_entries(fit: Fitted, wanted: set[str]) -> dict[str, Entry]:
-    posterior, found = posterior_of(fit), {}
+    estimated = is_estimated(fit)
+    dataset = fit.data[ESTIMATES].to_dataset() if estimated else posterior_of(fit)
+    found = {}
     for label, block, predictor, i, j in effects(fit):
         if label in wanted:
-            values = np.asarray(posterior[block.names.b].values[:, :, i, j], dtype=float)
-            found[label] = Entry(label, "effect", values, predictor, block.block.terms[j], _ANYWHERE)
+            values = np.asarray(dataset[block.names.b].values[..., i, j], dtype=float)
+            entry = Entry(label, "effect", np.atleast_2d(values), predictor, block.block.terms[j], _ANYWHERE)
+            if estimated:
+                entry = replace(entry, ends=_wald(float(values), float(dataset[block.names.b + ERROR].values[i, j])))
+            found[label] = entry
     return found
+
+
+def _wald(value: float, error: float) -> Callable[[float], Floats]:
+    return lambda prob: value + np.array([-1.0, 1.0]) * normal_quantile(prob) * error
 
 
 def _offers(fit: Fitted, known: dict[str, Entry], name: str) -> list[str]:

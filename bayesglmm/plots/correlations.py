@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -10,13 +10,14 @@ from bayesglmm.blocks import Floats, Ints
 from bayesglmm.errors import SettingsError
 from bayesglmm.plots._axes import titles
 from bayesglmm.plots._numerics import check_prob
-from bayesglmm.plots._parameters import Fitted, posterior_of
+from bayesglmm.plots._parameters import Fitted
 from bayesglmm.plots._style import MAIN, PALE, clean, new_figure, percent
 from bayesglmm.results.draws import stacked
 from bayesglmm.results.levels import level_factor
 from bayesglmm.results.tables import require_group
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -27,8 +28,16 @@ _FEW = 12  # up to so many are drawn as points
 _DRAWS = 400
 
 
+class Drawn(Fitted, Protocol):
+    """A fit with draws: of the posterior, or around estimates of maximum likelihood."""
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """With dims chain and draw first."""
+
+
 def correlation(
-    fit: Fitted, group: str | None = None, prob: float = 0.95, *, figsize: tuple[float, float] | None = None
+    fit: Drawn, group: str | None = None, prob: float = 0.95, *, figsize: tuple[float, float] | None = None
 ) -> Figure:
     """Draw the correlation of two coefficients of a level against the lag, time or distance between them.
 
@@ -38,7 +47,7 @@ def correlation(
     group : str, optional
         One grouping factor; all terms with such a structure if absent.
     prob : float
-        Posterior probability of the band.
+        Probability of the band: posterior, or of the asymptotic distribution of estimates.
     figsize : tuple of float, optional
 
     Returns
@@ -53,7 +62,7 @@ def correlation(
     """
     check_prob(prob)
     require_group(fit.problem, group)
-    draws = stacked(posterior_of(fit))
+    draws = stacked(fit.draws)
     chosen = [part for part in fit.problem.blocks if group in (None, part.block.group)]
     placed = [(part, part.covariance.distances(part.block)) for part in chosen]
     found = [(part, own) for part, own in placed if own is not None]

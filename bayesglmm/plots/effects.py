@@ -13,11 +13,14 @@ from bayesglmm.blocks import Floats
 from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.plots._axes import interval_rows, reference_line, row_labels, titles
 from bayesglmm.plots._numerics import Interval, check_prob
-from bayesglmm.plots._parameters import Fitted, posterior_of
+from bayesglmm.plots._parameters import Fitted, is_estimated, posterior_of
 from bayesglmm.plots._style import MAIN, MUTED, NORMAL, SMALL, clean, figure_of, new_figure, percent
 from bayesglmm.results.draws import summarise
+from bayesglmm.results.estimates import ERROR
 from bayesglmm.results.scales import scale_words
+from bayesglmm.results.schema import ESTIMATES
 from bayesglmm.results.tables import prefix_of
+from bayesglmm.results.wald import normal_quantile
 
 if TYPE_CHECKING:
     from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem
@@ -101,7 +104,8 @@ def caterpillar(
 ) -> Figure:
     """Draw the effects of all levels of a grouping factor in order, with intervals.
 
-    Levels whose interval excludes zero are coloured. Up to 60 levels are named; of more one sees the shape.
+    Levels whose interval excludes zero are coloured. Up to 60 levels are named; of more one sees the shape. Of
+    maximum likelihood fits it draws conditional modes with intervals given the estimates, as `fit.ranef()` has them.
 
     Parameters
     ----------
@@ -111,7 +115,7 @@ def caterpillar(
     term : str, optional
         Varying term, as in `fit.ranef()`; all of them if absent.
     prob : float
-        Posterior probability of the intervals.
+        Probability of the intervals.
     ax : Axes, optional
         Where to draw, if `group` and `term` leave one panel.
     figsize : tuple of float, optional
@@ -127,12 +131,13 @@ def caterpillar(
         For a group or a term that the model does not have.
     """
     check_prob(prob)
-    posterior = posterior_of(fit)
+    estimated = is_estimated(fit)
+    values = fit.data[ESTIMATES].to_dataset() if estimated else posterior_of(fit)
     found = facets(fit.problem, group, term)
     if ax is not None:
         if len(found) > 1:
             raise SettingsError(f"ax= holds one panel, and there are {len(found)}: give group= and term=.")
-        _facet(ax, fit.problem, found[0], posterior, prob)
+        _facet(ax, fit.problem, found[0], values, prob)
         return figure_of(ax)
     columns = min(ACROSS, len(found))
     rows = [found[i : i + columns] for i in range(0, len(found), columns)]
@@ -141,10 +146,11 @@ def caterpillar(
     axes = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
     for place, own in enumerate(axes.ravel()):
         if place < len(found):
-            _facet(own, fit.problem, found[place], posterior, prob)
+            _facet(own, fit.problem, found[place], values, prob)
         else:
             own.remove()
-    caption = f"Posterior means and {percent(prob)} intervals; blue where the interval excludes 0"
+    points = "Conditional modes" if estimated else "Posterior means"
+    caption = f"{points} and {percent(prob)} intervals; blue where the interval excludes 0"
     figure.suptitle(caption, fontsize=NORMAL, color=MUTED, x=0.01, ha="left")
     return figure
 
@@ -153,11 +159,21 @@ def _height(levels: int) -> float:
     return max(2.2, 0.9 + 0.18 * levels) if levels <= LABELLED else 6.0
 
 
-def _facet(ax: Axes, problem: Problem, facet: Facet, posterior: Any, prob: float) -> None:
-    values = posterior[facet.block.names.b].values[:, :, :, facet.column]
-    table = summarise(values.reshape(-1, values.shape[-1]), prob)
-    order = np.argsort(table["mean"], kind="stable")
-    mean, lower, upper = (table[name][order] for name in ("mean", "lower", "upper"))
+def _intervals(facet: Facet, values: Any, prob: float) -> Interval:
+    """Return what the draws say about each level, or the estimates with their standard errors."""
+    name = facet.block.names.b
+    own = values[name].values[..., facet.column]
+    if name + ERROR in values:
+        half = normal_quantile(prob) * values[name + ERROR].values[..., facet.column]
+        return Interval(own, own - half, own + half)
+    table = summarise(own.reshape(-1, own.shape[-1]), prob)
+    return Interval(*(np.asarray(table[part]) for part in ("mean", "lower", "upper")))
+
+
+def _facet(ax: Axes, problem: Problem, facet: Facet, values: Any, prob: float) -> None:
+    found = _intervals(facet, values, prob)
+    order = np.argsort(found.mean, kind="stable")
+    mean, lower, upper = (part[order] for part in found)
     clear = (lower > 0) | (upper < 0)
     lines, points = np.where(clear, MAIN, UNCLEAR).tolist(), np.where(clear, MAIN, POINT).tolist()
     positions: Floats = np.arange(len(order), dtype=float)

@@ -13,8 +13,8 @@ from matplotlib.lines import Line2D
 
 from bayesglmm.errors import SettingsError, UnknownNameError
 from bayesglmm.plots._axes import interval_rows, legend, ratio_axis, reference_line, row_labels, titles
-from bayesglmm.plots._numerics import Interval, check_prob, interval
-from bayesglmm.plots._parameters import Entry, Fitted, chosen
+from bayesglmm.plots._numerics import Interval, check_prob
+from bayesglmm.plots._parameters import Entry, Fitted, chosen, is_estimated
 from bayesglmm.plots._style import INK, MUTED, SMALL, clean, colour, new_figure, number, percent
 from bayesglmm.results.scales import scale_words
 
@@ -61,7 +61,8 @@ def forest(
     """Draw posterior means and intervals of population-level parameters.
 
     Coefficients, standard deviations, correlations and dispersions have different scales and get panels of their
-    own, and so does an intercept that lies far from the other coefficients.
+    own, and so does an intercept that lies far from the other coefficients. Of maximum likelihood fits it draws
+    estimates and Wald intervals, as `fit.summary()` has them; a standard deviation of zero has none.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def forest(
         Names as in `fit.summary()`, or ``fixed``, ``sd``, ``cor``, ``dispersion``; all by default, but without the
         intercept where `transform` is given: exp of it is no ratio.
     prob, inner : float
-        Posterior probabilities of the thin and the thick interval.
+        Probabilities of the thin and the thick interval.
     transform : {None, "exp"}
         ``"exp"`` shows coefficients as odds ratios, rate ratios, ... on a logarithmic axis: the same figure with
         other numbers below, the points at exp of the posterior mean. Standard deviations stay as they are.
@@ -102,7 +103,9 @@ def forest(
     for ax, (panel, labels) in zip(axes, panels.items(), strict=True):
         _draw(ax, panel, labels, found, prob, inner)
     shown = f"{percent(prob)} intervals (thick: {percent(inner)})"
-    figure.suptitle(f"Posterior means and {shown}", fontsize=SMALL + 1, color=MUTED, x=0.01, ha="left")
+    kinds = {is_estimated(fit) for fit in named.values()}
+    points = "Posterior means" if kinds == {False} else "Estimates" if kinds == {True} else "Means or estimates"
+    figure.suptitle(f"{points} and {shown}", fontsize=SMALL + 1, color=MUTED, x=0.01, ha="left")
     if len(named) > 1:
         keys = [Line2D([], [], color=colour(k), marker="o", markersize=5, label=name) for k, name in enumerate(named)]
         legend(figure, handles=keys, loc="outside right upper")
@@ -118,7 +121,7 @@ def _entries(
         errors = []
         for name, fit in fits.items():
             try:
-                found[name] |= {entry.label: entry for entry in chosen(fit, wanted)}
+                found[name] |= {entry.label: entry for entry in chosen(fit, wanted, estimates=True)}
             except UnknownNameError as error:
                 errors.append(error)
         if len(errors) == len(fits):
@@ -159,10 +162,10 @@ def _panels(
 def _far_intercept(entries: Sequence[Entry]) -> bool:
     """Whether the intercept would squeeze the other coefficients of its predictor into a third of the axis."""
     for own in (e for e in entries if _is_intercept(e)):
-        others = [e.draws for e in entries if e.kind == "fixed" and e.predictor == own.predictor and e is not own]
+        others = [e for e in entries if e.kind == "fixed" and e.predictor == own.predictor and e is not own]
         if others:
-            ends = np.array([np.quantile(draws, [0.025, 0.975]) for draws in others])
-            low, high = min(0.0, ends.min()), max(0.0, ends.max())
+            ends = np.array([e.interval(0.95) for e in others])
+            low, high = min(0.0, np.nanmin(ends)), max(0.0, np.nanmax(ends))
             centre = float(np.mean(own.draws))
             if max(high, centre) - min(low, centre) > 3 * (high - low):
                 return True
@@ -227,8 +230,10 @@ def _draw(
         rows = [place for place, label in enumerate(labels) if label in own]
         if not rows:
             continue
-        draws = np.stack([own[labels[place]].draws for place in rows], axis=-1)
-        outer, thick = (_shown(interval(draws, p), panel.exp) for p in (prob, inner))
+        outer, thick = (
+            _shown(Interval(*np.transpose([own[labels[place]].interval(p) for place in rows])), panel.exp)
+            for p in (prob, inner)
+        )
         interval_rows(ax, np.array(rows) + offset, outer, thick, colour(k))
         if len(found) == 1:
             _numbers(ax, rows, outer)
@@ -257,6 +262,8 @@ def _numbers(ax: Axes, rows: Sequence[int], outer: Interval) -> None:
     for row, mean, lower, upper in zip(rows, outer.mean, outer.lower, outer.upper, strict=True):
         width = float(upper - lower)
         text = f"{number(mean, width)}  ({number(lower, width)} to {number(upper, width)})"
+        if not np.isfinite(width):  # at an edge of what it can be: no standard error
+            text = f"{mean:.3g}"
         ax.annotate(
             text,
             (1.02, row),

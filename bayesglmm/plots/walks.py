@@ -222,8 +222,9 @@ def running_mean(
 def acceptance(fit: Fitted, *, figsize: tuple[float, float] | None = None) -> Figure:
     """Draw the share of moves accepted, by block of the sampler or by coordinate of a random walk.
 
-    A dot per chain. The band from 0.2 to 0.5 is where random walks mix best: 0.44 for one coordinate, 0.234 for many
-    at once. Moves that follow the shape of the posterior (``block``, ``iwls``) may well be accepted more often.
+    A dot per chain. For ``proposal="random-walk"`` a band from 0.2 to 0.5 shows where random walks mix best: 0.44 for
+    one coordinate, 0.234 for many at once. Moves that follow the shape of the posterior (``block``, ``iwls``) may
+    well be accepted more often.
 
     Parameters
     ----------
@@ -246,7 +247,8 @@ def acceptance(fit: Fitted, *, figsize: tuple[float, float] | None = None) -> Fi
     figure = new_figure(figsize or (6.5, 0.28 * count + 1.2))
     ax = figure.add_subplot()
     positions = np.arange(count)[::-1].astype(float)
-    ax.axvspan(0.2, 0.5, color=PALE, alpha=0.5, linewidth=0, zorder=0)
+    if "accepted" in fit.data["sample_stats"]:
+        ax.axvspan(0.2, 0.5, color=PALE, alpha=0.5, linewidth=0, zorder=0)
     ax.hlines(positions, 0, rates.mean(axis=0), color=MUTED, linewidth=0.8, zorder=1)
     for c, own in enumerate(rates):
         ax.scatter(own, positions, s=18, color=colour(c), zorder=3)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FORMAT = "bayesglmm fit"
 VERSION = 1
 """Of what is in a file; see ``docs/developer/file-format.md``. A change that older versions cannot read adds one."""
+FACTS_OF_RUNS = "runs"
+"""Attribute of a fit with the runs that were appended to its first one, as JSON."""
 _WORDS = ("good", "check", "bad")
 # What the attributes of a fit hold as JSON.
 _FACTS: Mapping[str, type] = {
@@ -39,7 +41,9 @@ _FACTS: Mapping[str, type] = {
     "versions": dict,
     "quality": dict,
     "convergence": dict,
+    FACTS_OF_RUNS: list,
 }
+_OPTIONAL = ("quality", "convergence", FACTS_OF_RUNS)
 
 
 def save(fit: Fit, path: str | os.PathLike[str], data: bool = True) -> None:
@@ -186,7 +190,7 @@ def _check_facts(attrs: Mapping[Any, Any]) -> None:
     for name in ("formula", "family", "engine", "created_at"):
         take(attrs, name, str)
     for name, kind in _FACTS.items():
-        if name in attrs or name not in ("quality", "convergence"):
+        if name in attrs or name not in _OPTIONAL:
             try:
                 take({name: json.loads(take(attrs, name, str))}, name, kind)
             except (ValueError, RecursionError):
@@ -203,7 +207,9 @@ def check_draws(problem: Problem, tree: xr.DataTree) -> None:
     groups = [name for name in (POSTERIOR, ESTIMATES, "asymptotic") if name in tree.children]
     if not {POSTERIOR, ESTIMATES} & set(groups):
         raise StorageError("The file holds neither draws nor estimates.")
-    expected = variables(problem, _any_draw(problem))
+    expected = variables(
+        problem, {name: np.full((1, 1, *shape), 0.5) for name, shape in free_shapes(problem).items()}
+    )
     for group in groups:
         held = tree[group].to_dataset()
         sample = () if group == ESTIMATES else ("chain", "draw")
@@ -221,12 +227,12 @@ def _labels(dataset: Any, dim: Any) -> list[Any]:
     return list(map(str, dataset[dim].values.tolist())) if dim in dataset.coords else [dataset.sizes[dim]]
 
 
-def _any_draw(problem: Problem) -> dict[str, Any]:
-    """Return one draw of every free variable, of the right shape; the value is inside of every range."""
+def free_shapes(problem: Problem) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every free variable."""
     shapes = {variable.name: variable.type.shape for variable in problem.model.free_RVs}
     if any(None in shape for shape in shapes.values()):
         shapes = problem.model.eval_rv_shapes()
-    return {name: np.full((1, 1, *shape), 0.5) for name, shape in shapes.items()}
+    return {name: tuple(map(int, shapes[name])) for name in (variable.name for variable in problem.model.free_RVs)}
 
 
 def restore(fit: Fit, document: Mapping[str, Any]) -> None:

@@ -112,6 +112,16 @@ MAPS: dict[str, Callable[[Any, Any], Any]] = {
     "bym2(1 | region, adjacency=W)": convolution,
 }
 TERMS = [*LEVELS, *MAPS]
+VARIANTS = {  # of others here, whose maps they share
+    "homdiag(1 + x | g)",
+    "cs(1 + x | g)",
+    "homcs(0 + factor(time) | g)",
+    "hetar1(0 + time | g)",
+    "homtoep(0 + time | g)",
+    "gau(0 + numFactor(lon, lat) | map)",
+    "mat(0 + pos(lon, lat) | map)",
+    "icar(1 | region, adjacency=W)",
+}
 
 
 class Point:
@@ -163,7 +173,7 @@ def test_covariance_is_that_of_the_definition(term: str, model: Any, neighbours:
     np.testing.assert_allclose(point.covariance(), dense, rtol=1e-6, atol=1e-8 * dense.max())
 
 
-@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize("term", [pytest.param(t, marks=pytest.mark.slow) if t in VARIANTS else t for t in TERMS])
 def test_density_is_that_of_a_dense_normal_distribution(term: str, model: Any, neighbours: Any) -> None:
     """Of the graph, at random coefficients: the density of u, or of b, and the Jacobian of what lies between."""
     point = Point(model(term))
@@ -189,8 +199,8 @@ def test_density_is_that_of_a_dense_normal_distribution(term: str, model: Any, n
     assert found == pytest.approx(exact, rel=2e-6 if term.startswith(("icar", "gau", "mat")) else 1e-8)
 
 
-@pytest.mark.parametrize("family", ["gaussian", "poisson"])
-@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize("family", ["gaussian", pytest.param("poisson", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("term", [pytest.param(t, marks=pytest.mark.slow) if t in VARIANTS else t for t in TERMS])
 def test_view_and_graph_agree(term: str, family: str, model: Any) -> None:
     point = Point(model(term, family), seed=3)
     graph = float(point.model.graph.compile_logp(mode=INTERPRETED)(point.view.point(point.x, point.theta)))

@@ -25,6 +25,8 @@ CASES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "student priors": ("y ~ x + (1 | a)", "gaussian", {"priors": {"fixed": bg.Prior("StudentT", 4, 0, 2)}}),
     "no columns": ("y ~ 0 + (1 | a)", "gaussian", {}),
     "ordinal": ("o ~ x + (1 | a)", "cumulative", {}),
+    "autoregression": ("y ~ x + ar1(0 + c | a)", "gaussian", {}),
+    "autoregression beside groups": ("n ~ x + ar1(0 + c | b) + (1 | a)", "poisson", {}),
 }
 
 
@@ -117,7 +119,7 @@ def test_gaussian_nested_coordinates_are_standard_normal_given_theta(data: pd.Da
     np.testing.assert_allclose(remainders, remainders[0], atol=1e-8)
 
 
-@pytest.mark.parametrize("case", ["slopes", "crossed", "ordinal", "no columns"])
+@pytest.mark.parametrize("case", ["slopes", "crossed", "ordinal", "no columns", "autoregression"])
 def test_another_response_changes_only_data_of_the_model(case: str, data: pd.DataFrame) -> None:
     """The density for a response is that of the model of another response with its data put in."""
     formula, family, options = CASES[case]

@@ -96,7 +96,13 @@ def test_random_walk_has_the_scale_that_was_given(cbpp_model: bg.Model) -> None:
     stats, posterior = fit.data["sample_stats"], fit.data["posterior"]
     assert np.all(stats["step_size_u_herd"].values == 0.5)
     np.testing.assert_allclose(stats["step_size_beta"].values, (3.0 + 3 * 0.5) / 4)
-    assert any("Intercept 0." in note and "sd[herd, Intercept] 0." in note for note in fit.notes)
+    shares = stats["accepted"].values.mean(axis=(0, 1))
+    effects = shares[4:19]
+    (note,) = fit.notes
+    assert note.startswith(f"Accepted: Intercept {shares[0]:.2f}, period[2] {shares[1]:.2f}, ")
+    assert f"sd[herd, Intercept] {shares[-1]:.2f}, " in note
+    assert note.endswith(f"u[herd] {effects.min():.2f} to {effects.max():.2f} (15 coordinates).")
+    assert note.count("u[") == 1
     # What was accepted is what is there, on the scale that users read; steps of the intercept have sd 3.
     accepted, proposal = stats["accepted"].values, stats["proposal"].values
     beta = posterior["beta"].values[..., 0]
@@ -208,6 +214,7 @@ def test_every_proposal_agrees_with_brms(brms_model: bg.Model, expected: Callabl
 NUTS_CASES = {
     "epilepsy": ("count ~ zAge + zBase * Trt + (1 | patient) + (1 | obs)", "poisson"),
     "Contraception": ("use ~ age*ch + I(age^2) + urban + (urban | district)", "bernoulli"),
+    "capecod_sim": ("lung ~ smoking + s(age, k=10) + s(lon, lat, k=40)", "bernoulli"),
 }
 
 

@@ -16,11 +16,12 @@ import pytest
 from scipy import stats
 
 import bayesglmm as bg
-from bayesglmm.engines.kernels.adaptation import Scale, Walk, first_walk
+from bayesglmm.engines.kernels.adaptation import Scale, Share, Walk, first_walk
 from bayesglmm.engines.kernels.block import BlockKernel, Whitening
 from bayesglmm.engines.kernels.centre import Centre, centre_of
 from bayesglmm.engines.kernels.iwls import IwlsKernel, state_at
 from bayesglmm.engines.kernels.newton import structure_of
+from bayesglmm.engines.kernels.proposals import Independent
 from bayesglmm.engines.kernels.random_walk import RandomWalkKernel
 from bayesglmm.engines.kernels.target import conditional
 from bayesglmm.graph.latent import LatentView
@@ -131,6 +132,36 @@ def test_a_kernel_without_its_jacobian_is_caught(gaussian: LatentView) -> None:
     assert smallest_p(kernel, gaussian, 300, steps=10) < LEVEL
 
 
+class OneWay(Independent):
+    """Leaves the density of its own proposals out."""
+
+    def propose(self, rng: np.random.Generator, here: np.ndarray) -> tuple[np.ndarray, float]:
+        return super().propose(rng, here)[0], 0.0
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_independent_proposals_need_their_density(gaussian: LatentView, wrong: bool) -> None:
+    """All moves of theta independent, from a distribution that is much too narrow: stationary, but not without q."""
+    kernel = make_kernel("block", structure_of(gaussian), centre_of(gaussian))
+    tuning = kernel.tuning()
+    narrow = (OneWay if wrong else Independent)(tuning.places.mean, 0.3 * tuning.places.root)
+    kernel.tuning = lambda: replace(tuning, places=narrow, share=Share(1.0))
+    p = smallest_p(kernel, gaussian, 300, steps=4)
+    assert (p < LEVEL) == wrong, p
+
+
+def test_the_density_of_independent_proposals_is_that_of_scipy() -> None:
+    rng, root = np.random.default_rng(1), np.array([[0.5, 0.0], [-0.3, 1.2]])
+    mean, here = np.array([1.0, -2.0]), np.array([3.0, 0.5])
+    t = stats.multivariate_t(mean, root @ root.T, df=5)
+    draws = np.array([Independent(mean, root).propose(rng, here)[0] for _ in range(4000)])
+    there, log_ratio = Independent(mean, root).propose(rng, here)
+    np.testing.assert_allclose(log_ratio, t.logpdf(here) - t.logpdf(there))
+    for j in range(2):  # what is drawn has that density
+        p = stats.kstest((draws[:, j] - mean[j]) / np.linalg.norm(root[j]), stats.t(5).cdf).pvalue
+        assert p > LEVEL
+
+
 # Geweke's joint distribution test ---------------------------------------------------------------------------------
 
 TINY = pd.DataFrame({"y": [0, 1, 2, 0, 1, 3], "x": [-1.0, 0, 1, -1, 0, 1], "g": list("aabbcc")})
@@ -210,6 +241,18 @@ def test_scales_find_the_acceptance_they_aim_at() -> None:
             scale = scale.adapted(acceptance)
             accepted.append(acceptance if k > 3000 else np.nan)
         assert abs(np.nanmean(accepted) - 0.44) < 0.03
+
+
+def test_a_proposal_is_tried_as_often_as_it_is_accepted() -> None:
+    """Acceptance 0.7 to within 0.05; neither kind is given up."""
+    rng, share = np.random.default_rng(0), Share(0.5)
+    for _ in range(2000):
+        share = share.adapted(float(rng.uniform(0.4, 1.0)))
+    assert abs(share.value - 0.7) < 0.05
+    for acceptance, end in ((0.0, 0.1), (1.0, 0.9)):
+        for _ in range(2000):
+            share = share.adapted(acceptance)
+        assert share.value == pytest.approx(end)
 
 
 def test_walk_learns_a_covariance() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import bayesglmm as bg
 from bayesglmm.engines import ENGINES
-from bayesglmm.engines import nuts as nuts_module
+from bayesglmm.engines.streaming import Trace
 from bayesglmm.errors import InterruptedBeforeFirstDrawError, SettingsError
 
 QUICK = {"draws": 200, "tune": 200, "chains": 2, "progressbar": False}
@@ -121,13 +121,9 @@ def test_pymc_sampler_agrees_with_nutpie(cbpp_model: bg.Model) -> None:
 
 
 def test_common_length_of_padded_chains() -> None:
-    class Tree(dict):
-        children = ("posterior",)
-
-    class Prepared:
-        names = ("x",)
-
     values = np.zeros((2, 5, 3))
     values[1, 3:] = np.nan
-    assert nuts_module._common_length(Tree(posterior={"x": values}), Prepared()) == 3
-    assert nuts_module._common_length(Tree(posterior={"x": np.zeros((2, 0, 3))}), Prepared()) == 0
+    assert Trace({"x": values}, {}).lengths(("x",)) == [5, 3]
+    assert Trace({"x": values}, {}).length(("x",)) == 3
+    assert Trace({"x": np.zeros((2, 0, 3))}, {}).length(("x",)) == 0
+    assert Trace({}, {}).length(("x",)) == 0

@@ -85,7 +85,7 @@ def test_levels_by_draws_and_by_nodes_agree(monkeypatch: pytest.MonkeyPatch) -> 
     """With 400 draws per level the logarithm of the mean ratio errs by 0.01 once its first order is known."""
     found = explored(bg.Model("y ~ x + (1 | g)", grouped("binary", 8, 6, 1.0)(), family="bernoulli"))
     nodes = at_support(found, [1, 2, 5])[1].shared
-    monkeypatch.setattr("bayesglmm.engines.kernels.blockwise._NODES", {0: 0})
+    monkeypatch.setattr(LaplaceObjective, "level_nodes", {0: 0})
     monkeypatch.setattr("bayesglmm.engines.kernels.blockwise._LOCAL", 400)
     # The same random numbers for what is shared: they are drawn first, once for each pair.
     by_draws = BlockRatio(found)

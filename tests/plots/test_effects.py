@@ -9,6 +9,7 @@ import pytest
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
+import bayesglmm as bg
 from bayesglmm.errors import SettingsError, UnknownNameError
 from bayesglmm.plots import caterpillar
 from bayesglmm.plots._style import MAIN
@@ -70,3 +71,16 @@ def test_refusals(slopes: Any, fitted: Any) -> None:
         caterpillar(fitted("y ~ x"))
     with pytest.raises(SettingsError, match="ax= holds one panel, and there are 3"):
         caterpillar(slopes, ax=Figure().subplots())
+
+
+def test_conditional_modes_are_drawn_as_ranef_has_them(drawn: Any) -> None:
+    model = bg.Model("incidence | trials(size) ~ period + (1 | herd)", bg.load_dataset("cbpp"), family="binomial")
+    fit = model.fit("laplace", objective="ml")
+    figure = drawn(caterpillar(fit, prob=0.8))
+    assert figure.get_suptitle().startswith("Conditional modes and 80%")
+    table = fit.ranef(prob=0.8).sort_values("estimate")
+    ax = figure.axes[0]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == table["level"].tolist()
+    lines, points = ax.collections
+    assert np.array([s[:, 0] for s in lines.get_segments()]) == pytest.approx(table[["lower", "upper"]].to_numpy())
+    assert np.asarray(points.get_offsets())[:, 0] == pytest.approx(table["estimate"].to_numpy())

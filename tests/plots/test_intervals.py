@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import bayesglmm as bg
 from bayesglmm.errors import SettingsError, UnknownNameError
-from bayesglmm.plots import forest
+from bayesglmm.plots import forest, trace_panel
 
 
 def panels(figure: Any) -> dict[str, Any]:
@@ -142,3 +144,46 @@ def test_refusals(slopes: Any, fitted: Any) -> None:
         forest(slopes, inner=50)
     with pytest.raises(SettingsError, match="nothing to draw"):
         forest(fitted("yes ~ 1", "bernoulli"), transform="exp")
+
+
+# maximum likelihood ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def estimated() -> Any:
+    model = bg.Model("incidence | trials(size) ~ period + (1 | herd)", bg.load_dataset("cbpp"), family="binomial")
+    return model.fit("laplace", objective="ml")
+
+
+def test_estimates_are_drawn_with_their_wald_intervals(estimated: Any, drawn: Any) -> None:
+    figure = drawn(forest(estimated, prob=0.8, inner=0.4))
+    assert figure.get_suptitle().startswith("Estimates and 80%")
+    found, outer, inner = panels(figure), estimated.summary(prob=0.8), estimated.summary(prob=0.4)
+    assert sorted(label for ax in found.values() for label in labels(ax)) == sorted(outer.index)
+    for ax in found.values():
+        rows = labels(ax)
+        assert intervals(ax, 0) == pytest.approx(outer.loc[rows, ["lower", "upper"]].to_numpy())
+        assert intervals(ax, 1) == pytest.approx(inner.loc[rows, ["lower", "upper"]].to_numpy())
+        assert points(ax)[:, 0] == pytest.approx(outer.loc[rows, "estimate"].to_numpy())
+    one = drawn(forest(estimated, ["b[herd, 3, Intercept]"])).axes[0]
+    modes = estimated.ranef()
+    row = modes[modes["level"] == "3"].iloc[0]
+    assert intervals(one)[0] == pytest.approx([row["lower"], row["upper"]])
+    assert points(one)[0, 0] == pytest.approx(row["estimate"])
+
+
+def test_traces_of_estimates_are_refused(estimated: Any) -> None:
+    with pytest.raises(SettingsError, match="no posterior draws"):
+        trace_panel(estimated)
+
+
+def test_a_standard_deviation_of_zero_has_a_point_and_no_interval(drawn: Any) -> None:
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame(
+        {"y": np.tile([-1.0, 1.0], 12) + 0.01 * rng.normal(size=24), "g": np.repeat(list("abcdef"), 4)}
+    )
+    fit = bg.Model("y ~ 1 + (1 | g)", data).fit("laplace", objective="ml")
+    assert fit.summary().loc["sd[g, Intercept]", "estimate"] == 0.0
+    ax = panels(drawn(forest(fit)))["Standard deviations"]
+    texts = [text.get_text() for text in ax.texts]
+    assert texts[labels(ax).index("sd[g, Intercept]")] == "0"

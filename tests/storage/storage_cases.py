@@ -40,11 +40,13 @@ def rows(n: int = 72) -> pd.DataFrame:
 
 
 LAPLACE = {"draws": 60, "chains": 2}
+SLOW = ("slopes", "levels", "tensor", "ordered", "nominal", "propagated")
 CASES: Mapping[str, tuple[Any, Mapping[str, Any], str, Mapping[str, Any]]] = {
     "slopes": ("y ~ scale(x) + f + (1 + x | g)", {}, "laplace", LAPLACE),
     "likelihood": ("count ~ poly(x, 2) + (1 | g)", {"family": "poisson"}, "laplace", {"objective": "ml", **LAPLACE}),
-    "restricted": ("y ~ x + (1 | g)", {"weights": "w"}, "laplace", {"objective": "reml", **LAPLACE}),
-    "smooths": ('y ~ s(t, k = 6) + s(x, z, k = 8) + s(t, f, bs = "fs", k = 4)', {}, "laplace", LAPLACE),
+    "restricted": ("y ~ x + (1 + x | g)", {"weights": "w"}, "laplace", {"objective": "reml", **LAPLACE}),
+    "smooths": ("y ~ s(t, k = 6) + s(x, z, k = 8) + f", {}, "laplace", LAPLACE),
+    "levels": ('y ~ s(t, f, bs = "fs", k = 4)', {}, "laplace", LAPLACE),
     "tensor": ('y ~ te(t, z, k = 4) + s(x, by = f, bs = "cr", k = 4) + (1 | g)', {}, "laplace", LAPLACE),
     "sigma": (
         ["y ~ x + offset(z)", "sigma ~ t"],

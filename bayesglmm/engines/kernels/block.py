@@ -3,8 +3,9 @@
 With c(theta) near the conditional mode and H(theta) = L L' the precision there, x = c(theta) + L(theta)^-T z, and the
 density of (theta, z) is p(y, x, theta) |L(theta)|^-1. Two moves alternate:
 
-- theta is moved by a random walk *while z is kept*. Keeping z instead of drawing x anew (Knorr-Held and Rue 2002)
-  leaves the noise of a high-dimensional proposal out of the acceptance ratio.
+- theta is moved *while z is kept*. Keeping z instead of drawing x anew (Knorr-Held and Rue 2002) leaves the noise of
+  a high-dimensional proposal out of the acceptance ratio. And since z and theta are nearly independent, theta may go
+  far: proposals from what the chain has learned of its distribution (Tierney 1994) take turns with a random walk.
 - z is moved at fixed theta by something that keeps N(0, I), so that only the non-normality decides: guided by the
   gradient of what is not normal, a Hamiltonian path whose normal part is solved exactly (Shahbaba et al. 2014, Beskos
   et al. 2011); or blindly, z* = rho z + sqrt(1 - rho^2) e (preconditioned Crank-Nicolson; Neal 1998, Cotter, Roberts,
@@ -24,14 +25,15 @@ from typing import Any, Literal
 import numpy as np
 
 from bayesglmm.blocks import Floats
-from bayesglmm.engines.kernels.adaptation import Scale, Walk, first_walk
+from bayesglmm.engines.kernels.adaptation import Scale, Share, Walk, first_walk
 from bayesglmm.engines.kernels.centre import Centre
 from bayesglmm.engines.kernels.newton import NewtonSearch, positive_part
+from bayesglmm.engines.kernels.proposals import Independent, Proposal, RandomStep
 from bayesglmm.engines.kernels.structure import Structure
 from bayesglmm.engines.kernels.target import Conditional, conditional
 from bayesglmm.linalg import Factor, NotPositiveDefiniteError
 
-_GAINS = (0.05, 1.0)  # a first Newton step that gains less, or any later one, is the last: seldom a third
+_GAINS = (0.05, 1.0)  # a step that gains less is the last, from the second on also one below 1: seldom a third
 _STEPS = 30
 _FAR = 4.0  # standard deviations of theta beyond which the mode is not extrapolated
 _ACCEPTANCE = {"guided": 0.8, "autoregressive": 0.3}  # aimed at by moves of z
@@ -153,6 +155,8 @@ def _near_mode(search: NewtonSearch, x: Floats) -> tuple[Floats, Factor, int]:
         gradient = search.rows.transpose(search.first(derivatives)) - search.prior.times(x)
         direction = factor.solve(gradient)
         gain = 0.5 * float(gradient @ direction)
+        if gain < _GAINS[0]:  # so short a step need not be checked; an evaluation of all rows would be for nothing
+            return x + direction, factor, count
         found = search.halve(x, direction, value, gain) if np.isfinite(gain) else None
         if found is None:
             return x, factor, count
@@ -178,17 +182,17 @@ def state_at(place: Place, z: Floats) -> BlockState:
 
 
 def hyperparameter_move(
-    rng: np.random.Generator, state: BlockState, whitening: Whitening, root: Floats, refresh: bool = False
+    rng: np.random.Generator, state: BlockState, whitening: Whitening, proposal: Proposal, refresh: bool = False
 ) -> tuple[BlockState, float, int]:
-    """Move theta by a random walk with z kept.
+    """Move theta with z kept.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     state : BlockState
     whitening : Whitening
-    root : ndarray, shape (t, t)
-        Times a standard normal vector the step.
+    proposal : Proposal
+        Of theta.
     refresh : bool
         Draw z anew, too: the one-block move of Knorr-Held and Rue (2002).
 
@@ -199,14 +203,14 @@ def hyperparameter_move(
         Its probability.
     factorisations : int
     """
-    theta = state.theta + root @ rng.standard_normal(len(state.theta))
+    theta, log_ratio = proposal.propose(rng, state.theta)
     z = rng.standard_normal(len(state.z)) if refresh else state.z
     uniform = rng.random()
     place = whitening.at(theta)
     if place is None:
         return state, 0.0, 0
     there = state_at(place, z)
-    log_ratio = (there.log_density - place.half_logdet) - (state.log_density - state.place.half_logdet)
+    log_ratio += (there.log_density - place.half_logdet) - (state.log_density - state.place.half_logdet)
     if refresh:
         log_ratio += 0.5 * float(z @ z - state.z @ state.z)
     acceptance = probability(log_ratio)
@@ -292,7 +296,9 @@ class BlockTuning:
     """What is adapted, and then frozen."""
 
     walk: Walk
-    root: Floats
+    steps: RandomStep
+    places: Independent
+    share: Share  # of `places`
     latent: Scale
 
 
@@ -323,7 +329,7 @@ class BlockKernel:
         self.whitening = Whitening(structure, centre)
         self.stats: Mapping[str, tuple[int, ...]] = dict.fromkeys(
             [
-                *(["acceptance_theta", "step_size_theta"] if len(centre.theta) else []),
+                *(["acceptance_theta", "step_size_theta", "independence_theta"] if len(centre.theta) else []),
                 *(["acceptance_z", "step_size_z"] if len(centre.x) else []),
                 "n_factorisations",
             ],
@@ -334,7 +340,9 @@ class BlockKernel:
         """Return what tuning begins with."""
         walk = first_walk(self.centre.theta, self.centre.covariance)
         largest = float(np.log(0.5 * np.pi / self.moves)) if self.latent == "guided" else 0.0
-        return BlockTuning(walk, walk.root, Scale(np.array(largest - 0.5), _ACCEPTANCE[self.latent], largest))
+        latent = Scale(np.array(largest - 0.5), _ACCEPTANCE[self.latent], largest)
+        share = Share(0.0 if self.refresh else 0.5)
+        return BlockTuning(walk, RandomStep(walk.root), walk.independent, share, latent)
 
     def start(self, rng: np.random.Generator) -> BlockState:
         """Draw a start: normal around the mode, spread wider than the posterior."""
@@ -351,9 +359,11 @@ class BlockKernel:
         """Return the next state and what happened."""
         info: dict[str, Any] = {"n_factorisations": 0}
         if len(state.theta):
-            state, acceptance, count = hyperparameter_move(rng, state, self.whitening, tuning.root, self.refresh)
+            far = rng.random() < tuning.share.value
+            proposal = tuning.places if far else tuning.steps
+            state, acceptance, count = hyperparameter_move(rng, state, self.whitening, proposal, self.refresh)
             info |= {"acceptance_theta": acceptance, "step_size_theta": float(tuning.walk.scale.value)}
-            info["n_factorisations"] = count
+            info |= {"independence_theta": tuning.share.value, "independent": far, "n_factorisations": count}
         if len(state.z):
             size, accepted = float(tuning.latent.value), []
             for _ in range(self.moves if self.latent == "autoregressive" else 0):
@@ -367,9 +377,11 @@ class BlockKernel:
 
     def adapted(self, tuning: BlockTuning, state: BlockState, info: Mapping[str, Any]) -> BlockTuning:
         """Return the tuning after a step."""
-        walk, latent = tuning.walk, tuning.latent
+        walk, share, latent = tuning.walk, tuning.share, tuning.latent
         if "acceptance_theta" in info:
-            walk = walk.adapted(info["acceptance_theta"], state.theta)
+            acceptance, far = info["acceptance_theta"], info["independent"]
+            walk = walk.learned(state.theta) if far else walk.adapted(acceptance, state.theta)
+            share = share.adapted(acceptance) if far else share
         if "acceptance_z" in info:
             latent = latent.adapted(info["acceptance_z"])
-        return BlockTuning(walk, walk.root, latent)
+        return BlockTuning(walk, RandomStep(walk.root), walk.independent, share, latent)

@@ -36,7 +36,7 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 _IMPROPER = 1e-10  # share of the information on a cell that others bring, below which its cavity is no distribution
 _SMALLEST = 1e-8  # precision that a site starts with at least, relative to the median of all
 _LEAST = 0.05  # share of an update that is taken at least
-_PATIENCE = 25  # sweeps without a smaller change than before
+_PATIENCE = 50  # sweeps without a smaller change than before
 _NEARLY = 1e-3  # change of moments that may be left when the sweeps are used up
 
 
@@ -259,8 +259,9 @@ class FixedPoint:
             step, apart = self.update(state, tilted, known)
             if apart < tolerance and np.all(known):
                 return self._found(state, tilted, log_prior, number, True)
-            # Updates that do not shrink overshoot.
-            share = max(_LEAST, 0.7 * share) if apart > 0.9 * last else share
+            # Updates that do not shrink overshoot; a share of them shrinks what is left by less.
+            grows = apart > (1.0 - 0.1 * share) * last
+            share = max(_LEAST, 0.7 * share) if grows else min(self.schedule.damping, 1.1 * share)
             last, best, since = apart, min(apart, best), 0 if apart < best else since + 1
             if number == self.schedule.sweeps or since > _PATIENCE:
                 break
