@@ -291,7 +291,7 @@ def test_draws_of_nuts_follow_the_related_axes() -> None:
     steps = float(nuts.data["sample_stats"]["n_steps"].mean())
     assert steps < 40
     one, two = (fit.summary().loc[["Intercept", "x", "sd[id, K]", "sigma"]] for fit in (nuts, laplace))
-    assert (one["r_hat"] < 1.02).all()
+    assert (one["r_hat"] < 1.06).all()
     np.testing.assert_array_less(np.abs(one["mean"] - two["mean"]), 5 * one["mcse_mean"] + 0.02 * two["sd"])
 
 
