@@ -15,6 +15,7 @@ import bayesglmm as bg
 from bayesglmm.engines.kernels.ep import EPObjective
 from bayesglmm.engines.kernels.optimum import Search
 from bayesglmm.errors import BayesglmmError, DataError, FormulaError, UnknownNameError
+from bayesglmm.graph.compiler import INTERPRETED
 from bayesglmm.graph.latent import LatentView
 
 TERM = "(1 | gr(id, cov=K))"
@@ -282,6 +283,7 @@ def test_ep_is_highest_where_glimix_core_ends(documented: bg.Model, expected: Ca
     np.testing.assert_allclose(found.psi[2:], theirs["beta"], rtol=0.02)
 
 
+@pytest.mark.slow
 def test_draws_of_nuts_follow_the_related_axes() -> None:
     """In coordinates along the eigenvectors of K chains agree quickly; b itself is moved a thousand steps a draw."""
     data, G = relatives(30, markers=20)
@@ -364,3 +366,19 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     fit.save(tmp_path / "fit.nc")
     again = bg.load(tmp_path / "fit.nc")
     np.testing.assert_allclose(again.predict(data)["mean"], fit.predict(data)["mean"])
+
+
+@pytest.mark.parametrize(
+    ("family", "term"),
+    [("gaussian", TERM), ("poisson", "(1 + x || gr(id, cov=K))"), ("poisson", f"{TERM} + (1 | id)")],
+)
+def test_view_and_graph_agree(family: str, term: str) -> None:
+    data, G = relatives(12)
+    response = "y" if family == "gaussian" else "k"
+    model = bg.Model(f"{response} ~ x + {term}", data, family, cov={"K": positive(G)})
+    view, rng = LatentView(model.problem), np.random.default_rng(0)
+    x, theta = rng.normal(size=view.size), 0.3 * rng.normal(size=view.theta_size)
+    graph = float(model.graph.compile_logp(mode=INTERPRETED)(view.point(x, theta)))
+    for name in model.problem.names("fixed"):  # the constant Jacobian of the whitening of the fixed part
+        graph -= model.graph.rvs_to_transforms[model.graph[name]].log_det
+    assert view.log_joint(x, theta) == pytest.approx(graph, rel=1e-9, abs=1e-7)
