@@ -3,8 +3,8 @@
     python tests/benchmarks/kinship.py                                       # bayesglmm; --quick leaves 2,000 out
     python tests/benchmarks/kinship.py --glimix OTHER_ENVIRONMENT/bin/python   # and glimix-core, where that has it
 
-Times are CPU seconds of one thread (OMP_NUM_THREADS=1). Both programs get the same files; estimates are printed so that
-one sees whether they did the same.
+Times are CPU seconds of one thread (OMP_NUM_THREADS=1). Both programs get the same files; estimates are printed so
+that one sees whether they did the same.
 """
 
 from __future__ import annotations

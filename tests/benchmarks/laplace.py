@@ -26,6 +26,7 @@ import pandas as pd
 
 import bayesglmm as bg
 from bayesglmm.engines import ENGINES
+from bayesglmm.engines.threads import suitable_threads
 
 HERE = Path(__file__).resolve().parent
 EXPECTED = HERE.parent / "reference" / "expected"
@@ -65,13 +66,14 @@ def show(*rows: Row) -> None:
         print(row, flush=True)
 
 
-def fit(problem: Any, **settings: Any) -> tuple[Any, float]:
-    """Return a run and its wall-clock time."""
+def fit(problem: Any, seed: int = 1, **settings: Any) -> tuple[Any, float]:
+    """Return a run and its wall-clock time; with as many threads of linear algebra as `Model.fit` allows."""
     engine: Any = ENGINES.get("laplace")
     configured = engine.configure(**settings)
-    start = time.perf_counter()
-    run = engine.run(problem, configured, 1)
-    return run, time.perf_counter() - start
+    with suitable_threads(problem):
+        start = time.perf_counter()
+        run = engine.run(problem, configured, seed)
+        return run, time.perf_counter() - start
 
 
 def drawing(run: Any) -> float:
@@ -114,8 +116,11 @@ def small() -> None:
         ratios = ", ".join(f"{key} {value:.2f} s, {value / ml:.0f} times ours" for key, value in theirs.items())
         ratios += f"; 4,000 draws besides {draws:.3f} s"
         show(Row(f"{name}, maximum likelihood", ml, min(bars.values()) if bars else None, ratios))
-        posterior = min(fit(problem)[1] for _ in range(2))
-        show(Row(f"{name}, posterior, 4,000 draws, verdict", posterior, 3.0 * ml + 1.0))
+        # A verdict near a limit looks again with more draws: that depends on the seed, so several are timed.
+        fit(problem)
+        posterior = [min(fit(problem, seed)[1] for _ in range(2)) for seed in range(1, 6)]
+        note = f"median of five seeds, {min(posterior):.2f} to {max(posterior):.2f}"
+        show(Row(f"{name}, posterior, 4,000 draws, verdict", float(np.median(posterior)), 3.0 * ml + 1.0, note))
 
 
 def insteval() -> None:
