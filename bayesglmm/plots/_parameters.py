@@ -87,7 +87,10 @@ def posterior_of(fit: Fitted) -> xr.Dataset:
         If the fit has none, as maximum likelihood has not.
     """
     if "posterior" not in fit.data.children:
-        raise SettingsError("This fit has no posterior draws to draw a figure of.")
+        raise SettingsError(
+            "This figure draws a posterior, and this fit has estimates only. Fit without objective=, such as "
+            'model.fit("laplace"), and draw that fit.'
+        )
     return fit.data["posterior"].to_dataset()
 
 

@@ -117,7 +117,8 @@ def predict(
     ]
     frame = _frame({name: np.concatenate([t[name] for t in tables]) for name in STATISTICS}, rows.labels, labels)
     about = _QUESTIONS[groups] if isinstance(groups, str) else _mixed(chosen)
-    frame.attrs["note"] = " ".join([f"{_WHAT[scale]} {about}.", *rows.notes, *rows.remarks])
+    kept = _kept_smooths(problem, groups)
+    frame.attrs["note"] = " ".join([f"{_WHAT[scale]} {about}.", *kept, *rows.notes, *rows.remarks])
     for remark in rows.remarks:
         warnings.warn(remark, ModelWarning, stacklevel=3)
     return frame
@@ -170,6 +171,18 @@ def _mixed(chosen: Mapping[str, str]) -> str:
     """Say in words which effects of each grouping factor are meant."""
     said = [_OF_ONE[word].format(group=group) for group, word in chosen.items()]
     return f"with {', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else f"with {said[0]}"
+
+
+def _kept_smooths(problem: Problem, groups: str | Mapping[str, str]) -> list[str]:
+    """Return what must be said of smooths with effects of levels: `groups` does not reach them."""
+    own = dict.fromkeys(part.block.label for part in problem.blocks if _has_levels(part.block))
+    if groups == THESE or not own:
+        return []
+    return [f"The effects in {', '.join(own)} stay those of each row's own level, which must be known."]
+
+
+def _has_levels(block: RandomBlock) -> bool:
+    return block.kind == "smooth" and len(block.levels) > 1
 
 
 def _own_rows(evaluator: Evaluator) -> Rows:
