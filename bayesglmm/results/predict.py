@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayesglmm.graph.evaluate import Evaluator
+    from bayesglmm.graph.problem import Problem
 
 SCALES = ("response", "link", "outcome")
 # Nodes of Gauss-Hermite quadrature: 31 are exact to four digits for a logit link and a standard deviation of 3.
