@@ -339,3 +339,25 @@ def test_states_from_natural_coordinates(cbpp_model: bg.Model) -> None:
     state = kernel.start(np.random.default_rng(0))
     again = kernel.whitening.state_of(state.theta, state.x)
     np.testing.assert_allclose(again.z, state.z, atol=1e-9)
+
+
+def test_the_centre_is_near_the_mode_also_where_its_search_begins_far_out() -> None:
+    """Where the density curves upwards a step gains little: taken for arrival, that left a tail without draws."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=100)
+    rng.random(100)
+    y = rng.binomial(1, 1.0 / (1.0 + np.exp(2.0 * (-1.0 - x) ** 2)))
+    formula = bg.nonlinear("y ~ -a * (b - x)^2", a="~ 1", b="~ 1")
+    priors = {"a": bg.Prior("TruncatedNormal", mu=0, sigma=10, lower=0), "b": bg.Prior("Normal", mu=0, sigma=10)}
+    model = bg.Model(formula, pd.DataFrame({"y": y, "x": x}), family="bernoulli", priors=priors)
+    view = LatentView(model.problem)
+    whitening = Whitening(structure_of(view), centre_of(view))
+    grid = np.linspace(-9.0, 0.0, 4001)
+    for a in (2.0, 0.5, 0.15, 0.12, 0.1, 0.05):
+        eta = -a * (grid[:, None] - x) ** 2
+        density = (y * eta - np.logaddexp(0.0, eta)).sum(axis=1) - 0.5 * (grid / 10.0) ** 2
+        weight = np.exp(density - density.max())
+        sd = np.sqrt(np.average((grid - np.average(grid, weights=weight)) ** 2, weights=weight))
+        place = whitening.at(np.log([a]))
+        assert place is not None
+        assert abs(place.centre[0] - grid[np.argmax(density)]) < 0.5 * sd, a

@@ -34,6 +34,7 @@ from bayesglmm.engines.kernels.target import Conditional, conditional
 from bayesglmm.linalg import Factor, NotPositiveDefiniteError
 
 _GAINS = (0.05, 1.0)  # a step that gains less is the last, from the second on also one below 1: seldom a third
+_NOWHERE = 1e-6  # the same where the curvature had to be replaced: a search may begin far out, where gains are small
 _STEPS = 30
 _FAR = 4.0  # standard deviations of theta beyond which the mode is not extrapolated
 _ACCEPTANCE = {"guided": 0.8, "autoregressive": 0.3}  # aimed at by moves of z
@@ -147,32 +148,30 @@ def _near_mode(search: NewtonSearch, x: Floats) -> tuple[Floats, Factor, int]:
     if not np.isfinite(value):
         x = search.structure.start.copy()
         value, derivatives = search.evaluate(x)
-    factor, count = None, 0
-    for step in range(_STEPS):
-        previous = factor
-        factor = _factor(search, -search.observed(derivatives))
-        count += factor is not previous
+    for count in range(1, _STEPS + 1):
+        factor, curved = _factor(search, -search.observed(derivatives))
         gradient = search.rows.transpose(search.first(derivatives)) - search.prior.times(x)
         direction = factor.solve(gradient)
         gain = 0.5 * float(gradient @ direction)
-        if gain < _GAINS[0]:  # so short a step need not be checked; an evaluation of all rows would be for nothing
+        # What a step gains says how near the mode is only where the density curves downwards, as it does there.
+        enough = _GAINS[min(count, 2) - 1] if curved else _NOWHERE
+        if gain < min(_GAINS[0], enough):  # so short a step need not be checked: an evaluation of rows for nothing
             return x + direction, factor, count
         found = search.halve(x, direction, value, gain) if np.isfinite(gain) else None
         if found is None:
             return x, factor, count
         x, value, derivatives = found
-        if gain < _GAINS[min(step, 1)]:
+        if gain < enough:
             return x, factor, count
-    if factor is None:
-        raise NotPositiveDefiniteError("No precision was computed.")
-    return x, factor, count
+    return x, factor, _STEPS
 
 
-def _factor(search: NewtonSearch, W: Floats) -> Factor:
+def _factor(search: NewtonSearch, W: Floats) -> tuple[Factor, bool]:
+    """Return a factor, and whether it is that of the precision itself."""
     try:
-        return search.factor(W)
+        return search.factor(W), True
     except NotPositiveDefiniteError:
-        return search.factor(positive_part(W))
+        return search.factor(positive_part(W)), False
 
 
 def state_at(place: Place, z: Floats) -> BlockState:
