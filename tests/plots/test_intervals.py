@@ -173,7 +173,7 @@ def test_estimates_are_drawn_with_their_wald_intervals(estimated: Any, drawn: An
 
 
 def test_traces_of_estimates_are_refused(estimated: Any) -> None:
-    with pytest.raises(SettingsError, match="no posterior draws"):
+    with pytest.raises(SettingsError, match="has estimates only"):
         trace_panel(estimated)
 
 
