@@ -7,6 +7,7 @@ all its regions: their precision is dense, so that thousands of regions are slow
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,9 +48,9 @@ class Areal(Covariance):
             raise DataError(f"{_label(setting)} has {W.shape[0]:,} regions; up to {MOST_REGIONS:,} are possible.")
         return self.learn(W)
 
+    @abstractmethod
     def learn(self, W: Any) -> dict[str, Any]:
         """Return the arrays that a sparse adjacency, symmetric without diagonal, gives rise to."""
-        raise NotImplementedError
 
     def factor(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
         # The standard deviation of a typical region; no engine asks for it.
