@@ -14,6 +14,7 @@ from bayesglmm.design.needed import predictor_names, response_names
 from bayesglmm.design.nonlinear import NonlinearPart, expression_names
 from bayesglmm.design.predictors import PredictorPart
 from bayesglmm.design.response import ResponseCoder
+from bayesglmm.design.roles import offset_columns
 from bayesglmm.errors import DataError, did_you_mean
 from bayesglmm.formula import FormulaSpec
 from bayesglmm.terms import Columns, Numeric
@@ -96,7 +97,9 @@ def rebind(
         population = {name for p in spec.predictors.values() for name in predictor_names(p, factors=False)}
         population |= set(expression_names(spec))
         hint = did_you_mean(missing[0], there)
-        if not set(missing) & population:
+        if set(missing) <= offset_columns(spec):
+            hint = "Offsets are computed from it; offset=0 predicts without them: per unit of a log exposure."
+        elif not set(missing) & population:
             hint = 'groups="typical", "new" and "average" predict without knowing the group.'
         raise DataError(f"The new data lack the column {', '.join(map(repr, missing))}, which the model uses. {hint}")
     chosen = select(frame, [name for name in frame.columns if name in needed | left])

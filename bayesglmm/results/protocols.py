@@ -147,6 +147,14 @@ class Roles(Protocol):
     def factors(self) -> frozenset[str]:
         """Those whose values are coded as levels."""
 
+    @property
+    def population(self) -> frozenset[str]:
+        """Those that every prediction needs, whatever the groups."""
+
+    @property
+    def offsets(self) -> frozenset[str]:
+        """Those of `population` that only offsets are computed from."""
+
 
 class Rebindable(Protocol):
     """A design that can code new data as it coded the data of the fit."""

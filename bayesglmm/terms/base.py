@@ -154,10 +154,13 @@ class Term(ABC):
         The word before the parenthesis.
     aliases : tuple of str
         Other spellings.
+    known : bool
+        Whether its values are given and nothing about it is learned: an offset.
     """
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
+    known: ClassVar[bool] = False
 
     def columns(self, call: Call) -> Iterator[Name]:
         """Yield the names in the call that are columns; by default every name."""

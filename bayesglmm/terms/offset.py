@@ -39,6 +39,7 @@ class Offset(Term):
     """``offset(log(t))``."""
 
     name = "offset"
+    known = True
 
     def bind(self, call: Call, context: Context) -> BoundTerm:
         if len(call.args) != 1 or call.kwargs:
