@@ -14,7 +14,7 @@ from bayesglmm.engines.kernels.optimum import laplace_mode
 from bayesglmm.errors import NoDerivativeError
 from bayesglmm.graph.conditioned import ConditionedModel, coupled_parts, level_blocks, main_part
 from bayesglmm.graph.latent import LatentView
-from bayesglmm.graph.observation import OBSERVED_DATA, observed_values
+from bayesglmm.graph.observation import OBSERVED_DATA, observed_values, response_extras
 from bayesglmm.graph.problem import Problem
 from bayesglmm.graph.related import related_blocks
 from bayesglmm.linalg import NotPositiveDefiniteError
@@ -65,7 +65,8 @@ class Prepared:
                 # Numba warns about its own object-mode fall-backs; they concern speed, not results.
                 warnings.simplefilter("ignore")
                 shared[key] = nutpie.compile_pymc_model(self.model)
-        data = {OBSERVED_DATA: observed_values(self.problem.response, self.problem.family)}
+        response, family = self.problem.response, self.problem.family
+        data = {OBSERVED_DATA: observed_values(response, family), **response_extras(response, family)}
         if self.conditioned is not None:
             data |= self.conditioned.data
         known = {variable.name for variable in shared[key].shared_var_keys}

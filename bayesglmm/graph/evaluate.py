@@ -128,15 +128,24 @@ class Evaluator:
             drawn[:, rows] = np.where(outside[:, rows], again, drawn[:, rows])
         return np.clip(drawn, lower, upper).astype(drawn.dtype)
 
-    def log_likelihood(self, draws: Mapping[str, Floats], etas: Mapping[str, Floats]) -> Floats:
-        """Return the log-likelihood of the observed rows, shape (S, n), with censoring, truncation and weights."""
-        response = self.problem.response
-        extras = response_extras(response, self.problem.family)
-        return np.asarray(
-            self._logp(
-                observed_values(response, self.problem.family), *self._inputs(draws, etas, response), *extras.values()
-            )
-        )
+    def log_likelihood(self, draws: Mapping[str, Floats], etas: Mapping[str, Floats], rows: Any = None) -> Floats:
+        """Return the log-likelihood of the observed rows, shape (S, n), with censoring, truncation and weights.
+
+        Parameters
+        ----------
+        draws, etas : mapping of str to ndarray
+            As of `predictors`.
+        rows : ndarray of int, shape (m,), optional
+            Which rows `etas` belong to; all if absent.
+        """
+        response, family = self.problem.response, self.problem.family
+        inputs, extras = self._inputs(draws, etas, response), response_extras(response, family)
+        parameters = len(self.problem.predictors) + len(self.problem.dispersions)
+        by_row = [observed_values(response, family), *inputs[parameters:], *extras.values()]
+        if rows is not None:
+            by_row = [np.asarray(values)[rows] for values in by_row]
+        y, *others = by_row
+        return np.asarray(self._logp(y, *inputs[:parameters], *others))
 
     def _data(self, response: Response | None) -> ResponseData:
         chosen = response or self.problem.response
