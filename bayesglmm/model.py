@@ -40,8 +40,8 @@ class Model:
     formula : str, sequence of str or Nonlinear
         The model formula as in lme4, brms or mgcv; further formulas model further parameters of the family:
         ``["y ~ x + (1 | g)", "sigma ~ z"]``. `bayesglmm.nonlinear` makes the formulas of a nonlinear predictor.
-    data : pandas.DataFrame
-        One row per observation.
+    data : DataFrame of pandas or polars, table of pyarrow, or mapping of columns
+        One row per observation. What is not pandas is read through narwhals; answers are pandas or xarray.
     family : str or Family
         Response distribution.
     link : str, Link or mapping, optional
@@ -259,7 +259,7 @@ class Model:
 
         Parameters
         ----------
-        data : pandas.DataFrame
+        data : DataFrame
             The data of this model with other values of the response.
 
         Returns

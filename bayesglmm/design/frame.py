@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayesglmm.design.tables import from_column, from_table
 from bayesglmm.errors import DataError
 from bayesglmm.terms.columns import Factor, Numeric, Value, boolean_factor, level_label
 
@@ -32,33 +35,43 @@ def as_frame(data: Any) -> pd.DataFrame:
 
     Parameters
     ----------
-    data : DataFrame, mapping of columns, or a table with ``to_pandas()``
-        A mapping whose values are all scalars is one row.
+    data : table, or mapping of names to columns
+        A frame of pandas or polars (lazy ones are computed), a table of pyarrow or of another library that narwhals
+        reads, or anything with ``to_pandas()``. A mapping whose values are all scalars is one row.
 
     Raises
     ------
     DataError
         If it is none of these, or has no rows.
     """
-    convert = getattr(data, "to_pandas", None)
-    if isinstance(data, pd.DataFrame):
-        frame = data
-    elif isinstance(data, Mapping):
-        try:
-            one_row = bool(data) and all(pd.api.types.is_scalar(value) for value in data.values())
-            frame = pd.DataFrame({name: [value] for name, value in data.items()} if one_row else dict(data))
-        except ValueError as error:
-            raise DataError(f"The data cannot be made into a table: {error}") from None
-    elif callable(convert) and isinstance(converted := convert(), pd.DataFrame):
-        frame = converted
-    else:
-        raise DataError(
-            f"The data are a pandas DataFrame, or a mapping of names to columns, not {type(data).__name__}."
-        )
+    frame = data if isinstance(data, pd.DataFrame) else _of_mapping(data) if isinstance(data, Mapping) else _of(data)
     if not len(frame):
         raise DataError("The data have no rows.")
     names = [str(name) for name in frame.columns]
     return frame if list(frame.columns) == names else frame.set_axis(names, axis="columns")
+
+
+def _of_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
+    if data and all(pd.api.types.is_scalar(value) for value in data.values()):
+        return pd.DataFrame({name: [value] for name, value in data.items()})
+    try:
+        return pd.DataFrame({name: from_column(value) for name, value in data.items()})
+    except ValueError as error:
+        raise DataError(f"The data cannot be made into a table: {error}") from None
+
+
+def _of(data: Any) -> pd.DataFrame:
+    """Return the frame of a table that is not one of pandas."""
+    found = from_table(data)
+    convert = getattr(data, "to_pandas", None)
+    if found is None and callable(convert):
+        found = convert()
+    if not isinstance(found, pd.DataFrame):
+        raise DataError(
+            "The data are a table (a DataFrame of pandas or polars, a table of pyarrow), or a mapping of names to "
+            f"columns, not {type(data).__name__}."
+        )
+    return found
 
 
 def select(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
@@ -80,17 +93,15 @@ def select(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
 def convert(name: str, series: pd.Series[Any]) -> Converted:
     """Return one column as numbers or as a factor.
 
-    Numbers stay numbers, also 0/1; truth values, text and categories become factors.
+    Numbers stay numbers, also 0/1 and decimals; truth values, text and categories become factors.
 
     Raises
     ------
     DataError
-        For columns that are neither: dates, complex numbers, lists.
+        For columns that are neither: dates, complex numbers, lists, objects without a text of their own.
     """
+    series = _plain(series)
     dtype = series.dtype
-    if pd.api.types.is_object_dtype(dtype):
-        series = series.infer_objects()
-        dtype = series.dtype
     missing = series.isna().to_numpy(dtype=bool)
     if isinstance(dtype, pd.CategoricalDtype):
         return Converted(_categorical(name, series), missing)
@@ -101,18 +112,53 @@ def convert(name: str, series: pd.Series[Any]) -> Converted:
     if pd.api.types.is_complex_dtype(dtype):
         raise DataError(f"Column {name!r} holds complex numbers; use their real or imaginary part, or their size.")
     if pd.api.types.is_numeric_dtype(dtype):
-        return Converted(Numeric(_numbers(series, missing)), missing)
-    if pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype):
+        values = _numbers(series, missing)
+        return Converted(Numeric(values), missing | np.isnan(values))  # nullable columns can hold both NA and NaN
+    if pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype):
+        _refuse_objects(name, series.dropna())
         return Converted(_text(name, series), missing)
-    raise DataError(
-        f"Column {name!r} holds {dtype} values, which are neither numbers nor categories. "
+    raise _neither(name, str(dtype))
+
+
+def _plain(series: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column without the clothes of arrow or of objects: decimals as floats, dictionaries as categories."""
+    dtype = series.dtype
+    if isinstance(dtype, pd.ArrowDtype) and dtype.kind == "O" and "dictionary" in dtype.name:
+        return pd.Series(series.array.__arrow_array__().to_pandas()).set_axis(series.index)
+    if not pd.api.types.is_object_dtype(dtype):
+        return series
+    series = series.infer_objects()
+    match pd.api.types.infer_dtype(series, skipna=True):
+        case "decimal":
+            return series.map(float, na_action="ignore").astype(np.float64)
+        case "boolean":
+            return series.astype("boolean")
+    return series
+
+
+def _neither(name: str, what: str) -> DataError:
+    return DataError(
+        f"Column {name!r} holds {what} values, which are neither numbers nor categories. "
         "Make numbers of them (such as days since a start) or text."
     )
 
 
+def _refuse_objects(name: str, values: pd.Series[Any]) -> None:
+    """Refuse objects that are no levels: times, bytes, and what has no text but its place in memory."""
+    for kind in dict.fromkeys(map(type, values)):
+        if issubclass(kind, datetime.date | datetime.time | datetime.timedelta | bytes | Decimal):
+            raise _neither(name, kind.__name__)
+        if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
+            raise DataError(
+                f"Column {name!r} holds objects ({kind.__name__}) that have no text, so that they cannot be levels "
+                "of a factor. Make text or numbers of them."
+            )
+
+
 def _numbers(series: pd.Series[Any], missing: NDArray[np.bool_]) -> NDArray[Any]:
     if not missing.any() and pd.api.types.is_integer_dtype(series.dtype):
-        return series.to_numpy(dtype=np.uint64 if series.dtype == np.uint64 else np.int64)
+        inner = getattr(series.dtype, "numpy_dtype", series.dtype)
+        return series.to_numpy(dtype=np.uint64 if inner == np.uint64 else np.int64)
     return series.to_numpy(dtype=np.float64, na_value=np.nan)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bayesglmm.arraymath import NUMPY
 from bayesglmm.design import Design
+from bayesglmm.design.frame import as_frame
 from bayesglmm.design.nonlinear import NonlinearPart
 from bayesglmm.errors import StorageError, UnknownNameError
 from bayesglmm.families import FAMILIES, Family
@@ -186,7 +187,7 @@ def arguments(
     described = take(document, "data", dict)
     columns, sha256 = listed_columns(described), take(described, "sha256", str)
     if data is not None:
-        frame = same_data(data, columns, sha256)
+        frame = same_data(as_frame(data), columns, sha256)
     elif take(described, "included", bool):
         frame = unpack_frame(described, variables, DATA)
         if frame_hash(frame) != sha256:

@@ -207,7 +207,7 @@ class Fit(VarianceAnswers, SmoothAnswers, LikelihoodQuestions):
 
         Parameters
         ----------
-        new : DataFrame or mapping, optional
+        new : DataFrame (pandas, polars) or mapping, optional
             New rows; offsets are computed from them. The rows used if absent.
         groups : {"these", "typical", "new", "average", "these or new"} or mapping
             Which group effects: ``"these"`` those of the rows' own levels, which must be known; ``"typical"`` none,

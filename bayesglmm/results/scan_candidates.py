@@ -53,6 +53,7 @@ class Candidates:
             names = list(given.columns) if names is None else names
             self.values: Any = given
         else:
+            names = _names(given) if names is None else names
             self.values = _array(given)
         shape = self.values.shape
         if len(shape) != 2 or shape[0] != design.rows.given:
@@ -88,6 +89,14 @@ class Candidates:
     def sds(self) -> Floats:
         """Return the standard deviations of all candidates."""
         return np.concatenate(self._sds) if self._sds else np.zeros(0)
+
+
+def _names(given: Any) -> Sequence[str] | None:
+    """Return the names of the columns of a table of polars or pyarrow; None for arrays."""
+    import narwhals as nw
+
+    found = nw.from_native(given, pass_through=True, eager_only=True)
+    return found.columns if isinstance(found, nw.DataFrame) else None
 
 
 def _array(given: Any) -> Any:
