@@ -5,13 +5,14 @@ WORKERS ?= 2
 # Workers run in parallel, so each keeps its linear algebra to one thread.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test test-all check lint types format venv venv-data clean
+.PHONY: help demo test test-all check lint types format docs docs-links venv venv-data clean
 
 help:
 	@echo "make demo      fit two real data sets, print the answers, write figures to demo-output/"
 	@echo "make test      the tests, with this week's share of the slow ones"
 	@echo "make test-all  all tests, slow ones included"
 	@echo "make check     lint, formatting, types and tests: what the continuous integration runs"
+	@echo "make docs      the documentation as web pages in build/site/; notebooks and examples are executed (some ten minutes the first time)"
 	@echo "make format    let ruff mend style and formatting"
 	@echo "make clean     remove .venv and everything that was generated"
 
@@ -38,6 +39,13 @@ types: venv
 	$(PYTHON) -m mypy
 
 check: lint types test
+
+# BAYESGLMM_QUICK=1 draws less; BAYESGLMM_DOCS_EXECUTE=off runs no notebook at all.
+docs: venv
+	$(ONE_THREAD) $(PYTHON) -m sphinx -W --keep-going -b html docs build/site
+
+docs-links: venv
+	BAYESGLMM_DOCS_EXECUTE=off $(PYTHON) -m sphinx -q -b linkcheck docs build/links
 
 format: venv
 	$(PYTHON) -m ruff check --fix .

@@ -34,7 +34,7 @@ templates_path = ["_templates"]
 html_static_path = ["_static"]
 
 # Notebooks: scripts with `# %%` cells. What they print and draw is made at build, and again only when they change.
-nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
+nb_custom_formats = {".py": "percent.read"}
 nb_execution_mode = os.environ.get("BAYESGLMM_DOCS_EXECUTE", "cache")
 nb_execution_cache_path = str(HERE.parent / "build" / "docs-cache")
 nb_execution_timeout = 1800
