@@ -27,10 +27,13 @@ class _Products:
         Which of the distinct pairs of levels each row has.
     slots : mapping of (int, int) to ndarray of int, shape (pairs,)
         For an entry of the one and of the other: where the sum of each pair is kept.
+    twice : mapping of (int, int) to ndarray of bool, shape (pairs,)
+        Which of these are on the diagonal of H, of groups that are memberships of one factor.
     """
 
     position: Ints
     slots: dict[tuple[int, int], Ints]
+    twice: dict[tuple[int, int], Any]
 
 
 class Layout:
@@ -44,23 +47,25 @@ class Layout:
     def __init__(self, pattern: Pattern) -> None:
         self.pattern = pattern
         widths = [group.levels * group.width for group in pattern.groups]
-        self.first = np.concatenate([[0], np.cumsum(widths)]).astype(np.intp)
-        self.columns = np.concatenate([group.columns.ravel() for group in pattern.groups])
+        owners = [g for g, own in enumerate(pattern.owners) if g == own]
+        first = dict(zip(owners, np.concatenate([[0], np.cumsum([widths[g] for g in owners])]), strict=False))
+        self.first = np.array([first[own] for own in pattern.owners], dtype=np.intp)
+        self.columns = np.concatenate([pattern.groups[g].columns.ravel() for g in owners])
         sets, node = pattern.index_sets, np.empty(len(self.columns), dtype=np.intp)
-        levels = {g: pattern.groups[g].levels for g in sets}
+        levels = {sets[g]: pattern.groups[g].levels for g in owners}
         starts = dict(zip(levels, np.concatenate([[0], np.cumsum(list(levels.values()))]), strict=False))
-        for g, group in enumerate(pattern.groups):
-            node[self._own(g)] = starts[sets[g]] + np.repeat(np.arange(group.levels), group.width)
+        for g in owners:
+            group = pattern.groups[g]
+            own = self.first[g] + np.arange(widths[g])
+            node[own] = starts[sets[g]] + np.repeat(np.arange(group.levels), group.width)
         rows, columns = zip(*self._off_diagonal(), strict=True)
-        free = {sets[g] for g in range(len(sets))} - {sets[g] for g in pattern.couplings}
+        several = [g for g, own in enumerate(pattern.owners) if pattern.owners.count(own) > 1]
+        free = {sets[g] for g in owners} - {sets[g] for g in (*pattern.couplings, *several)}
         finest = max(free, key=lambda g: sum(widths[h] for h in range(len(sets)) if sets[h] == g), default=None)
         leading = () if finest is None else starts[finest] + np.arange(levels[finest])
         self.elimination: Elimination = analyse(
             node, np.concatenate(rows), np.concatenate(columns), pattern.dense_width, leading
         )
-
-    def _own(self, g: int) -> slice:
-        return slice(int(self.first[g]), int(self.first[g + 1]))
 
     def _at(self, g: int, levels: Ints, a: int) -> Ints:
         """Return the columns, as counted here, of entry a of levels of group g."""
@@ -94,15 +99,16 @@ class Layout:
                     for a in range(one.width)
                     for b in range(groups[h].width if g != h else a + 1)
                 }
-                found[g, h] = _Products(position, slots)
+                twice = {(a, b): self._at(g, left, a) == self._at(h, right, b) for a, b in slots}
+                found[g, h] = _Products(position, slots, twice)
         return found
 
     @cached_property
     def diagonal(self) -> tuple[Ints, ...]:
         """For each group: where the diagonal is kept, shape (levels * width,)."""
         found = []
-        for g in range(len(self.pattern.groups)):
-            own = np.arange(self.first[g], self.first[g + 1])
+        for g, group in enumerate(self.pattern.groups):
+            own = self.first[g] + np.arange(group.levels * group.width)
             found.append(self.elimination.slots(own, own))
         return tuple(found)
 
@@ -122,11 +128,16 @@ class Layout:
             p, q = pattern.groups[g].predictor, pattern.groups[h].predictor
             for (a, b), slots in products.slots.items():
                 weights = W[p, q] * rows.groups[g][a] * rows.groups[h][b]
-                flat[slots] = np.bincount(products.position, weights, len(slots))
+                sums = np.bincount(products.position, weights, len(slots))
+                if g != h and pattern.owners[g] == pattern.owners[h]:
+                    # Two memberships: (l, m) and (m, l) are kept in one place, and (l, l) is met from both sides.
+                    np.add.at(flat, slots, np.where(products.twice[a, b], 2.0, 1.0) * sums)
+                else:
+                    flat[slots] += sums
         for g, diagonal in enumerate(self.diagonal):
             if g in Q.groups:
                 flat[self.coupled[g]] += Q.groups[g]
-            else:
+            elif pattern.owners[g] == g:
                 flat[diagonal] += 1.0
         side = self._side(rows, W)
         H = SparseBlocks(own, flat, side[: own.s].copy())
@@ -145,7 +156,7 @@ class Layout:
                 for q, span in enumerate(pattern.dense_span):
                     if span.stop > span.start:
                         weighted = (W[group.predictor, q] * rows.groups[g][a])[:, None] * rows.dense[q]
-                        side[at, span] = pattern.indicator(g) @ weighted
+                        side[at, span] += pattern.indicator(g) @ weighted
         return side
 
 

@@ -38,6 +38,8 @@ _MANY = 5.0
 class GroupColumns:
     """`width` columns for each level of a grouping factor.
 
+    Where rows belong to several levels there is one such object for each membership, all with the same `start`.
+
     Attributes
     ----------
     start : int
@@ -130,6 +132,8 @@ class Pattern:
         Columns in x of the border: dense columns by predictor, then crossed groups.
     index_sets : tuple of int
         For each group the first one with the same index.
+    owners : tuple of int
+        For each group the first one with the same columns: itself, unless rows belong to several of its levels.
     crossed : tuple of (int, int)
         Groups in the border, with their first position in it.
     dense_span : tuple of slice
@@ -152,7 +156,11 @@ class Pattern:
         self.dense, self.groups = tuple(dense), tuple(groups)
         self.couplings = dict(couplings or {})
         self.index_sets = _index_sets(self.groups)
-        self.corners, self.parents = _chain(self.groups, self.index_sets, self.couplings, smallest)
+        first: dict[int, int] = {}
+        self.owners = tuple(first.setdefault(group.start, g) for g, group in enumerate(self.groups))
+        # Levels that share rows are coupled by these.
+        coupled = {*self.couplings, *(g for g, own in enumerate(self.owners) if self.owners.count(own) > 1)}
+        self.corners, self.parents = _chain(self.groups, self.index_sets, coupled, smallest)
         self._indicators: dict[int, Any] = {}
         self._pairs: dict[tuple[int, int], tuple[Ints, Ints, Ints]] = {}
         columns: list[Ints] = []
@@ -165,9 +173,11 @@ class Pattern:
             start += width
         self.dense_span, self.dense_width = tuple(spans), start
         inside = {g for corner in self.corners for g in corner.groups}
-        crossed = []
+        crossed: list[tuple[int, int]] = []
         for g, group in enumerate(self.groups):
-            if g not in inside:
+            if g not in inside and self.owners[g] != g:
+                crossed.append((g, dict(crossed)[self.owners[g]]))
+            elif g not in inside:
                 crossed.append((g, start))
                 columns.append(group.columns.ravel())
                 start += group.levels * group.width
@@ -266,7 +276,7 @@ class Pattern:
         if not self.corners:
             return f"dense: {self.size} coefficients, no grouping factor with {SMALLEST_CORNER} columns or more"
         names = " in ".join(self._name(corner.groups[0], corner.width) for corner in self.corners)
-        crossed = " and ".join(self._name(g, self.groups[g].width) for g, _ in self.crossed)
+        crossed = " and ".join(self._name(g, self.groups[g].width) for g, _ in self.crossed if self.owners[g] == g)
         crossed = f" ({crossed} crosses)" if crossed else ""
         return f"block arrow: {names} eliminated level by level, the other {m} coefficients{crossed} densely"
 
@@ -275,7 +285,8 @@ class Pattern:
         return f"{group.label or 'group'} ({group.levels} x {width})"
 
     def _sparse_reason(self, own: Elimination) -> str:
-        names = " and ".join(self._name(g, group.width) for g, group in enumerate(self.groups))
+        own_columns = [g for g, first in enumerate(self.owners) if g == first]
+        names = " and ".join(self._name(g, self.groups[g].width) for g in own_columns)
         dense = f", the other {own.t} as one dense block" if own.t else ""
         return (
             f"sparse Cholesky: {names} in order of minimum degree, {own.s} coefficients one by one "

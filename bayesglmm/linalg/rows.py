@@ -97,7 +97,7 @@ class Rows:
         for group, values in zip(pattern.groups, self.groups, strict=True):
             for j in range(group.width):
                 sums = np.bincount(group.index, values[j] * r[group.predictor], group.levels)
-                out[group.columns[:, j]] = sums
+                out[group.columns[:, j]] += sums
         return out
 
     def factor(self, W: Floats, Q: PriorPrecision) -> Factor:
@@ -161,7 +161,7 @@ class Rows:
             for a in range(own.width):
                 for b in range(group.width):
                     weights = W[own.predictors[a], group.predictor] * self._corners[c][a] * self.groups[g][b]
-                    block[left, a, start + right * group.width + b] = np.bincount(position, weights, len(left))
+                    block[left, a, start + right * group.width + b] += np.bincount(position, weights, len(left))
 
     def _border(self, W: Floats, Q: PriorPrecision) -> Floats:
         pattern = self.pattern
@@ -176,14 +176,14 @@ class Rows:
             group = pattern.groups[g]
             for b in range(group.width):
                 at = start + np.arange(group.levels) * group.width + b
-                if g not in Q.groups:
+                if g not in Q.groups and pattern.owners[g] == g:
                     S[at, at] += 1.0
                 for p, span in enumerate(pattern.dense_span):
                     if span.stop > span.start:
                         weighted = (W[p, group.predictor] * self.groups[g][b])[:, None] * self.dense[p]
                         sums = pattern.indicator(g) @ weighted
-                        S[at, span] = sums
-                        S[span, at] = sums.T
+                        S[at, span] += sums
+                        S[span, at] += sums.T
             for r in range(q, len(pattern.crossed)):
                 self._cross(S, q, r, W)
         return S

@@ -56,11 +56,13 @@ class Crossed(Example):
         return CrossedFactor(self.layout, self.rows, W, self.Q)
 
 
-def example(smallest: int, coupled: bool = False, kind: type[Example] = Example) -> Any:
+def example(smallest: int, extra: str = "", kind: type[Example] = Example) -> Any:
     """Two predictors; a chain of three nested factors, two blocks on the middle one, two crossed factors.
 
-    With `coupled`, one of the crossed factors has correlated levels, with a tridiagonal precision.
+    With `extra` "coupled", one of the crossed factors has correlated levels, with a tridiagonal precision. With
+    "several", rows belong to two levels of the one and to three of the other, now and then to the same one twice.
     """
+    coupled = extra == "coupled"
     rng = np.random.default_rng(1)
     fine = np.concatenate([np.arange(50), rng.integers(0, 50, N - 50)])
     middle = rng.permutation(np.arange(50) % 20)[fine]
@@ -76,6 +78,12 @@ def example(smallest: int, coupled: bool = False, kind: type[Example] = Example)
         GroupColumns(155, 20, 2, middle, 1, "middle"),
         GroupColumns(195, 5, 1, other, 0, "other"),
     ]
+    if extra == "several":
+        groups += [
+            GroupColumns(137, 8, 1, rng.integers(0, 8, N), 0, "crossed"),
+            GroupColumns(145, 5, 2, rng.integers(0, 5, N), 1, "other"),
+            GroupColumns(145, 5, 2, rng.integers(0, 5, N), 1, "other"),
+        ]
     size = groups[4].levels * groups[4].width
     low, high = np.tril_indices(size)
     near = low - high <= 2
@@ -118,13 +126,13 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", params=[(name, coupled) for name in CASES for coupled in (False, True)], ids=str)
+@pytest.fixture(scope="module", params=[(n, extra) for n in CASES for extra in ("", "coupled", "several")], ids=str)
 def case(request: pytest.FixtureRequest) -> Any:
-    name, coupled = request.param
+    name, extra = request.param
     smallest, rate = CASES[name]
     if rate is None:
-        return example(smallest, coupled)
-    found = example(smallest, coupled, Crossed)
+        return example(smallest, extra)
+    found = example(smallest, extra, Crossed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sparse, "RATES", (rate, sparse.RATES[1]))
         object.__setattr__(found, "layout", Layout(found.pattern))
