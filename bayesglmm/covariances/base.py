@@ -128,6 +128,9 @@ class Covariance(ABC):
         Those of them that name a matrix of ``bg.Model(..., cov={...})``.
     inherited : bool
         Whether its share of the variance is a heritability: the levels are related as a matrix says.
+    scaled_root : bool
+        Whether Lambda is diag(sd) times the Cholesky factor of a free correlation matrix ``cor``, or of none, and sd
+        one for each coefficient or one for all. Code that is compiled ahead knows such structures.
     """
 
     name: ClassVar[str]
@@ -140,6 +143,7 @@ class Covariance(ABC):
     keywords: ClassVar[tuple[str, ...]] = ()
     matrices: ClassVar[tuple[str, ...]] = ()
     inherited: ClassVar[bool] = False
+    scaled_root: ClassVar[bool] = False
 
     # what there is -------------------------------------------------------------------------------------------------
 

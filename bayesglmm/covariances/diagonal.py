@@ -17,6 +17,7 @@ class Diagonal(Covariance):
     """Lambda = diag(sd): the coefficients of a level are independent, each with its own standard deviation."""
 
     name = "diag"
+    scaled_root = True
     homogeneous = "homdiag"
     heterogeneous = "diag"
 

@@ -18,6 +18,7 @@ class Unstructured(Covariance):
     """
 
     name = "us"
+    scaled_root = True
 
     def parameters(self, block: RandomBlock) -> tuple[CovarianceParameter, ...]:
         return (

@@ -30,6 +30,9 @@ _STATS = {
 }
 
 
+_PATHS = ("auto", "ahead", "compiled", "graph")
+
+
 @dataclass(frozen=True)
 class NutsSettings(Settings):
     """Settings of the NUTS engine.
@@ -50,9 +53,11 @@ class NutsSettings(Settings):
         At most ``2 ** max_treedepth`` gradient evaluations per draw.
     sampler : {"nutpie", "pymc"}
         Whose implementation runs.
-    condition : bool
-        Move in coordinates in which the group effects are nearly independent (`graph.coordinates`); False samples the
-        variables of the graph as they are. The posterior is the same.
+    path : {"auto", "ahead", "compiled", "graph"}
+        What is sampled; the posterior is the same. ``"ahead"``: coordinates in which the group effects are nearly
+        independent, by code that was compiled before (groups with covariances ``us``, ``diag`` and ``iid``, one
+        predictor, common families and priors). ``"compiled"``: the same coordinates, compiled for this model.
+        ``"graph"``: the variables of the graph as they are. ``"auto"``: the first of them that is possible.
     progressbar : bool
         Show progress.
     """
@@ -64,7 +69,7 @@ class NutsSettings(Settings):
     target_accept: float = 0.9
     max_treedepth: int = 10
     sampler: Literal["nutpie", "pymc"] = "nutpie"
-    condition: bool = True
+    path: Literal["auto", "ahead", "compiled", "graph"] = "auto"
     progressbar: bool = True
 
     def check(self) -> None:
@@ -77,6 +82,10 @@ class NutsSettings(Settings):
             raise SettingsError(f"target_accept must lie between 0 and 1, not {self.target_accept!r}.")
         if self.sampler not in ("nutpie", "pymc"):
             raise SettingsError(f'sampler must be "nutpie" or "pymc", not {self.sampler!r}.')
+        if self.path not in _PATHS:
+            raise SettingsError(f"path must be one of {', '.join(map(repr, _PATHS))}, not {self.path!r}.")
+        if self.sampler == "pymc" and self.path == "ahead":
+            raise SettingsError('path="ahead" is for sampler="nutpie": PyMC samples a graph.')
 
     @property
     def parallel(self) -> int:
@@ -114,7 +123,8 @@ class Nuts(Engine):
         if settings.sampler != "nutpie" and sink is not None:
             raise SettingsError('Draws are stored during a run by sampler="nutpie" alone.')
         start = time.perf_counter()
-        prepared = prepare(problem, settings.condition)
+        path = "compiled" if settings.sampler == "pymc" and settings.path == "auto" else settings.path
+        prepared = prepare(problem, path)
         preparation = time.perf_counter() - start
         which = 0 if settings.sampler == "nutpie" else 1
         kept = {name: names[which] for name, names in _STATS.items()}
@@ -168,7 +178,7 @@ class Nuts(Engine):
         SettingsError
             If a position does not fit the model.
         """
-        prepared = prepare(problem, settings.condition)
+        prepared = prepare(problem, settings.path)
         kept = {name: names[0] for name, names in _STATS.items()}
         seeds = np.random.SeedSequence(seed).generate_state(len(draws))
         lacking = [chain for chain, missing in enumerate(draws) if missing > 0]

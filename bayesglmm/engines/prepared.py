@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayesglmm.engines.kernels.optimum import laplace_mode
-from bayesglmm.errors import NoDerivativeError
+from bayesglmm.errors import NoDerivativeError, SettingsError
 from bayesglmm.graph.conditioned import ConditionedModel, coupled_parts, level_blocks, main_part
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.observation import OBSERVED_DATA, observed_values, response_extras
@@ -34,11 +34,14 @@ class Prepared:
         None where the graph itself is sampled.
     note : str
         Why the graph itself is sampled, where that is worth knowing.
+    ahead : bool
+        Whether the density is that of `engines.precompiled`, for which nothing is compiled.
     """
 
     problem: Problem
     conditioned: ConditionedModel | None
     note: str = ""
+    ahead: bool = False
 
     @property
     def model(self) -> pm.Model:
@@ -48,6 +51,8 @@ class Prepared:
     @property
     def names(self) -> tuple[str, ...]:
         """Variables of `model` whose draws `back` needs."""
+        if self.ahead:
+            return tuple(self.compiled.variables)
         return tuple(variable.name for variable in self.model.free_RVs)
 
     def back(self, draws: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -57,6 +62,11 @@ class Prepared:
     @cached_property
     def compiled(self) -> Any:
         """The model compiled by nutpie, with the numbers of this response."""
+        if self.ahead:
+            from bayesglmm.engines.precompiled import packed_model
+
+            assert self.conditioned is not None
+            return packed_model(self.conditioned)
         import nutpie
 
         shared, key = self.problem.shared, f"nutpie, conditioned={self.conditioned is not None}"
@@ -73,25 +83,49 @@ class Prepared:
         return shared[key].with_data(**{name: values for name, values in data.items() if name in known})
 
 
-def prepare(problem: Problem, condition: bool = True) -> Prepared:
+def prepare(problem: Problem, path: str = "auto") -> Prepared:
     """Return the model to sample for a problem; the same object at every call.
 
     Parameters
     ----------
     problem : Problem
-    condition : bool
-        Whether conditioned coordinates may be used.
+    path : {"auto", "ahead", "compiled", "graph"}
+        What is sampled, see `bayesglmm.engines.nuts.NutsSettings`.
 
     Returns
     -------
     Prepared
         Compiling takes longer than sampling for small models, so a second fit of a model reuses the first's work.
+
+    Raises
+    ------
+    SettingsError
+        With ``path="ahead"``, for a model that the code compiled ahead does not know.
     """
-    key = f"nuts, condition={condition}"
+    key = f"nuts, path={path}"
     if key not in problem.workspace:
-        problem.workspace[key] = _prepare(problem) if condition else Prepared(problem, None)
+        problem.workspace[key] = Prepared(problem, None) if path == "graph" else _chosen(problem, path)
     made: Prepared = problem.workspace[key]
     return made
+
+
+def _chosen(problem: Problem, path: str) -> Prepared:
+    if "nuts, conditioned" not in problem.workspace:
+        problem.workspace["nuts, conditioned"] = _prepare(problem)
+    prepared: Prepared = problem.workspace["nuts, conditioned"]
+    if path == "compiled":
+        return prepared
+    if prepared.conditioned is None:
+        reason = "it has no group effects to condition on"
+    else:
+        from bayesglmm.engines.precompiled import uncovered
+
+        reason = uncovered(problem, prepared.conditioned)
+    if not reason:
+        return replace(prepared, ahead=True)
+    if path == "ahead":
+        raise SettingsError(f'path="ahead" is not possible for this model: {reason}. Leave path out.')
+    return prepared
 
 
 def _prepare(problem: Problem) -> Prepared:

@@ -212,6 +212,14 @@ def beginning_at(prepared: Prepared, position: Mapping[str, Any] | None) -> Any:
     """
     if position is None:
         return prepared.compiled
+    if prepared.ahead:
+        pieces = []
+        for name, shape in prepared.compiled.variables.items():
+            piece: Any = np.asarray(position.get(name), dtype=float)
+            if piece.shape != shape or not np.isfinite(piece).all():
+                raise SettingsError(f"The position to begin at does not fit the variable {name!r}.")
+            pieces.append(piece.ravel())
+        return prepared.compiled.starting_at(np.concatenate(pieces))
     flat = []
     for variable in prepared.model.free_RVs:
         value: Any = np.asarray(position.get(variable.name), dtype=float)

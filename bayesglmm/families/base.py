@@ -308,6 +308,13 @@ class Family(ABC):
         """
         return None
 
+    def row_density(self, link: Link) -> str | None:
+        """Return the name under which `engines.kernels.row_densities` has the density of a row, or None.
+
+        NUTS then compiles nothing for models with one predictor and group effects.
+        """
+        return None
+
     def tilted(
         self, y: Floats, mean: Floats, variance: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link
     ) -> TiltedMoments | None:

@@ -42,6 +42,9 @@ class Gamma(Family):
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
         return parameters["mu"].value
 
+    def row_density(self, link: Link) -> str | None:
+        return "gamma-log" if link.name == "log" else None
+
     def derivatives(
         self, y: Floats, eta: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link, order: int
     ) -> Derivatives | None:

@@ -57,6 +57,9 @@ class Gaussian(Family):
     def mean(self, parameters: Mapping[str, Linked], data: ResponseData, xp: ArrayMath) -> Any:
         return parameters["mu"].value
 
+    def row_density(self, link: Link) -> str | None:
+        return "gaussian" if link.name == "identity" else None
+
     def derivatives(
         self, y: Floats, eta: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link, order: int
     ) -> Derivatives | None:

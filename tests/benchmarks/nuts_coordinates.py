@@ -21,9 +21,9 @@ CASES = {
 }
 
 
-def measure(model: bg.Model, condition: bool) -> tuple[float, float, float, int]:
+def measure(model: bg.Model, path: str) -> tuple[float, float, float, int]:
     """Return the smallest ESS, gradients, seconds of sampling, and divergences."""
-    fit = model.fit("nuts", seed=1, condition=condition, progressbar=False)
+    fit = model.fit("nuts", seed=1, path=path, progressbar=False)
     posterior, stats = fit.data["posterior"], fit.data["sample_stats"]
     smallest = np.inf
     for draws in posterior.data_vars.values():
@@ -39,10 +39,10 @@ def main() -> None:
         formula, family = CASES[name]
         model = bg.Model(formula, bg.load_dataset(name), family=family)
         rates = []
-        for condition in (True, False):
-            ess, gradients, seconds, divergences = measure(model, condition)
+        for path in ("compiled", "graph"):
+            ess, gradients, seconds, divergences = measure(model, path)
             rates.append(1000 * ess / gradients)
-            label = "conditioned" if condition else "graph"
+            label = "conditioned" if path == "compiled" else "graph"
             print(f"{name:<15}{label:<13}{ess:>8.0f}{rates[-1]:>20.2f}{seconds:>9.1f}{divergences:>13}", flush=True)
         print(f"{'':<15}ratio {rates[0] / rates[1]:.1f}", flush=True)
 

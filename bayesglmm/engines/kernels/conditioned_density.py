@@ -1,0 +1,267 @@
+"""The posterior density of a common kind of model in conditioned coordinates, with its gradient; compiled ahead.
+
+What `graph.conditioned` writes as a graph for the sampler, for one predictor with group effects (and the wide blocks
+of smooths), written out by hand, derivatives included: for the graph numba needs ten seconds per model, for this file
+some once on a machine. `bayesglmm.engines.precompiled` packs a model, `packed` says where things lie, and tests
+hold the result against the graph.
+
+The forward pass is that of `graph.coordinates`: weights are integrated from fine blocks to coarse ones, residuals
+run from coarse ones to fine ones. The backward pass runs both the other way round.
+"""
+
+from __future__ import annotations
+
+# numba infers types from what it is called with.
+# mypy: disable-error-code="no-untyped-def"
+import math
+
+from bayesglmm.engines.kernels import conditioning, packed
+from bayesglmm.engines.kernels.packed import (
+    A_BAR,
+    BLOCKS,
+    COLUMNS,
+    COR,
+    COR_PLACES,
+    COR_PRIOR,
+    ETA,
+    ETA_BAR,
+    HELD_SDS,
+    INDEX,
+    LEVEL_BLOCKS,
+    LEVELS,
+    NORM,
+    RESIDUAL,
+    SD,
+    SDS,
+    TABLE,
+    THETA,
+    W_BAR,
+    WIDTH,
+    A,
+    K,
+    L,
+    N,
+    P,
+    W,
+    Z,
+)
+from bayesglmm.engines.kernels.positive_priors import on_log_scale
+from bayesglmm.engines.kernels.row_densities import row
+from bayesglmm.engines.kernels.small_cholesky import compiled
+
+(X, BETA, ROOT, MEAN, PRECISION) = (packed.X, packed.BETA, packed.ROOT, packed.MEAN, packed.PRECISION)
+(RESPONSE, WEIGHTS, OFFSET, Y, SIZE) = (packed.RESPONSE, packed.WEIGHTS, packed.OFFSET, packed.Y, packed.SIZE)
+(HELD, START, PRIORS, FAMILY, DISPERSION) = (
+    packed.HELD,
+    packed.START,
+    packed.PRIORS,
+    packed.FAMILY,
+    packed.DISPERSION,
+)
+(COEFFICIENTS, COEFFICIENTS_BAR, RESIDUAL_BAR) = (packed.COEFFICIENTS, packed.COEFFICIENTS_BAR, packed.RESIDUAL_BAR)
+(Z_BETA, SCRATCH) = (packed.Z_BETA, packed.SCRATCH)
+
+
+@compiled
+def hyperparameters(q, g, ints, floats):
+    """Log prior of theta but for correlations, on the unconstrained scale."""
+    total = 0.0
+    for j in range(ints[THETA]):
+        at = ints[PRIORS] + 3 * j
+        if floats[at] >= 0.0:
+            t = q[j] + floats[ints[START] + j]
+            value, slope = on_log_scale(int(floats[at]), floats[at + 1], floats[at + 2], t)
+            total += value
+            g[j] += slope
+    return total
+
+
+@compiled
+def factors(t, level_block, q, g, ints, floats, a):
+    """Standard deviations and Lambda of a block; return the log prior of its correlations.
+
+    Rows of their Cholesky factor are (y, 1) / |(y, 1)|. The prior |R|^(eta - 1), the Jacobian of R -> L and that of
+    L -> y make |(y, 1)|^-(k + 2 eta - 1) for each row but the first (Lewandowski, Kurowicka and Joe 2009).
+    """
+    k, total, cor = ints[t + K], 0.0, ints[t + COR]
+    for i in range(k):
+        at = ints[ints[t + SDS] + i]
+        held = floats[ints[t + HELD_SDS] + i]
+        a[ints[t + SD] + i] = held if at < 0 else math.exp(q[at] + floats[ints[START] + at])
+    if not level_block:
+        return total
+    for i in range(k):
+        line, square = ints[t + L] + i * k, 1.0
+        if cor >= 0:
+            power = k + 2.0 * floats[ints[t + COR_PRIOR]] - 1.0
+            for j in range(i):
+                at = cor + ints[ints[t + COR_PLACES] + i * k + j]
+                a[line + j] = q[at] + floats[ints[START] + at]
+                square += a[line + j] ** 2
+            if i > 0:
+                total -= 0.5 * power * math.log(square)
+            for j in range(i):
+                g[cor + ints[ints[t + COR_PLACES] + i * k + j]] -= power * a[line + j] / square
+        norm = math.sqrt(square)
+        a[ints[t + NORM] + i] = norm
+        a[line + i] = 1.0
+        for j in range(i + 1):
+            a[line + j] /= norm
+            a[ints[t + A] + i * k + j] = a[ints[t + SD] + i] * a[line + j]
+    return total
+
+
+@compiled
+def factors_back(t, g, ints, a):
+    """Go back from Lambda = diag(sd) L to standard deviations and correlations."""
+    k = ints[t + K]
+    for i in range(k):
+        line, along, sd = i * k, 0.0, a[ints[t + SD] + i]
+        for j in range(i + 1):
+            along += a[ints[t + A_BAR] + line + j] * a[ints[t + L] + line + j]
+        at = ints[ints[t + SDS] + i]
+        if at >= 0:
+            g[at] += sd * along
+        if ints[t + COR] >= 0:  # of v / |v| what lies along the row is lost
+            for j in range(i):
+                apart = a[ints[t + A_BAR] + line + j] - along * a[ints[t + L] + line + j]
+                g[ints[t + COR] + ints[ints[t + COR_PLACES] + line + j]] += sd * apart / a[ints[t + NORM] + i]
+
+
+@compiled
+def population(q, ints, floats, a):
+    """Population coefficients, and what they add to eta; return their log prior."""
+    n, p, total = ints[N], ints[P], 0.0
+    beta = ints[COEFFICIENTS]
+    for i in range(p):
+        a[beta + i] = floats[ints[BETA] + i]
+        for j in range(p):
+            a[beta + i] += floats[ints[ROOT] + i * p + j] * q[ints[Z_BETA] + j]
+    for i in range(p):
+        for j in range(p):
+            apart = (a[beta + i] - floats[ints[MEAN] + i]) * (a[beta + j] - floats[ints[MEAN] + j])
+            total -= 0.5 * floats[ints[PRECISION] + i * p + j] * apart
+    eta = ints[ETA]
+    for j in range(p):
+        at, value = ints[X] + j * n, a[beta + j]
+        for r in range(n):
+            a[eta + r] += floats[at + r] * value
+    return total
+
+
+@compiled
+def population_back(q, g, ints, floats, a):
+    """Go back through `population`; the adjoint of eta is that of all that these columns are part of."""
+    n, p = ints[N], ints[P]
+    beta, beta_bar = ints[COEFFICIENTS], ints[COEFFICIENTS_BAR]
+    eta_bar = ints[ETA_BAR]
+    for j in range(p):
+        at, value = ints[X] + j * n, 0.0
+        for r in range(n):
+            value += floats[at + r] * a[eta_bar + r]
+        a[beta_bar + j] = value
+    for i in range(p):
+        for j in range(p):
+            apart = a[beta + j] - floats[ints[MEAN] + j]
+            a[beta_bar + i] -= floats[ints[PRECISION] + i * p + j] * apart
+    for j in range(p):
+        for i in range(p):
+            g[ints[Z_BETA] + j] += floats[ints[ROOT] + i * p + j] * a[beta_bar + i]
+
+
+@compiled
+def wide(t, q, ints, floats, a):
+    """What a block with many columns adds to eta; return its log prior."""
+    n, k, total = ints[N], ints[t + K], 0.0
+    for r in range(n):
+        z, at = ints[t + Z] + ints[ints[t + INDEX] + r] * k, ints[t + COLUMNS] + r * k
+        for j in range(k):
+            a[ints[ETA] + r] += floats[at + j] * a[ints[t + SD] + j] * q[z + j]
+    for j in range(ints[t + LEVELS] * k):
+        total -= 0.5 * q[ints[t + Z] + j] ** 2
+    return total
+
+
+@compiled
+def wide_back(t, q, g, ints, floats, a):
+    """Go back through `wide`."""
+    n, k = ints[N], ints[t + K]
+    for r in range(n):
+        z, at = ints[t + Z] + ints[ints[t + INDEX] + r] * k, ints[t + COLUMNS] + r * k
+        for j in range(k):
+            value = floats[at + j] * a[ints[t + SD] + j] * a[ints[ETA_BAR] + r]
+            g[z + j] += value
+            place = ints[ints[t + SDS] + j]
+            if place >= 0:
+                g[place] += value * q[z + j]
+    for j in range(ints[t + LEVELS] * k):
+        g[ints[t + Z] + j] -= q[ints[t + Z] + j]
+
+
+@compiled
+def likelihood(q, g, ints, floats, a):
+    """Log-likelihood; its derivatives in eta are kept, that of the dispersion goes to g."""
+    code, at, total, phi_bar = ints[FAMILY], ints[DISPERSION], 0.0, 0.0
+    phi = floats[ints[HELD]] if at < 0 else math.exp(q[at] + floats[ints[START] + at])
+    for r in range(ints[N]):
+        y, size = floats[ints[Y] + r], floats[ints[SIZE] + r]
+        value, slope, across = row(code, y, size, a[ints[ETA] + r], phi)
+        total += value
+        a[ints[ETA_BAR] + r] = slope
+        phi_bar += across
+    if at >= 0:
+        g[at] += phi * phi_bar
+    return total
+
+
+@compiled
+def density(q, g, ints, floats, a):
+    """Return the log posterior density at the point q of the sampler, up to a constant; fill its gradient.
+
+    Parameters
+    ----------
+    q, g : ndarray, shape (size,)
+    ints : ndarray of int64
+    floats : ndarray
+        As `bayesglmm.engines.precompiled` packs them.
+    a : ndarray
+        Scratch.
+    """
+    n, levels, blocks, table = ints[N], ints[LEVEL_BLOCKS], ints[BLOCKS], ints[TABLE]
+    a[:] = 0.0
+    g[:] = 0.0
+    total = hyperparameters(q, g, ints, floats) + population(q, ints, floats, a)
+    for b in range(blocks):
+        total += factors(table + b * WIDTH, b < levels, q, g, ints, floats, a)
+        if b >= levels:
+            total += wide(table + b * WIDTH, q, ints, floats, a)
+    finest = table + (levels - 1) * WIDTH
+    for r in range(n):
+        a[ints[RESIDUAL] + r] = floats[ints[RESPONSE] + r] - a[ints[ETA] + r]
+        a[ints[ETA] + r] += floats[ints[OFFSET] + r]
+        a[ints[finest + W] + r] = floats[ints[WEIGHTS] + r]
+    for b in range(levels):
+        t = finest - b * WIDTH
+        conditioning.moments(t, ints, floats, a)
+        conditioning.roots(t, ints, a)
+        if t > table:
+            conditioning.integrated(t, ints, floats, a, ints[t - WIDTH + W])
+    for b in range(levels):
+        total += conditioning.draw(table + b * WIDTH, q, ints, floats, a)
+    total += likelihood(q, g, ints, floats, a)
+    for b in range(levels):
+        conditioning.draw_back(finest - b * WIDTH, q, g, ints, floats, a)
+    for b in range(levels):
+        t = table + b * WIDTH
+        if t > table:
+            conditioning.integrated_back(t, ints, floats, a, ints[t - WIDTH + W_BAR])
+        conditioning.roots_back(t, ints, a)
+        if t < finest:  # the weights of the finest block are constants
+            conditioning.moments_back(t, ints, floats, a)
+        factors_back(t, g, ints, a)
+    for r in range(n):
+        a[ints[ETA_BAR] + r] -= a[ints[RESIDUAL_BAR] + r]
+    for b in range(levels, blocks):
+        wide_back(table + b * WIDTH, q, g, ints, floats, a)
+    population_back(q, g, ints, floats, a)
+    return total
