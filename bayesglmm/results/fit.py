@@ -12,6 +12,7 @@ from bayesglmm.results import facts, tables
 from bayesglmm.results.approximation import good_words
 from bayesglmm.results.checks import CHAINS_AGREE, Check, Verdict, table, verdict_of
 from bayesglmm.results.draws import check_choice
+from bayesglmm.results.evaluation.answers import EvaluationAnswers
 from bayesglmm.results.likelihood_questions import LikelihoodQuestions
 from bayesglmm.results.protocols import EngineRun, EngineSettings, FittedModel, Rebindable
 from bayesglmm.results.schema import ESTIMATES, POSTERIOR, Meta, assemble
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from bayesglmm.graph.problem import Problem
 
 
-class Fit(VarianceAnswers, SmoothAnswers, LikelihoodQuestions):
+class Fit(EvaluationAnswers, VarianceAnswers, SmoothAnswers, LikelihoodQuestions):
     """A fitted model.
 
     Made by ``model.fit()``; all numbers are in `data`, and every method answers one question from them.

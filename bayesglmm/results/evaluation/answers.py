@@ -1,0 +1,181 @@
+"""Methods of `Fit` that judge a model by its predictions and its evidence."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from bayesglmm.errors import BayesglmmError
+from bayesglmm.results import facts
+from bayesglmm.results.schema import ESTIMATES
+from bayesglmm.seeds import checked_seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from bayesglmm.graph.evaluate import Evaluator
+    from bayesglmm.graph.problem import Problem
+    from bayesglmm.results.checks import Verdict
+    from bayesglmm.results.evaluation.kfold import KFold
+    from bayesglmm.results.evaluation.loo import Loo
+    from bayesglmm.results.evaluation.refit import Recipe
+    from bayesglmm.results.protocols import Rebindable
+
+
+class EvaluationAnswers:
+    """Cross-validation and evidence."""
+
+    if TYPE_CHECKING:
+        data: xr.DataTree
+        problem: Problem
+        design: Rebindable | None
+
+        @property
+        def draws(self) -> xr.Dataset: ...
+
+        @property
+        def kind(self) -> str: ...
+
+        @property
+        def verdict(self) -> Verdict: ...
+
+        @property
+        def _evaluator(self) -> Evaluator: ...
+
+        def log_likelihood(self) -> xr.DataTree: ...
+
+    def loo(
+        self, reloo: bool = False, keep: bool = False, workers: int | None = None, seed: int | None = None
+    ) -> Loo:
+        """Estimate how well the model predicts a row that it has not seen (PSIS-LOO).
+
+        Leave-one-out cross-validation by Pareto-smoothed importance sampling (Vehtari, Gelman and Gabry 2017): the
+        draws of this fit are reweighted as if a row were not there. Its group effects are those that the other rows
+        of its groups tell; for new groups use ``kfold(groups=...)``.
+
+        Parameters
+        ----------
+        reloo : bool
+            Fit the model again without each row whose Pareto k says that the weights cannot be trusted, by the
+            engine and settings of this fit.
+        keep : bool
+            Add the log-likelihoods of all draws and rows to `data`, where ArviZ looks for them; otherwise they are
+            computed for some rows at a time and forgotten.
+        workers : int, optional
+            Processes for refits; what ``joblib.parallel_config`` says if absent. Their number changes no number.
+        seed : int, optional
+            Of refits.
+
+        Returns
+        -------
+        Loo
+            Prints elpd, its standard error, the counts of Pareto k and the rows with a bad one; ``.pointwise`` is a
+            frame with a row for each row of the data.
+
+        Raises
+        ------
+        BayesglmmError
+            For maximum likelihood fits, which have no posterior draws.
+        """
+        from bayesglmm.results.evaluation.loo import bad_rows, loo, mended
+        from bayesglmm.results.evaluation.refit import refit
+
+        self._require_posterior("loo")
+        seed = checked_seed(seed)
+        if keep:
+            self.log_likelihood()
+        found = loo(self._evaluator, self.draws, self._quality_notes())
+        rows = bad_rows(found)
+        if not reloo or not len(rows):
+            return found
+        return mended(found, refit(self._recipe(), [rows[[j]] for j in range(len(rows))], seed, workers))
+
+    def kfold(
+        self,
+        k: int | str = 10,
+        groups: str | None = None,
+        stratify: str | None = None,
+        workers: int | None = None,
+        seed: int | None = None,
+        **settings: Any,
+    ) -> KFold:
+        """Estimate by refits how well the model predicts rows, or whole groups, that it has not seen.
+
+        Each fold is left out in turn, the model is fitted to the rest, and the rows of the fold are predicted. The
+        effect of a group that the rest has no row of is integrated over the distribution of groups. Levels,
+        contrasts, smooth bases and default priors are those of all rows.
+
+        Parameters
+        ----------
+        k : int or "each"
+            Number of folds; ``"each"`` for one per row, or per group. No more than there are groups.
+        groups : str, optional
+            A grouping factor of the model or a column of the data that its formula mentions: rows of one group are
+            held out together. ``k="each"`` leaves out one group at a time.
+        stratify : str, optional
+            A factor or column of which each fold gets its share: for rare categories.
+        workers : int, optional
+            Processes; what ``joblib.parallel_config`` says if absent. Their number changes no number.
+        seed : int, optional
+            For the division into folds and the fits.
+        **settings
+            Other settings of the engine than those of this fit: ``draws=500``; ``engine="laplace"`` for another
+            engine.
+
+        Returns
+        -------
+        KFold
+            Prints elpd and its standard error; ``.pointwise`` by rows, ``.folds`` by folds, ``.by_group`` by groups.
+
+        Raises
+        ------
+        BayesglmmError
+            For maximum likelihood fits, which have no posterior draws.
+        SettingsError, UnknownNameError
+            For folds that cannot be made.
+        """
+        from bayesglmm.results.evaluation.kfold import divided, kfold
+
+        self._require_posterior("kfold")
+        seed = checked_seed(seed)
+        folds, method, held = divided(self._evaluator, self._columns(), k, groups, stratify, seed)
+        return kfold(self._evaluator, self.draws, self._recipe(**settings), folds, method, seed, workers, held)
+
+    def _columns(self) -> pd.DataFrame | None:
+        """Return the data of the rows used."""
+        return None if self.design is None else self.design.data.iloc[self.design.rows.positions]
+
+    def _recipe(self, engine: str | None = None, **settings: Any) -> Recipe:
+        from bayesglmm.engines import ENGINES
+        from bayesglmm.results.evaluation.refit import recipe
+
+        own = self.data.attrs["engine"]
+        chosen = ENGINES.get(own if engine is None else engine)
+        kept = dict(json.loads(self.data.attrs["settings"])) if chosen.name == own else {}
+        merged = chosen.configure(**kept | settings).as_dict()
+        if "progressbar" in merged:
+            merged["progressbar"] = False
+        return recipe(self.problem, json.loads(self.data.attrs["formulas"]), chosen.name, merged)
+
+    def _require_posterior(self, name: str) -> None:
+        if ESTIMATES in self.data.children:
+            raise BayesglmmError(
+                f"{name} needs posterior draws, and this is {self.kind}: fit the model with priors, "
+                'model.fit("laplace") or model.fit("nuts"). Maximum likelihood fits are compared by fit.aic or '
+                "bg.likelihood_ratio."
+            )
+
+    def _quality_notes(self) -> tuple[str, ...]:
+        """Return what must be said of draws that are not of the exact posterior, or not good."""
+        quality, word = facts.read(self.data.attrs, "quality"), self.verdict.word
+        notes = []
+        if quality is not None and facts.effective_draws(self.data.attrs) is None:
+            what = quality.get("details", {}).get("approximation", "Laplace's approximation")
+            notes.append(
+                f"The draws are those of {what} (verdict: {word}); leaving out a row is corrected by importance "
+                "weights, the approximation is not."
+            )
+        elif word != "good":
+            notes.append(f'The verdict of the fit is "{word}": see print(fit.verdict).')
+        return tuple(notes)
