@@ -227,7 +227,7 @@ def test_unknown_levels_are_named_with_a_way_on(herds: Any) -> None:
 @pytest.mark.parametrize("groups", ["typical", "new", "average"])
 def test_groups_that_do_not_matter_need_no_columns(herds: Any, groups: str) -> None:
     fit, data = herds
-    full = fit.predict(data.head(4), groups=groups, seed=1)
+    full = fit.predict(data.head(4).assign(herd="h1", farm="f1"), groups=groups, seed=1)
     without = fit.predict(data.head(4).drop(columns=["herd", "farm", "y"]), groups=groups, seed=1)
     pd.testing.assert_frame_equal(full, without)
 
