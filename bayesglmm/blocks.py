@@ -9,8 +9,8 @@ Arrays are numpy; nothing here knows pandas or PyMC. A leaf.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -49,6 +49,25 @@ class FixedBlock:
 
 @dataclass(frozen=True, eq=False)
 class RandomBlock:
+@dataclass(frozen=True)
+class Portion:
+    """Which levels of a grouping factor a block is for, where different ones have different covariances.
+
+    Attributes
+    ----------
+    label : str
+        ``z[a]``: those with level a of the factor z.
+    columns : tuple of str
+        The varying columns; the block's terms say the label, too.
+    spreads : tuple of float
+        Their standard deviations over the rows of these levels.
+    """
+
+    label: str
+    columns: tuple[str, ...]
+    spreads: tuple[float, ...]
+
+
     """Coefficients with a common Gaussian distribution, looked up by level.
 
     Row i contributes ``sum_j X[i, j] * b[index[i], j]``; an index of -1 (a level not seen when the model was
@@ -82,6 +101,11 @@ class RandomBlock:
     """
 
     label: str
+    shares : ndarray, shape (n, k, M), or None
+        Where rows belong to M levels: the columns with the weights of each membership.
+    portion : Portion or None
+        Where other levels of the factor have a block of their own. X is zero in their rows, whose index means
+        nothing.
     group: str
     terms: tuple[str, ...]
     levels: tuple[str, ...]
@@ -95,6 +119,40 @@ class RandomBlock:
 
     @property
     def constants(self) -> dict[str, Any]:
+    shares: Floats | None = None
+    portion: Portion | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the varying columns, whose coefficients the terms are."""
+        return self.terms if self.portion is None else self.portion.columns
+
+    @property
+    def spreads(self) -> Floats:
+        """Standard deviations of the columns over the rows that they are of, shape (k,); zero where constant."""
+        return self.X.std(axis=0) if self.portion is None else np.array(self.portion.spreads)
+
+    @property
+    def memberships(self) -> tuple[tuple[Ints, Floats], ...]:
+        """For each level that a row belongs to: which, shape (n,), and the columns there, shape (n, k)."""
+        if self.shares is None:
+            return ((self.index, self.X),)
+        return tuple((self.index[:, m], self.shares[:, :, m]) for m in range(self.shares.shape[2]))
+
+    @property
+    def moment(self) -> Floats:
+        """Mean over the rows of z z', shape (k, k), of independent levels: M in mean variance = tr(Cov(b) M)."""
+        found = np.zeros((len(self.terms), len(self.terms)))
+        for one, left in self.memberships:
+            for two, right in self.memberships:
+                found += (left * (one == two)[:, None]).T @ right
+        return found / len(self.X)
+
+    def rows(self, part: Any) -> RandomBlock:
+        """Return the block for some of its rows, a slice or positions."""
+        column = None if self.column is None else self.column[part]
+        shares = None if self.shares is None else self.shares[part]
+        return replace(self, X=self.X[part], index=self.index[part], column=column, shares=shares)
         """The arrays among the options."""
         return {name: value for name, value in self.options.items() if isinstance(value, np.ndarray)}
 
@@ -121,6 +179,14 @@ type Block = FixedBlock | RandomBlock | OffsetBlock
 @dataclass(frozen=True, eq=False)
 class Predictor:
     """The blocks of one family parameter.
+def group_sizes(groups: Iterable[tuple[str, Sequence[str]]]) -> dict[str, int]:
+    """Return how many levels each grouping factor has, from pairs of factor and levels: one per block."""
+    found: dict[str, set[str]] = {}
+    for group, levels in groups:
+        found.setdefault(group, set()).update(levels)
+    return {group: len(levels) for group, levels in found.items()}
+
+
 
     Attributes
     ----------

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bayesglmm.blocks import Floats, Predictor, Response
+from bayesglmm.blocks import Floats, Predictor, Response, group_sizes
 from bayesglmm.design.checks import separated
 from bayesglmm.design.design import Design, FactorCoding, Rows
 from bayesglmm.design.frame import as_frame, convert, infinite, select, subset
@@ -128,7 +128,7 @@ def bind(
         loaded.columns.n,
         loaded.rows,
         _coding(parts),
-        {group.group: len(group.levels) for part in parts.values() for group in part.groups},
+        group_sizes((group.group, group.levels) for part in parts.values() for group in part.groups),
         tuple(notes),
         loaded.data,
         {name: parts[key] for key in parts for name in names[key]},

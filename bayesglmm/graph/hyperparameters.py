@@ -290,7 +290,7 @@ class Hyperparameters:
             size = self.problem.priors.spreads.get(predictor.names.parameter, default)
             slots = self.problem.priors.blocks[predictor.names.parameter]
             for block, classes in zip(predictor.blocks, slots, strict=True):
-                columns = block.block.X.std(axis=0)
+                columns = block.block.spreads
                 for parameter in block.covariance.parameters(block.block):
                     declared = block.parameters[parameter.name]
                     if declared.kind == "correlation":

@@ -11,6 +11,7 @@ quicker or smaller.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -351,7 +352,7 @@ def _index_sets(groups: Sequence[GroupColumns]) -> tuple[int, ...]:
 def _chain(
     groups: Sequence[GroupColumns], index_sets: Sequence[int], coupled: Container[int], smallest: int
 ) -> tuple[tuple[Corner, ...], dict[tuple[int, int], Ints]]:
-    """Return the corners: the factor with most columns, then those it is nested in, finest first."""
+    """Return the corners, finest first: the factor with most columns, those it is nested in, those nested in it."""
     sets = {first: [g for g, own in enumerate(index_sets) if own == first] for first in index_sets}
     sized = [
         (groups[m[0]].levels * sum(groups[g].width for g in m), m)
@@ -366,11 +367,11 @@ def _chain(
     for columns, members in order:
         if columns < smallest:
             continue
-        corner = _corner(groups, members)
-        found = [_parent(finer, corner) for finer in corners]
-        if all(parent is not None for parent in found):
-            parents |= {(c, len(corners)): parent for c, parent in enumerate(found) if parent is not None}
-            corners.append(corner)
+        chain = sorted([*corners, _corner(groups, members)], key=lambda corner: -corner.levels)
+        pairs = itertools.combinations(range(len(chain)), 2)
+        found = {(c, d): _parent(chain[c], chain[d]) for c, d in pairs}
+        if all(parent is not None for parent in found.values()):
+            corners, parents = chain, {pair: parent for pair, parent in found.items() if parent is not None}
     return tuple(corners), parents
 
 

@@ -226,16 +226,16 @@ def coef(problem: Problem, posterior: xr.Dataset, prob: float, group: str | None
     frames, flat = [], stacked(posterior)
     for part in problem.predictors:
         prefix, columns = prefix_of(problem, part), part.predictor.columns
-        totals: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {}
+        totals: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, ...], dict[str, Any]]] = {}
         for block in part.blocks:
             own = block.block
             if own.kind != "group" or group not in (None, own.group):
                 continue
-            _, terms = totals.setdefault(own.group, (own.levels, {}))
-            for j, term in enumerate(own.terms):
+            _, terms = totals.setdefault((own.group, own.levels), (own.levels, {}))
+            for j, term in enumerate(own.columns):
                 start = terms.get(term, flat[part.names.beta][:, [columns.index(term)]] if term in columns else 0.0)
                 terms[term] = start + flat[block.names.b][:, :, j]
-        for name, (levels, terms) in totals.items():
+        for (name, _), (levels, terms) in totals.items():
             values = np.stack(list(terms.values()), axis=-1)
             frames.append(_effects(name, levels, [f"{prefix}{term}" for term in terms], summarise(values, prob)))
     return (

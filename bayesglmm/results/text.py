@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesglmm.blocks import group_sizes
 from bayesglmm.results import tables
 from bayesglmm.results.facts import effective_draws, theta_points
 from bayesglmm.results.schema import family_text
@@ -79,7 +80,7 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
     found.append(("Engine", f"{attrs['engine']}, {_work(fit)}"))
     found.append(("Seconds", f"{total:.1f} ({stages})" if stages else f"{total:.1f}"))
     found.append(("Rows", str(len(problem.response.y))))
-    groups = {part.block.group: len(part.block.levels) for part in problem.blocks if part.block.kind == "group"}
+    groups = group_sizes((p.block.group, p.block.levels) for p in problem.blocks if p.block.kind == "group")
     if "loglik" in attrs:
         criteria = f"AIC {fit.aic:.2f}, BIC {fit.bic:.2f}, {attrs['parameters']} parameters"
         found.append(("Fit", f"log-likelihood {fit.loglik:.4f}, {criteria}"))

@@ -17,6 +17,7 @@ from bayesglmm.terms.atoms import Atom
 from bayesglmm.terms.base import Context
 from bayesglmm.terms.columns import Columns, Factor, as_factor
 from bayesglmm.terms.evaluate import Evaluator
+from bayesglmm.terms.group_by import By, parts_by
 from bayesglmm.terms.linear import LinearPart, bind_linear
 from bayesglmm.terms.names import caret
 from bayesglmm.terms.structured import bind_index, covariance_of, index_of, settle_structure
@@ -69,6 +70,9 @@ class GroupPart:
         As in `RandomBlock`.
     options : mapping
         Keyword arguments of the covariance word.
+    by : By or None
+        Which of the factor's levels these are, where others have a part of their own; `factors` and `keys` are those
+        of all levels.
     """
 
     label: str
@@ -80,6 +84,7 @@ class GroupPart:
     covariance: str
     latent: LatentForm
     options: Mapping[str, Any]
+    by: By | None = None
 
     def block(self, columns: Columns, known: bool = True) -> RandomBlock:
         """Return the block for these rows; levels that the model does not know have the index -1.
@@ -92,6 +97,10 @@ class GroupPart:
         """
         index = self._match(columns)[0] if known else np.full(columns.n, -1, dtype=np.intp)
         left, atom = self.left.block(columns), index_of(self.left)
+        X, terms, portion = left.X, left.columns, None
+        if self.by is not None:
+            (index, X), atom = self.by.rows(columns, index, X), None
+            terms, portion = tuple(f"{term}:{self.by.label}" for term in terms), self.by.portion(terms)
         return RandomBlock(
             self.label,
             self.group,
@@ -103,6 +112,7 @@ class GroupPart:
             self.latent,
             options=self.options,
             column=None if atom is None else atom.factor(columns).codes,
+            portion=portion,
         )
 
     @property
@@ -119,7 +129,7 @@ class GroupPart:
         """Return the levels of these rows that the model does not know."""
         index, factors = self._match(columns)
         new = np.full(columns.n, -1, dtype=np.intp)
-        rows = np.flatnonzero(index < 0)
+        rows = np.flatnonzero(index < 0 if self.by is None else (index < 0) & self.by.mine(columns, index))
         if not rows.size:
             return NewLevels(self.label, self.group, (), new)
         codes = np.stack([factor.codes[rows] for factor in factors], axis=1)
@@ -189,6 +199,15 @@ def _with_levels(
     return (replace(factors[0], levels=levels),)
 
 
+def bind_groups(spec: GroupSpec, context: Context, label: str) -> tuple[GroupPart, ...]:
+    """Let a group term meet the data: one part, or one for each level of its ``by=``; see `bind_group`."""
+    whole = bind_group(spec, context, label)
+    if spec.by is None:
+        return (whole,)
+    found = parts_by(whole, spec.by, context, spec.position, bind_factor)
+    return tuple(replace(whole, label=f"{label}, {by.label}", levels=levels, by=by) for by, levels in found)
+
+
 def _bind_factor(node: Node, context: Context) -> tuple[Atom, Ints]:
     """Return a grouping factor with the levels that occur, and the codes of the rows."""
     evaluator = Evaluator(context.columns, context.formula)
@@ -253,6 +272,8 @@ def group_text(spec: GroupSpec) -> str:
 
 def refuse_shared_columns(parts: Sequence[GroupPart], specs: Sequence[GroupSpec], formula: str) -> None:
     """Refuse two plain group terms of one factor that both hold the same column: their effects add up to one.
+    if spec.by is not None:
+        factor = f"gr({factor}, by={spec.by})"
 
     Terms with another covariance word are left alone: an effect with kinship beside one without is a model.
 
