@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayesglmm.describe import facts_html, facts_text, model_facts
@@ -284,6 +285,20 @@ class Model:
             )
         other.priors, other._original = self.priors, self._original or self
         return other
+
+    def report(
+        self,
+        fit: Fit,
+        path: str | os.PathLike[str],
+        *,
+        others: Mapping[str, Fit] | None = None,
+        title: str | None = None,
+        prob: float = 0.95,
+    ) -> Path:
+        """Write the report of a fit of this model; see `Fit.report`."""
+        from bayesglmm.reporting import write_report
+
+        return write_report(fit, path, others=others, title=title, prob=prob)
 
     def prior_predictive(self, draws: int = 500, *, seed: int | None = None) -> DataTree:
         """Draw parameters from the prior and responses from these, to see what the priors claim.

@@ -32,6 +32,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("results",),
     ("plots", "describe"),
     ("maps", "journal"),
+    ("reporting",),
     ("model", "steps"),
     ("loading",),
     ("cli", "__init__"),

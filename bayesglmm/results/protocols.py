@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bayesglmm.blocks import Block, Floats, Ints, Predictor
@@ -202,3 +204,14 @@ class FittedModel(Protocol):
 
     def fit(self, engine: str = ..., *, seed: int | None = ..., **settings: Any) -> Fit:
         """Infer."""
+
+    def report(
+        self,
+        fit: Fit,
+        path: str | os.PathLike[str],
+        *,
+        others: Mapping[str, Fit] | None,
+        title: str | None,
+        prob: float,
+    ) -> Path:
+        """Write the report of a fit; see `Fit.report`."""
