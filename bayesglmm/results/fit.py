@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bayesglmm.results import diagnose as diagnosis
 from bayesglmm.results import facts, tables
 from bayesglmm.results.approximation import good_words
+from bayesglmm.results.checking.answers import CheckingAnswers
 from bayesglmm.results.checks import CHAINS_AGREE, Check, Verdict, table, verdict_of
 from bayesglmm.results.draws import check_choice
 from bayesglmm.results.evaluation.answers import EvaluationAnswers
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from bayesglmm.graph.problem import Problem
 
 
-class Fit(EvaluationAnswers, VarianceAnswers, SmoothAnswers, LikelihoodQuestions):
+class Fit(EvaluationAnswers, CheckingAnswers, VarianceAnswers, SmoothAnswers, LikelihoodQuestions):
     """A fitted model.
 
     Made by ``model.fit()``; all numbers are in `data`, and every method answers one question from them.
