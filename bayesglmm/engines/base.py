@@ -26,6 +26,11 @@ class Settings:
         """Whether the answer is a posterior; if not, a parameter needs no prior."""
         return True
 
+    @property
+    def estimation(self) -> Any:
+        """How a fit with these settings finds estimates, as a function of a view; None where it is a posterior."""
+        return None
+
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""Known covariances between levels: densities, names, relatives without data, glimix-core's numbers, heritability."""
+"""Known covariances between levels: densities, names, relatives without data, heritability."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import pytest
 from scipy import optimize, sparse, stats
 
 import bayesglmm as bg
-from bayesglmm.engines.kernels.ep import EPObjective
-from bayesglmm.engines.kernels.optimum import Search
 from bayesglmm.errors import BayesglmmError, DataError, FormulaError, UnknownNameError
 from bayesglmm.graph.compiler import INTERPRETED
 from bayesglmm.graph.latent import LatentView
@@ -201,38 +199,6 @@ def test_dense_matrices_end_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 # engines ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["lowrank", "fullrank"])
-@pytest.mark.parametrize("objective", ["ml", "reml"])
-def test_likelihood_is_that_of_glimix_core(kind: str, objective: str, reference: Path, expected: Callable) -> None:
-    """K of rank 66 of 120, where the floor moves the log-likelihood by 2e-6, and of full rank.
-
-    Reference for REML is the dense computation beside glimix-core's, which leaves out a constant.
-    """
-    data = pd.read_csv(reference / "data" / f"glimix_lmm_{kind}.csv")
-    K = pd.read_csv(reference / "data" / f"glimix_lmm_{kind}_K.csv").to_numpy()
-    data["id"] = range(len(data))
-    fit = bg.Model(f"y ~ 0 + x0 + x1 + {TERM}", data, cov={"K": K}).fit("laplace", objective=objective)
-    numbers = expected("glimix_lmm")[f"{kind}_LMM_{objective.upper()}"]
-    dense = numbers["direct_dense"]
-    assert fit.loglik == pytest.approx(dense["lml"], abs=1e-5)
-    np.testing.assert_allclose(fit.varcorr()["estimate"] ** 2, [dense["v0"], dense["v1"]], rtol=1e-4)
-    np.testing.assert_allclose(fit.summary()["estimate"].iloc[:2], numbers["beta"], atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", ["lowrank", "fullrank"])
-def test_known_variances_by_row_beside_a_known_covariance(kind: str, reference: Path, expected: Callable) -> None:
-    """glimix-core's heterogeneous normal: y ~ N(X beta, v0 K + v1 I + diag(obs_var))."""
-    data = pd.read_csv(reference / "data" / f"glimix_hetnormal_{kind}.csv")
-    K = pd.read_csv(reference / "data" / f"glimix_lmm_{kind}_K.csv").to_numpy()
-    data = data.assign(id=range(len(data)), weight=1.0 / data["obs_var"])
-    formula, fixed = f"y ~ 0 + x0 + x1 + {TERM} + (1 | id)", {"sigma": bg.Prior("Fixed", 1.0)}
-    fit = bg.Model(formula, data, weights="weight", priors=fixed, cov={"K": K}).fit("laplace", objective="ml")
-    numbers = expected("glimix_lmm")[f"{kind}_GLMMNormal"]
-    assert fit.loglik == pytest.approx(numbers["lml"], abs=1e-5)
-    np.testing.assert_allclose(fit.varcorr()["estimate"][:2] ** 2, [numbers["v0"], numbers["v1"]], rtol=1e-4)
-    np.testing.assert_allclose(fit.summary()["estimate"].iloc[:2], numbers["beta"], atol=1e-5)
-
-
 def test_meta_analysis_is_the_closed_form() -> None:
     """Studies with known standard errors: y_i ~ N(mu, se_i^2 + tau^2), maximised by scipy."""
     rng = np.random.default_rng(3)
@@ -247,40 +213,6 @@ def test_meta_analysis_is_the_closed_form() -> None:
     assert fit.loglik == pytest.approx(-found.fun, abs=1e-6)
     assert fit.summary()["estimate"].iloc[0] == pytest.approx(found.x[0], abs=1e-4)
     assert fit.varcorr()["estimate"].iloc[0] == pytest.approx(np.exp(found.x[1]), rel=1e-3)
-
-
-@pytest.fixture(scope="module")
-def documented(reference: Path) -> bg.Model:
-    """The documented example of glimix-core: z = X beta + u + eps, u ~ N(0, v0 K), eps ~ N(0, v1 I), logit."""
-    data, K = (pd.read_csv(reference / "data" / f"{name}.csv") for name in ("glimix_doc", "glimix_doc_K"))
-    formula = f"successes | trials(ntrials) ~ 0 + x0 + x1 + {TERM} + (1 | id)"
-    return bg.Model(formula, data.assign(id=range(len(K))), family="binomial", cov={"K": K.to_numpy()})
-
-
-def psi(numbers: Any) -> Any:
-    return np.array([0.5 * np.log(numbers["v0"]), 0.5 * np.log(numbers["v1"]), *numbers["beta"]])
-
-
-def test_log_evidence_by_ep_is_glimix_cores(documented: bg.Model, expected: Callable) -> None:
-    """Before fitting -16.40, after it -13.43, and on a grid of nine; another quadrature there, so 1e-4."""
-    numbers, objective = expected("glimix_doc"), EPObjective(LatentView(documented.problem), "ml")
-    points = [numbers["before"], numbers["after"], *numbers["pointwise"]]
-    assert len(points) == 11
-    for point in points:
-        assert abs(objective.mode(psi(point)).log_marginal - point.get("lml_ep", point.get("lml"))) < 1e-4
-
-
-def test_ep_is_highest_where_glimix_core_ends(documented: bg.Model, expected: Callable) -> None:
-    """Parameters within 2 percent, and 1e-3 of its maximum; v1 is next to nothing."""
-    numbers, search = expected("glimix_doc"), Search(EPObjective(LatentView(documented.problem), "ml"))
-    start = search.point(psi(numbers["before"]))
-    assert start is not None
-    found, _, converged = search.climb(start, np.diag([0.3, 0.3, 1.0, 1.0]), 100)
-    theirs = numbers["after"]
-    assert converged
-    assert abs(found.value - theirs["lml"]) < 1e-3
-    np.testing.assert_allclose(np.exp(2 * found.psi[0]), theirs["v0"], rtol=0.02)
-    np.testing.assert_allclose(found.psi[2:], theirs["beta"], rtol=0.02)
 
 
 @pytest.mark.slow

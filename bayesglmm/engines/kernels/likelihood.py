@@ -15,8 +15,8 @@ from bayesglmm.engines.kernels.asymptotic import normal_effects
 from bayesglmm.engines.kernels.identified import Directions, directions, standard_errors
 from bayesglmm.engines.kernels.nested import Draws, Support, latent_draws
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import LaplaceObjective, Objective
-from bayesglmm.engines.kernels.optimum import Optimum, Report, Search, maximise
+from bayesglmm.engines.kernels.objective import LaplaceObjective, MarginalObjective, Objective
+from bayesglmm.engines.kernels.optimum import Make, Optimum, Report, Search, maximise
 from bayesglmm.engines.kernels.quadrature import Quadrature
 from bayesglmm.engines.kernels.unbounded import unbounded
 from bayesglmm.graph.latent import LatentView
@@ -37,7 +37,7 @@ class Likelihood:
 
     Attributes
     ----------
-    objective : LaplaceObjective
+    objective : MarginalObjective
     psi : ndarray, shape (size,)
         Unconstrained hyperparameters, then (for ``"ml"``) the population coefficients.
     mode : ConditionalMode
@@ -62,7 +62,7 @@ class Likelihood:
         For the user.
     """
 
-    objective: LaplaceObjective
+    objective: MarginalObjective
     psi: Floats
     mode: ConditionalMode
     covariance: Floats
@@ -81,7 +81,38 @@ class Likelihood:
     sentences: tuple[str, ...]
 
 
-def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report: Report | None = None) -> Likelihood:
+@dataclass(frozen=True)
+class Estimation:
+    """How a likelihood is approximated and maximised.
+
+    Attributes
+    ----------
+    kind : {"ml", "reml"}
+    nodes : int
+        Quadrature nodes per group effect, for ``"ml"``; 1 is the approximation itself.
+    make : callable
+        Returns the objective of a view and a kind.
+    name : str
+        Of the approximation, within a sentence.
+    """
+
+    kind: Objective
+    nodes: int = 1
+    make: Make = LaplaceObjective
+    name: str = LaplaceObjective.name
+
+    def __call__(self, view: LatentView, report: Report | None = None) -> Likelihood:
+        """Return the estimates for a view."""
+        return maximum_likelihood(view, self.kind, self.nodes, report, self.make)
+
+
+def maximum_likelihood(
+    view: LatentView,
+    kind: Objective,
+    nodes: int = 1,
+    report: Report | None = None,
+    make: Make = LaplaceObjective,
+) -> Likelihood:
     """Maximise the (restricted) likelihood.
 
     Parameters
@@ -92,14 +123,17 @@ def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report
         Quadrature nodes per group effect, for ``"ml"``; 1 is Laplace's approximation.
     report : callable, optional
         As for `maximise`.
+    make : callable
+        Returns the objective of a view and a kind. Whatever it is, the search begins with the restricted likelihood
+        by Laplace's approximation, which every model has.
 
     Raises
     ------
     ValueError
         If quadrature is asked for and the likelihood does not factorise.
     """
-    optimum = maximise(view, kind, report=report)
-    objective = LaplaceObjective(view, kind)
+    optimum = maximise(view, kind, report=report, make=make, restricted=LaplaceObjective)
+    objective = make(view, kind)
     optimum, zero = _to_boundary(objective, optimum)
     found = directions(view, optimum.psi, optimum.curvature, zero)
     psi, mode, value = optimum.psi, optimum.mode, optimum.value
@@ -217,7 +251,7 @@ def hyperparameter_labels(view: LatentView) -> list[str]:
     return _scale_positions(view)[1]
 
 
-def _to_boundary(objective: LaplaceObjective, optimum: Optimum) -> tuple[Optimum, Flags]:
+def _to_boundary(objective: MarginalObjective, optimum: Optimum) -> tuple[Optimum, Flags]:
     """Move standard deviations to zero where the likelihood is no lower there, then finish the other parameters.
 
     On the log scale zero lies at minus infinity, where the likelihood is flat: a search stops somewhere on the way.
