@@ -14,6 +14,8 @@ from bayesglmm.maps import odds_ratio_map
 from bayesglmm.model import Model
 from bayesglmm.priors import Prior
 from bayesglmm.results.compare import compare_engines
+from bayesglmm.results.evaluation.bayes_factor import bayes_factor
+from bayesglmm.results.evaluation.comparison import compare_models
 from bayesglmm.results.likelihood_ratio import likelihood_ratio
 from bayesglmm.results.scan import scan
 
@@ -27,7 +29,9 @@ __all__ = [
     "Link",
     "Model",
     "Prior",
+    "bayes_factor",
     "compare_engines",
+    "compare_models",
     "errors",
     "known_factor",
     "known_precision",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bayesglmm.plots.integrands import laplace_quality
     from bayesglmm.plots.intervals import forest
     from bayesglmm.plots.maps import effect_map
+    from bayesglmm.plots.model_comparison import compare_models, pareto_k
     from bayesglmm.plots.pooling import shrinkage
     from bayesglmm.plots.predictive import posterior_predictive, prior_predictive
     from bayesglmm.plots.smooths import smooth
@@ -28,11 +29,13 @@ __all__ = [
     "acceptance",
     "caterpillar",
     "compare_engines",
+    "compare_models",
     "correlation",
     "effect_map",
     "forest",
     "laplace_quality",
     "metropolis_path",
+    "pareto_k",
     "posterior_predictive",
     "prior_predictive",
     "running_mean",
@@ -47,11 +50,13 @@ _FILES = {
     "acceptance": "walks",
     "caterpillar": "effects",
     "compare_engines": "comparison",
+    "compare_models": "model_comparison",
     "correlation": "correlations",
     "effect_map": "maps",
     "forest": "intervals",
     "laplace_quality": "integrands",
     "metropolis_path": "walks",
+    "pareto_k": "model_comparison",
     "posterior_predictive": "predictive",
     "prior_predictive": "predictive",
     "running_mean": "walks",

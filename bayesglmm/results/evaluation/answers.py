@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bayesglmm.graph.evaluate import Evaluator
     from bayesglmm.graph.problem import Problem
     from bayesglmm.results.checks import Verdict
+    from bayesglmm.results.evaluation.bridge import Evidence
     from bayesglmm.results.evaluation.kfold import KFold
     from bayesglmm.results.evaluation.loo import Loo
     from bayesglmm.results.evaluation.refit import Recipe
@@ -141,6 +142,79 @@ class EvaluationAnswers:
         seed = checked_seed(seed)
         folds, method, held = divided(self._evaluator, self._columns(), k, groups, stratify, seed)
         return kfold(self._evaluator, self.draws, self._recipe(**settings), folds, method, seed, workers, held)
+
+    def bridge(self, draws: int = 2000, seed: int | None = None) -> Evidence:
+        """Estimate the marginal likelihood from the draws of this fit, by bridge sampling.
+
+        Meng and Wong's (1996) optimal bridge between the exact posterior and a normal proposal that is fitted to one
+        half of the draws (Gronau et al. 2017), in coordinates in which the coefficients given the hyperparameters are
+        nearly standard normal. For draws of the exact posterior: NUTS, Metropolis, or Laplace where it is exact or
+        was reweighted.
+
+        Parameters
+        ----------
+        draws : int
+            Use at most so many posterior draws: half of them for the proposal, half for the bridge.
+        seed : int, optional
+            Of the draws from the proposal.
+
+        Returns
+        -------
+        Evidence
+            ``.log_evidence`` with its standard error ``.se``; ``bg.bayes_factor`` compares two.
+
+        Raises
+        ------
+        PriorError
+            Where a prior is flat: the evidence is not defined.
+        BayesglmmError
+            For maximum likelihood fits, and where a covariance of effects is singular.
+        """
+        from dataclasses import replace
+
+        from bayesglmm.engines.threads import suitable_threads
+        from bayesglmm.results.evaluation.bridge import bridge
+
+        self._require_posterior("bridge")
+        with suitable_threads(self.problem):
+            found = bridge(self.problem, self.draws, draws, checked_seed(seed))
+        quality = facts.read(self.data.attrs, "quality")
+        if quality is not None and facts.effective_draws(self.data.attrs) is None and quality["verdict"] != "good":
+            words = "The draws are approximate, and their verdict is not good; bridge draws of NUTS instead."
+            return replace(found, notes=(*found.notes, words))
+        return found
+
+    def evidence(self, seed: int | None = None) -> Evidence:
+        """Return the marginal likelihood: the engine's own where it has one, else by bridge sampling.
+
+        Parameters
+        ----------
+        seed : int, optional
+            For bridge sampling.
+
+        Raises
+        ------
+        PriorError
+            Where a prior is flat.
+        BayesglmmError
+            For maximum likelihood fits.
+        """
+        from bayesglmm.results.evaluation.bridge import Evidence, require_proper
+        from bayesglmm.results.evaluation.rows import observed
+
+        self._require_posterior("evidence")
+        require_proper(self.problem, "The evidence")
+        if "log_evidence" not in self.data.attrs:
+            return self.bridge(seed=seed)
+        quality = facts.read(self.data.attrs, "quality") or {}
+        details = quality.get("details", {})
+        what = str(details.get("approximation", "Laplace's approximation"))
+        if details.get("nodes", 1) > 1:
+            what = f"quadrature with {details['nodes']} nodes per group effect"
+        word = quality.get("verdict", "good")
+        notes = () if word == "good" else (f"Its verdict is {word!r}: fit.bridge() of NUTS draws is exact.",)
+        value = float(self.data.attrs["log_evidence"])
+        return Evidence(value, float("nan"), what, 0, notes, observed(self.problem))
 
     def _columns(self) -> pd.DataFrame | None:
         """Return the data of the rows used."""

@@ -48,9 +48,14 @@ class Elpd:
         return float(self.pointwise[ELPD].sum())
 
     @property
+    def units(self) -> pd.Series:
+        """The elpd of what counts as independent: the rows, or the groups that were held out as a whole."""
+        return self.pointwise[ELPD]
+
+    @property
     def se(self) -> float:
-        """Standard error of the sum, as of a sample of rows (Vehtari, Gelman and Gabry 2017)."""
-        return spread_of_sum(self.pointwise[ELPD].to_numpy())
+        """Standard error of the sum, as of a sample of units (Vehtari, Gelman and Gabry 2017)."""
+        return spread_of_sum(self.units.to_numpy())
 
     @property
     def p(self) -> float:

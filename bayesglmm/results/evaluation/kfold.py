@@ -12,7 +12,7 @@ import pandas as pd
 from bayesglmm.blocks import Ints
 from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.results.draws import stacked
-from bayesglmm.results.evaluation.elpd import ELPD, Elpd, spread_of_sum
+from bayesglmm.results.evaluation.elpd import ELPD, Elpd
 from bayesglmm.results.evaluation.folds import EACH, group_folds, row_folds, stratified_folds
 from bayesglmm.results.evaluation.refit import HeldOut, Recipe, refit
 from bayesglmm.results.evaluation.rows import in_blocks, log_mean_exp, observed, row_table
@@ -44,16 +44,15 @@ class KFold(Elpd):
 
     @property
     def by_group(self) -> pd.DataFrame:
-        """Sums over each group that was held out: elpd and rows; the standard error of their total is `se_groups`."""
+        """Sums over each group that was held out: elpd and rows."""
         if not self.groups:
             raise SettingsError("Rows were held out, not groups: kfold(groups=...) holds out groups.")
         own = self.pointwise.groupby("group", sort=False)[ELPD]
         return pd.DataFrame({ELPD: own.sum(), "rows": own.size()})
 
     @property
-    def se_groups(self) -> float:
-        """Standard error of elpd with groups, not rows, as the independent units."""
-        return spread_of_sum(self.by_group[ELPD].to_numpy())
+    def units(self) -> pd.Series:
+        return self.by_group[ELPD] if self.groups else self.pointwise[ELPD]
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -64,11 +63,12 @@ class KFold(Elpd):
             found.append(f"Monte Carlo error above {_NOISY:g} in {noisy:,} rows: more draws")
         return tuple(found)
 
+    def _head(self) -> str:
+        units = f", {len(self.units):,} independent units ({self.groups})" if self.groups else ""
+        return f"{self.method}: {self.n:,} rows{units}"
+
     def _body(self) -> Sequence[str]:
-        lines = []
-        if self.groups:
-            lines.append(f"se with {self.groups} as the units: {self.se_groups:.1f}")
-        return [*lines, *(f"{word[0].upper()}{word[1:]}." for word in self.warnings)]
+        return [f"{word[0].upper()}{word[1:]}." for word in self.warnings]
 
 
 def kfold(
