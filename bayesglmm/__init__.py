@@ -14,6 +14,7 @@ from bayesglmm.maps import odds_ratio_map
 from bayesglmm.model import Model
 from bayesglmm.priors import Prior
 from bayesglmm.results.compare import compare_engines
+from bayesglmm.results.effects.grid import grid
 from bayesglmm.results.evaluation.bayes_factor import bayes_factor
 from bayesglmm.results.evaluation.comparison import compare_models
 from bayesglmm.results.likelihood_ratio import likelihood_ratio
@@ -33,6 +34,7 @@ __all__ = [
     "compare_engines",
     "compare_models",
     "errors",
+    "grid",
     "known_factor",
     "known_precision",
     "likelihood_ratio",

@@ -159,6 +159,7 @@ class LikelihoodFit(Fit):
         prob: float = 0.95,
         seed: int | None = None,
         draws: int | None = None,
+        offset: Any = None,
     ) -> pd.DataFrame:
         """Predict for the rows used, or for new ones.
 
@@ -171,18 +172,20 @@ class LikelihoodFit(Fit):
             is a number, and its asymptotic spread. What is drawn (new groups, outcomes) has no such number: there
             the estimate is the mean of what was drawn. ``"these or new"`` draws for unknown groups only.
         """
-        from bayesglmm.results.predict import drawn_rows, predict
+        from bayesglmm.results.predict import Question, drawn_rows, predict
+        from bayesglmm.results.printed import AnswerTable
 
-        drawn = super().predict(new, groups, scale, prob, seed, draws)
-        found = drawn.rename(columns=_RENAMED)
+        drawn = super().predict(new, groups, scale, prob, seed, draws, offset)
+        found = AnswerTable(drawn.rename(columns=_RENAMED))
         found.attrs = drawn.attrs
         if scale == "outcome":
             return found
         with warnings.catch_warnings():  # the draws have warned already
             warnings.simplefilter("ignore", ModelWarning)
-            random = drawn_rows(self._evaluator, self.design, new, groups)
+            random = drawn_rows(self._evaluator, self.design, new, groups, offset)
             if not random.all():
-                at = predict(self._evaluator, self.point, self.design, new, groups, scale, prob)["mean"].to_numpy()
+                question = Question(groups, scale, offset=offset)
+                at = predict(self._evaluator, self.point, self.design, new, question, prob)["mean"].to_numpy()
                 random = np.repeat(random, len(found) // len(random))  # categories follow rows
                 found["estimate"] = np.where(random, found["estimate"], at)
         return found

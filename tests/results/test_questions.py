@@ -164,7 +164,7 @@ def mean_by_hand(name: str, case: Any, fit: Any, etas: list[Any]) -> Any:
 
 
 def integrated(name: str, case: Any, fit: Any, etas: list[Any], variances: list[Any]) -> Any:
-    """Return the mean over normal effects: by the trapezoidal rule on a wide grid; of two predictors by simulation."""
+    """Return the mean over normal effects: by the trapezoidal rule; of two predictors by simulation."""
     if len(etas) == 1:
         z = np.linspace(-9.0, 9.0, 601)
         weights = stats.norm.pdf(z) / stats.norm.pdf(z).sum()
