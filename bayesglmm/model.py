@@ -16,6 +16,8 @@ from bayesglmm.design.difference import differing_part
 from bayesglmm.errors import DataError, SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.families import FAMILIES, Family
 from bayesglmm.formula import MAIN, parse
+from bayesglmm.formula.update import updated
+from bayesglmm.graph.linking import choose_links
 from bayesglmm.graph.slots import prior_table
 from bayesglmm.graph.starts import check_start
 from bayesglmm.links import LINKS, Link
@@ -91,7 +93,7 @@ class Model:
         likelihood_weights: Any = None,
         cov: Mapping[str, Any] | None = None,
     ) -> None:
-        self.formula = formula
+        self.formula, self._data = formula, data
         self._original: Model | None = None  # whose compiled functions serve this model too
         self._given: dict[str, Any] = {"link": link, "priors": priors, "cov": cov}
         self.family = FAMILIES.get(family)
@@ -253,6 +255,32 @@ class Model:
             **self._given,
         )
 
+    def changed(self, formula: Any = None, data: Any = None, **given: Any) -> Model:
+        """Return the model with other formulas, data or arguments; what is not named stays.
+
+        Parameters
+        ----------
+        formula : str or sequence of str, optional
+            ``". ~ . + x - (1 | g)"``: a dot stands for that side of the formula of this model, as in R's ``update``.
+        data : DataFrame, optional
+        **given
+            Other arguments of `Model`: ``family``, ``link``, ``priors``, ...
+
+        Raises
+        ------
+        FormulaError, DataError, PriorError, UnknownNameError
+            As `Model`, and for dots that have nothing to stand for.
+        SettingsError
+            For other data without the weights that go with them.
+        """
+        own = {"weights": self.design.weights, "likelihood_weights": self.design.likelihood_weights}
+        for name, values in own.items():
+            if data is not None and name not in given and not (values is None or isinstance(values, str)):
+                raise SettingsError(f"{name}= was an array for the rows of the old data: give it for the new ones too.")
+        wanted = self.formula if formula is None else updated(self.formula, formula)
+        kept = {"family": self.family, **own, **self._given}
+        return Model(wanted, self._data if data is None else data, **kept | given)
+
     def with_response(self, data: pd.DataFrame) -> Model:
         """Return the model of the same rows with other responses; nothing that was compiled is compiled again.
 
@@ -334,53 +362,3 @@ class Model:
 
     def _repr_html_(self) -> str:
         return facts_html(self._facts)
-
-
-def choose_links(
-    family: Family,
-    predictors: Sequence[str],
-    main: Sequence[str],
-    link: str | Link | Mapping[str, str | Link] | None,
-) -> dict[str, Link]:
-    """Return the link of every predictor.
-
-    Parameters
-    ----------
-    family : Family
-    predictors : sequence of str
-        Family parameters with a formula.
-    main : sequence of str
-        Those that the main formula stands for.
-    link : str, Link, mapping or None
-        What the user wants.
-
-    Raises
-    ------
-    UnknownNameError
-        For a link that is unknown, or a parameter that has no formula.
-    SettingsError
-        For a link whose range does not suit the parameter.
-    """
-    given = dict(link) if isinstance(link, Mapping) else {} if link is None else {family.main.name: link}
-    parameters = {parameter.name: parameter for parameter in family.parameters}
-    known = {family.main.name if name in main else name for name in predictors}
-    for name in given:
-        if name not in known:
-            raise UnknownNameError(f"link={link!r}: no formula models {name!r}. {did_you_mean(name, known)}")
-    chosen = {}
-    for name in predictors:
-        parameter = parameters[family.main.name if name in main else name]
-        wanted = given.get(parameter.name, parameter.link)
-        own = LINKS.get(wanted)
-        if own.domain != parameter.domain and own.name != "identity" and parameter.domain != "real":
-            fitting = ", ".join(each.name for each in LINKS if each.domain == parameter.domain)
-            raise SettingsError(
-                f"Link {own.name!r} does not suit {parameter.name} ({parameter.domain}); use {fitting}."
-            )
-        if parameter.name == family.main.name and family.links is not None and own.name not in family.links:
-            raise SettingsError(
-                f"Link {own.name!r} does not suit {parameter.name} of family {family.name!r}, which has its link "
-                f"built in: its predictors are on that scale. Use {', '.join(family.links)}."
-            )
-        chosen[name] = own
-    return chosen

@@ -169,6 +169,10 @@ class Rebindable(Protocol):
         """Return the new rows; without `groups` the grouping factors need not be among their columns."""
 
     @property
+    def rows(self) -> Any:
+        """Which rows of the data are used: `positions` and `labels`."""
+
+    @property
     def smooths(self) -> Mapping[str, Sequence[Smooth]]:
         """The smooths of every predictor, by family parameter."""
 
@@ -201,6 +205,9 @@ class FittedModel(Protocol):
 
     def without(self, term: str) -> FittedModel:
         """Return the model of the same rows without a population term."""
+
+    def changed(self, formula: Any = ..., data: Any = ..., **given: Any) -> FittedModel:
+        """Return the model with other formulas, data or arguments."""
 
     def fit(self, engine: str = ..., *, seed: int | None = ..., **settings: Any) -> Fit:
         """Infer."""

@@ -1,9 +1,10 @@
-"""Methods of `Fit` that judge a model by its predictions and its evidence."""
+"""Methods of `Fit` that judge a model by its predictions and its evidence, and that fit a changed one."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from bayesglmm.errors import BayesglmmError
 from bayesglmm.results import facts
@@ -21,16 +22,20 @@ if TYPE_CHECKING:
     from bayesglmm.results.evaluation.kfold import KFold
     from bayesglmm.results.evaluation.loo import Loo
     from bayesglmm.results.evaluation.refit import Recipe
-    from bayesglmm.results.protocols import Rebindable
+    from bayesglmm.results.fit import Fit
+    from bayesglmm.results.protocols import FittedModel, Rebindable
+
+_OF_MODEL = ("family", "link", "priors", "weights", "likelihood_weights", "cov", "residual")
 
 
 class EvaluationAnswers:
-    """Cross-validation and evidence."""
+    """Cross-validation, evidence, intervals, and changed models."""
 
     if TYPE_CHECKING:
         data: xr.DataTree
         problem: Problem
         design: Rebindable | None
+        model: FittedModel | None
 
         @property
         def draws(self) -> xr.Dataset: ...
@@ -215,6 +220,89 @@ class EvaluationAnswers:
         notes = () if word == "good" else (f"Its verdict is {word!r}: fit.bridge() of NUTS draws is exact.",)
         value = float(self.data.attrs["log_evidence"])
         return Evidence(value, float("nan"), what, 0, notes, observed(self.problem))
+
+    def update(
+        self,
+        formula: Any = None,
+        data: Any = None,
+        engine: str | None = None,
+        seed: int | None = None,
+        **settings: Any,
+    ) -> Fit:
+        """Fit again with another formula, other data or other arguments; what is not named stays.
+
+        Parameters
+        ----------
+        formula : str or sequence of str, optional
+            A dot stands for that side of the old formula, as in R's ``update``: ``". ~ . + x"``, ``"~ . - (1 | g)"``,
+            ``"log(.) ~ ."``. ``"sigma ~ . + x"`` changes the formula of that parameter.
+        data : DataFrame, optional
+        engine : str, optional
+            Another engine, with its default settings.
+        seed : int, optional
+            That of this fit if absent.
+        **settings
+            Arguments of `Model` (``family``, ``link``, ``priors``, ``weights``, ...) and settings of the engine.
+
+        Returns
+        -------
+        Fit
+            A new one; this one stays as it is.
+
+        Raises
+        ------
+        BayesglmmError
+            For fits without their model, and whatever `Model` and its ``fit`` raise.
+
+        Examples
+        --------
+        >>> fit.update(". ~ . + weekday", draws=2000)  # doctest: +SKIP
+        """
+        if self.model is None:
+            raise BayesglmmError("This fit does not hold its model, so it cannot be fitted again.")
+        given = {name: settings.pop(name) for name in list(settings) if name in _OF_MODEL}
+        own = str(self.data.attrs["engine"])
+        kept = json.loads(self.data.attrs["settings"]) if engine in (None, own) else {}
+        if seed is None and "seed" in self.data.attrs:
+            seed = int(self.data.attrs["seed"])
+        changed = self.model.changed(formula, data, **given)
+        return changed.fit(own if engine is None else engine, seed=seed, **kept | settings)
+
+    def confint(
+        self,
+        prob: float = 0.95,
+        method: str | None = None,
+        parameters: str | Sequence[str] | None = None,
+        **settings: Any,
+    ) -> pd.DataFrame:
+        """Return the intervals of all population parameters in one table, as R's ``confint``.
+
+        Parameters
+        ----------
+        prob : float
+        method : str, optional
+            Of posteriors ``"quantile"`` (equal tails, the default) or ``"hdi"`` (the shortest interval); of maximum
+            likelihood fits ``"wald"`` (the default), ``"profile"`` (`LikelihoodFit.profile`) or ``"boot"``
+            (`LikelihoodFit.bootstrap`).
+        parameters : str or sequence of str, optional
+            Labels as in `summary`; all if absent.
+        **settings
+            Of the bootstrap: ``n=500, workers=1, seed=None``.
+
+        Returns
+        -------
+        DataFrame
+            Index: parameter. Columns: kind (``"fixed"``, ``"sd"``, ``"cor"``, ``"structure"``, ``"dispersion"``),
+            estimate, lower, upper. ``frame.attrs["note"]`` says what the intervals are.
+
+        Raises
+        ------
+        SettingsError, UnknownNameError
+            For a method that this kind of fit does not have, or an unknown parameter.
+        """
+        from bayesglmm.results.confint import confint
+
+        return confint(cast("Fit", self), prob, method, parameters, **settings)
 
     def _columns(self) -> pd.DataFrame | None:
         """Return the data of the rows used."""
