@@ -280,7 +280,10 @@ def _refuse_response_on_the_right(spec: FormulaSpec) -> None:
 
 def _one_row_per_level(parts: Mapping[str, PredictorPart], n: int, family: Family) -> list[str]:
     names = dict.fromkeys(
-        g.group for part in parts.values() for g in part.groups if len(g.levels) == n and not g.related
+        g.group
+        for part in parts.values()
+        for g in part.groups
+        if len(g.levels) == n and not g.related and g.members == 1
     )
     alone = family.normal_residual and "sigma" not in parts
     residual = " The data cannot tell it from the residual." if alone else ""

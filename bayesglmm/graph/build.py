@@ -228,12 +228,16 @@ class _Builder:
         offset = None if arrays.offset is None else self.data(f"{prefix}offset", arrays.offset)
         gathers = []
         for gather, own in zip(arrays.gathers, names.blocks, strict=True):
-            index = None if gather.index is None else self.data(own.variable("index"), gather.index)
+            several = () if gather.index is None or gather.index.ndim == 1 else (own.member_dim,)
+            if several:
+                self.model.add_coord(own.member_dim, np.arange(1, gather.index.shape[1] + 1))
+            index = None if gather.index is None else self.data(own.variable("index"), gather.index, *several)
             column = None if gather.column is None else self.data(own.variable("column"), gather.column)
             if gather.Z is None or column is not None:  # no level is unknown to the model
                 gathers.append(Gather(index, None, gather.k, column))
                 continue
-            gathers.append(Gather(index, self.data(own.variable("Z"), gather.Z, own.term_dim), gather.k))
+            Z = self.data(own.variable("Z"), gather.Z, own.term_dim, *several)
+            gathers.append(Gather(index, Z, gather.k))
         return PredictorArrays(X, offset, tuple(gathers), arrays.n)
 
     def dispersion(self, family: Family, response: Response, name: str) -> tuple[Declared, Any]:

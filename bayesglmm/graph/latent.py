@@ -25,7 +25,7 @@ from bayesglmm.graph.build import centring
 from bayesglmm.graph.compiler import INTERPRETED
 from bayesglmm.graph.elementwise import Elementwise
 from bayesglmm.graph.hyperparameters import Hyperparameters
-from bayesglmm.graph.predictor import predictor_arrays
+from bayesglmm.graph.predictor import level_columns, predictor_arrays
 from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem
 from bayesglmm.linalg import symmetric
 
@@ -276,10 +276,5 @@ def _latent_variables(predictor: PredictorParts, problem: Problem) -> list[tuple
 
 def _block_columns(part: BlockParts, natural: Mapping[str, Floats]) -> Any:
     """Return Z Lambda of a spherical block, sparse with k entries per row."""
-    block = part.block
-    n, k = block.X.shape
     values = {name: np.asarray(value) for name, value in part.values(natural).items()}
-    rows = block.X @ part.covariance.mixing(values, block, NUMPY)
-    columns = block.index[:, None] * k + np.arange(k)
-    pointer = np.arange(0, n * k + 1, k)
-    return sparse.csr_array((rows.ravel(), columns.ravel(), pointer), shape=(n, len(block.levels) * k))
+    return level_columns(part.block, part.covariance.mixing(values, part.block, NUMPY))

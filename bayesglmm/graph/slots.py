@@ -171,12 +171,12 @@ def _coefficient_slots(predictor: Predictor, scale: ResponseScale, prefix: str) 
 
 def _block_slots(block: RandomBlock, parameter: CovarianceParameter, scale: ResponseScale, prefix: str) -> list[Slot]:
     head = f"{prefix}{parameter.name}"
+    some = () if block.portion is None else (f"{head}[{block.group}, {block.portion.label}]",)
     if parameter.kind == "correlation":
         return [Slot((*some, f"{head}[{block.group}]", head), "correlation", Prior("LKJ", eta=2.0))]
     columns = parameter.columns or (None,) * len(parameter.components)
     slots = []
     for position, (component, j) in enumerate(zip(parameter.components, columns, strict=True)):
-    some = () if block.portion is None else (f"{head}[{block.group}, {block.portion.label}]",)
         spread = scale.spread / (1.0 if j is None else _unit(block, j))
         own = f"{head}[{block.group}]"  # of one standard deviation for all columns there is no more to say
         keys = (own, head) if component == block.group else (f"{head}[{block.group}, {component}]", *some, own, head)
@@ -186,15 +186,15 @@ def _block_slots(block: RandomBlock, parameter: CovarianceParameter, scale: Resp
     return slots
 
 
+def _unit(block: RandomBlock, j: int) -> float:
+    return _sd(block.X[:, j]) if block.portion is None else block.portion.spreads[j] or 1.0
+
+
 def _scaled_prior(parameter: CovarianceParameter, bounds: tuple[float, float], spread: float) -> Prior:
     """Return the default prior of what is in units of the response per unit of a column."""
     if parameter.kind == "scale":
         return Prior("Exponential", lam=1.0 / spread)
     return Prior("HalfNormal", sigma=spread) if bounds[0] == 0.0 else Prior("Normal", mu=0.0, sigma=spread)
-def _unit(block: RandomBlock, j: int) -> float:
-    return _sd(block.X[:, j]) if block.portion is None else block.portion.spreads[j] or 1.0
-
-
 
 
 def _dispersion_slot(parameter: FamilyParameter, residual: float) -> Slot:

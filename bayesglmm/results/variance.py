@@ -125,8 +125,7 @@ def group_variances(evaluator: Evaluator, draws: Mapping[str, Floats], at: int =
         block = part.block
         if block.kind == "group":
             factor = level_factor(part, draws)
-            moment = block.X.T @ block.X / len(block.X)
-            variance = np.einsum("sir,sjr,ij->s", factor, factor, moment)
+            variance = np.einsum("sir,sjr,ij->s", factor, factor, block.moment)
             name = _name(part, blocks)
             found[name] = found.get(name, 0.0) + variance
     return found

@@ -38,7 +38,7 @@ class NewLevels:
         The grouping factor.
     levels : tuple of str
         Their names.
-    index : ndarray of int, shape (n,)
+    index : ndarray of int, shape (n,) or (n, M)
         Which of them a row has; -1 for rows with a known level. Rows that share a level share its effect.
     """
 
@@ -104,16 +104,26 @@ class GroupPart:
         return RandomBlock(
             self.label,
             self.group,
-            left.columns,
+            terms,
             self.levels,
             index,
-            left.X,
+            X,
             self.covariance,
             self.latent,
             options=self.options,
             column=None if atom is None else atom.factor(columns).codes,
             portion=portion,
         )
+
+    @property
+    def factor_key(self) -> frozenset[str]:
+        """What tells its grouping factor from others."""
+        return frozenset(atom.label for atom in self.factors)
+
+    @property
+    def members(self) -> int:
+        """Levels that a row belongs to."""
+        return 1
 
     @property
     def indexed(self) -> bool:
@@ -169,7 +179,7 @@ def bind_group(spec: GroupSpec, context: Context, label: str) -> GroupPart:
     structure = covariance_of(spec, None, context)
     left = bind_index(spec, context, label) if structure.indexed else bind_linear(spec.columns, context, label)
     structure = covariance_of(spec, left.width, context)
-    bound = [_bind_factor(node, context) for node in spec.factor]
+    bound = [bind_factor(node, context) for node in spec.factor]
     factors = tuple(atom for atom, _ in bound)
     group = ":".join(atom.label for atom in factors)
     if group == RESIDUAL:
@@ -189,6 +199,15 @@ def bind_group(spec: GroupSpec, context: Context, label: str) -> GroupPart:
     return GroupPart(label, group, left, factors, keys, levels, structure.name, structure.latent, options)
 
 
+def bind_groups(spec: GroupSpec, context: Context, label: str) -> tuple[GroupPart, ...]:
+    """Let a group term meet the data: one part, or one for each level of its ``by=``; see `bind_group`."""
+    whole = bind_group(spec, context, label)
+    if spec.by is None:
+        return (whole,)
+    found = parts_by(whole, spec.by, context, spec.position, bind_factor)
+    return tuple(replace(whole, label=f"{label}, {by.label}", levels=levels, by=by) for by, levels in found)
+
+
 def _with_levels(
     factors: tuple[Atom, ...], levels: tuple[str, ...], spec: GroupSpec, context: Context
 ) -> tuple[Atom, ...]:
@@ -199,16 +218,7 @@ def _with_levels(
     return (replace(factors[0], levels=levels),)
 
 
-def bind_groups(spec: GroupSpec, context: Context, label: str) -> tuple[GroupPart, ...]:
-    """Let a group term meet the data: one part, or one for each level of its ``by=``; see `bind_group`."""
-    whole = bind_group(spec, context, label)
-    if spec.by is None:
-        return (whole,)
-    found = parts_by(whole, spec.by, context, spec.position, bind_factor)
-    return tuple(replace(whole, label=f"{label}, {by.label}", levels=levels, by=by) for by, levels in found)
-
-
-def _bind_factor(node: Node, context: Context) -> tuple[Atom, Ints]:
+def bind_factor(node: Node, context: Context) -> tuple[Atom, Ints]:
     """Return a grouping factor with the levels that occur, and the codes of the rows."""
     evaluator = Evaluator(context.columns, context.formula)
     factor, unused = as_factor(evaluator.value(node), context.columns.n).without_unused()
@@ -262,6 +272,8 @@ def columns_text(spec: FixedSpec) -> str:
 def group_text(spec: GroupSpec) -> str:
     """Return a group term as text with the factor that it has after expansion: ``(1 | a:b)`` of ``(1 | a/b)``."""
     factor = ":".join(str(node) for node in spec.factor)
+    if spec.by is not None:
+        factor = f"gr({factor}, by={spec.by})"
     if spec.word in ("us", "diag") and spec.text.startswith("("):
         return f"({columns_text(spec.columns)} {'||' if spec.word == 'diag' else '|'} {factor})"
     options = "".join(f", {name}={value}" for name, value in spec.options)
@@ -272,8 +284,6 @@ def group_text(spec: GroupSpec) -> str:
 
 def refuse_shared_columns(parts: Sequence[GroupPart], specs: Sequence[GroupSpec], formula: str) -> None:
     """Refuse two plain group terms of one factor that both hold the same column: their effects add up to one.
-    if spec.by is not None:
-        factor = f"gr({factor}, by={spec.by})"
 
     Terms with another covariance word are left alone: an effect with kinship beside one without is a model.
 
@@ -287,7 +297,7 @@ def refuse_shared_columns(parts: Sequence[GroupPart], specs: Sequence[GroupSpec]
         if spec.word not in ("us", "diag"):
             continue
         for column in part.left.columns:
-            key = (frozenset(atom.label for atom in part.factors), column.name)
+            key = (part.factor_key, column.name)
             if key in seen:
                 message = f"`{column.name}` varies by `{part.group}` twice, in `{seen[key]}` and in `{part.label}`: "
                 message += "the two cannot be told apart. Take it out of one of them (`0 +` for the constant)."

@@ -59,7 +59,7 @@ _ELSEWHERE = {
     "mo": f"a monotonic effect, {_ABSENT}",
     "me": f"a term with measurement error, {_ABSENT}",
     "mi": f"an imputed variable, {_ABSENT}",
-    "mm": f"a multi-membership term, {_ABSENT}",
+    "mm": "a grouping factor for rows that belong to several of its levels: write (1 | mm(g1, g2))",
 }
 
 

@@ -203,7 +203,7 @@ class MarginalObjective(ABC):
             + np.einsum("fpn,pn->f", found.d1phi, w)
         )
         order = {id(part): position for position, part in enumerate(self.view.problem.blocks)}
-        factors: list[Floats] = [np.zeros((0, 0))] * len(order)
+        factors: list[Any] = [0.0] * len(order)
         for b, block in enumerate(structure.blocks):
             p = block.latent.predictor
             if block.group is not None:
@@ -211,7 +211,7 @@ class MarginalObjective(ABC):
             else:
                 own = leverage.dense[p].T[self._dense_rows(b)]
             M = structure.contract(b, t[p], work.inner) + structure.contract(b, found.d1[p], v) - block.Z @ own.T
-            factors[order[id(block.part)]] = M
+            factors[order[id(block.part)]] = factors[order[id(block.part)]] + M
         precisions = [self._precision_pull(block, inverse, work.inner, v) for block in structure.coupled]
         return _Pull(factors, flat_phi, t, precisions)
 

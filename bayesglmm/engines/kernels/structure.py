@@ -20,7 +20,7 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """One random block in x: where it is, and the columns that Lambda mixes."""
+    """One random block in x: where it is, and the columns that Lambda mixes; one for each level that a row has."""
 
     part: BlockParts
     latent: LatentPart
@@ -134,12 +134,12 @@ class Structure:
                     dense_X.append(view.free_columns(predictor))
                 continue
             block = own[part.name].block
-            index, Z = _rows_of(block)
-            if len(block.levels) == 1 and part.role == "spherical":
-                blocks.append(Block(own[part.name], part, start, Z, None, len(dense)))
-                dense.append(DenseColumns(start, width, part.predictor))
-                dense_X.append(None)
-            else:
+            for index, Z in _rows_of(block):
+                if len(block.levels) == 1 and part.role == "spherical":
+                    blocks.append(Block(own[part.name], part, start, Z, None, len(dense)))
+                    dense.append(DenseColumns(start, width, part.predictor))
+                    dense_X.append(None)
+                    continue
                 blocks.append(Block(own[part.name], part, start, Z, len(groups), None))
                 levels = width // len(Z)
                 columns = GroupColumns(start, levels, len(Z), index, part.predictor, block.group)
@@ -157,7 +157,8 @@ class Structure:
         else:
             Q = self.view.still_precision[self.inner[at]][:, self.inner[at]].toarray()
         constant = 0.0 if self.flat or self.outer else self.view.fixed_constant
-        constant -= 0.5 * _LOG_2PI * sum(int(np.prod(block.latent.shape)) for block in self.blocks)
+        sizes = {block.start: int(np.prod(block.latent.shape)) for block in self.blocks}
+        constant -= 0.5 * _LOG_2PI * sum(sizes.values())
         return LatentPrior(PriorPrecision(np.asarray(Q, dtype=float)), constant, self.mean, at)
 
     @property
@@ -294,7 +295,7 @@ class Structure:
             out[block.start : block.start + len(weighted)] = weighted.sum(axis=1)
             return out
         for j, row in enumerate(weighted):
-            out[own.columns[:, j]] = np.bincount(own.index, row, own.levels)
+            out[own.columns[:, j]] += np.bincount(own.index, row, own.levels)
         return out
 
     def effect(self, b: int, x: Floats, Lambda: Floats) -> Floats:
@@ -307,15 +308,14 @@ class Structure:
         return np.asarray(np.einsum("jn,nj->n", values, x[own.columns][own.index]))
 
 
-def _rows_of(block: RandomBlock) -> tuple[Any, Floats]:
-    """Return which level each row has, and its values in the columns of that level, shape (k, n).
+def _rows_of(block: RandomBlock) -> list[tuple[Any, Floats]]:
+    """Return, for each membership, which level a row has, and its values in the columns of that level, shape (k, n).
 
     In precision form nothing mixes the columns of a level. Where a row has but one of them, every coefficient is then
     a level of its own, so that rows do not couple those that they do not have.
     """
-    index, X = np.asarray(block.index), np.asarray(block.X, dtype=float)
     if block.latent == "precision" and block.column is not None:
-        k = len(block.terms)
+        index, k = np.asarray(block.index), len(block.terms)
         own = np.where(index < 0, -1, index * k + block.column)
-        return unknown_to_zero(own, np.ones((1, len(own))))
-    return unknown_to_zero(index, np.ascontiguousarray(X.T))
+        return [unknown_to_zero(own, np.ones((1, len(own))))]
+    return [unknown_to_zero(index, np.ascontiguousarray(X.T, dtype=float)) for index, X in block.memberships]
