@@ -26,6 +26,7 @@ from bayesglmm.graph.declare import (
     held_and_free,
     vector_start,
 )
+from bayesglmm.graph.hyperpriors import Shared, hyperpriors
 from bayesglmm.graph.names import BlockNames, PredictorNames, predictor_names
 from bayesglmm.graph.observation import ROWS, Likelihood, observe
 from bayesglmm.graph.predictor import Gather, PredictorArrays, linear_predictor, predictor_arrays
@@ -98,6 +99,7 @@ def build(
         likelihood=likelihood,
         cutpoint_shift=shift,
         priors=priors,
+        hyperpriors=tuple(builder.hyperpriors.values()),
     )
     check_reach(problem)
     return problem
@@ -127,6 +129,8 @@ class _Builder:
         self.priors = priors
         self.n = n
         self.roles: dict[str, Role] = {}
+        self.hyperpriors = hyperpriors(priors)
+        self.shared: dict[tuple[str, str], Any] = {}
 
     def data(self, name: str, values: Any, *dims: str) -> Any:
         """Put row-wise numbers into the model."""
@@ -170,7 +174,9 @@ class _Builder:
         C = centring(X, own)
         variable = declare_coefficients(names.beta, dim, own, C, _whitening(X, C, own, self.priors.spread))
         gaussian = all(slot.prior.distribution in ("Normal", "Flat") for slot in own)
-        self.roles[names.beta] = "fixed" if gaussian else "theta"
+        # What moves the correlation of rows is a hyperparameter: rows are whitened given it.
+        whitens = self.correlated and names.prefix != ""
+        self.roles[names.beta] = "fixed" if gaussian and not whitens else "theta"
         return declared, declared.complete(variable)
 
     def _block(
@@ -212,12 +218,22 @@ class _Builder:
         self.model.add_coord(dim, [parameter.components[j] for j in declared.free])
         free = [slots[j] for j in declared.free]
         if kind == "scale":
-            variable = declare_scales(declared.name, dim, free)
+            variable = declare_scales(declared.name, dim, free, self.hyper(free))
         else:
             start = vector_start(parameter, slots)
             variable = declare_vector(declared.name, dim, free, [start[j] for j in declared.free])
         self.roles[declared.name] = "theta"
         return declared, declared.complete(variable)
+
+        """Declare the correlation of residuals; return it and the predictor of each row given the earlier ones."""
+
+    def hyper(self, slots: Sequence[Slot]) -> Shared:
+        """Return the parameters of these priors that are estimated, declared when they are first met."""
+        for key in ((slot.source, parameter) for slot in slots for parameter in slot.prior.nested):
+            if key not in self.shared:
+                self.shared[key] = self.hyperpriors[key].declare()
+                self.roles[self.hyperpriors[key].name] = "theta"
+        return self.shared
 
     def _arrays(self, predictor: Predictor, names: PredictorNames, shift: Floats | None) -> PredictorArrays:
         arrays = predictor_arrays(predictor)

@@ -59,6 +59,8 @@ def posterior_variables(problem: Problem, draws: Mapping[str, Any]) -> dict[str,
             found[names.beta] = Variable(beta, (names.column_dim,), coords, attrs)
         for block in part.blocks:
             found.update(_block_variables(block, draws, shape, names.parameter))
+    for own in problem.hyperpriors:
+        found[own.name] = Variable(draws[own.name], (), {}, {"parameter": own.label, "kind": "parameter of a prior"})
     for name, declared in problem.dispersions.items():
         found[name] = _dispersion(problem, name, declared, draws, shape)
     return found

@@ -272,7 +272,8 @@ class Hyperparameters:
 
         The rest is at the graph's initial point.
         """
-        starts = self._block_starts()
+        shared = {own.name: np.array([own.start]) for own in self.problem.hyperpriors}
+        starts = shared | self._block_starts()
         names = self.problem.names("theta")
         known = all(name in starts for name in names)
         start = {} if known else self.problem.model.initial_point(random_seed=0)

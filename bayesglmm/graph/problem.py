@@ -10,6 +10,7 @@ from bayesglmm.blocks import Floats, Predictor, RandomBlock, Response
 from bayesglmm.covariances import COVARIANCES, Covariance
 from bayesglmm.families import Family
 from bayesglmm.graph.declare import Declared, DeclaredKind
+from bayesglmm.graph.hyperpriors import Hyperprior
 from bayesglmm.graph.names import BlockNames, PredictorNames
 from bayesglmm.graph.observation import Likelihood
 from bayesglmm.graph.slots import PriorTable
@@ -104,6 +105,8 @@ class Problem:
     cutpoint_shift : ndarray or None
         Column means that the graph takes off X where cutpoints are centred: cutpoints = centred + shift beta.
     priors : PriorTable
+    hyperpriors : tuple of Hyperprior
+        Parameters of priors that are estimated.
     workspace : dict
         Where engines keep what they prepared, so that a second fit of the same model need not do it again.
     shared : dict
@@ -121,6 +124,7 @@ class Problem:
     likelihood: Likelihood
     cutpoint_shift: Floats | None
     priors: PriorTable
+    hyperpriors: tuple[Hyperprior, ...] = ()
     workspace: dict[str, Any] = field(default_factory=dict, repr=False)
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -151,6 +155,7 @@ class Problem:
             for block, classes in zip(part.blocks, self.priors.blocks[parameter], strict=True):
                 for what, declared in block.of_kind("scale", "vector").items():
                     found[declared.name] = tuple(classes[what][j].label for j in declared.free)
+        found |= {own.name: (own.label,) for own in self.hyperpriors}
         for name, declared in self.dispersions.items():
             size = len(declared.constant)
             found[name] = (name,) if size == 1 else tuple(f"{name}[{j + 1}]" for j in range(size))

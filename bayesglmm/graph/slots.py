@@ -273,6 +273,11 @@ def _check(key: str, prior: Prior, slot: Slot) -> None:
             f"The prior {prior} for {key!r} does not suit {slot.label} (a {_WORDS.get(slot.kind, slot.kind)}): its "
             f"support is {prior.support}, allowed: {', '.join(allowed)}."
         )
+    if prior.nested and slot.kind != "scale":
+        raise PriorError(
+            f"The prior {prior} for {key!r} has a prior inside, which is for standard deviations of group effects "
+            f"and smooths only, not for {slot.label}."
+        )
     lowest, highest = slot.range
     for value in _ends(prior):
         if not lowest <= value <= highest:

@@ -16,7 +16,10 @@ def pack_prior(prior: Prior) -> dict[str, Any]:
     """Return a prior as plain values."""
     return {
         "distribution": prior.distribution,
-        "parameters": {name: written(value) for name, value in prior.parameters.items()},
+        "parameters": {
+            name: pack_prior(value) if isinstance(value, Prior) else written(value)
+            for name, value in prior.parameters.items()
+        },
     }
 
 
@@ -29,7 +32,10 @@ def unpack_prior(document: Any) -> Prior:
     """
     if not isinstance(document, dict):
         raise StorageError("The document holds a prior that makes no sense.")
-    parameters = {name: number(value) for name, value in take(document, "parameters", dict).items()}
+    parameters = {
+        name: unpack_prior(value) if isinstance(value, dict) else number(value)
+        for name, value in take(document, "parameters", dict).items()
+    }
     return Prior(take(document, "distribution", str), **parameters)
 
 

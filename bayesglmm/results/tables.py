@@ -84,6 +84,7 @@ def parameters(problem: Problem, posterior: xr.Dataset) -> list[Parameter]:
     for part in problem.predictors:
         for block in part.blocks:
             found += _block_parameters(block, prefix_of(problem, part), posterior)
+    found += [Parameter(own.label, "dispersion", posterior[own.name].values) for own in problem.hyperpriors]
     for name in problem.dispersions:
         variable = posterior[name]
         if variable.ndim == 2:
