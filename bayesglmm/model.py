@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bayesglmm.describe import facts_html, facts_text, model_facts
 from bayesglmm.design import bind
 from bayesglmm.design.difference import differing_part
+from bayesglmm.design.residual import refuse_link
 from bayesglmm.errors import DataError, SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.families import FAMILIES, Family
 from bayesglmm.formula import MAIN, parse
@@ -59,6 +60,10 @@ class Model:
         Multiply the log density of each row.
     cov : mapping of str to matrix, optional
         Matrices that covariance structures name: ``{"W": W}`` for ``car(1 | region, adjacency=W)``.
+    residual : str, optional
+        How the residuals of a gaussian response are correlated within groups: ``"ar1(time | g)"``,
+        ``"ou(time | g)"``, ``"cs(1 | g)"`` or ``"us(time | g)"``; ``1`` for the time takes the rows in their order.
+        See ``docs/how-to/time-series.md``.
 
     Raises
     ------
@@ -92,10 +97,11 @@ class Model:
         weights: Any = None,
         likelihood_weights: Any = None,
         cov: Mapping[str, Any] | None = None,
+        residual: str | None = None,
     ) -> None:
         self.formula, self._data = formula, data
         self._original: Model | None = None  # whose compiled functions serve this model too
-        self._given: dict[str, Any] = {"link": link, "priors": priors, "cov": cov}
+        self._given: dict[str, Any] = {"link": link, "priors": priors, "cov": cov, "residual": residual}
         self.family = FAMILIES.get(family)
         self.design = bind(
             parse(formula),
@@ -104,6 +110,7 @@ class Model:
             weights=weights,
             likelihood_weights=likelihood_weights,
             matrices=cov,
+            residual=residual,
         )
         main = self.family.main_predictors(self.design.response)
         expression = self.design.nonlinear
@@ -112,17 +119,19 @@ class Model:
         self.links = choose_links(self.family, [*main, *linear] if names else linear, main, link)
         self.links |= dict.fromkeys(names, LINKS.get("identity"))
         scale = self.family.scale(self.design.response, self.links[main[0]])
-        residual = self.family.residual_scale(self.design.response)
+        spread = self.family.residual_scale(self.design.response)
+        refuse_link(self.design.residual, self.links[main[0]].name)
         starts = None if expression is None else {name: expression.start.get(name) for name in names}
+        correlated, predictors = self.design.residual, self.design.predictors
         self.priors = prior_table(
-            self.family, self.design.predictors, scale, priors, main, residual, self.links, starts
+            self.family, predictors, scale, priors, main, spread, self.links, starts, correlated
         )
         if expression is not None:
             check_start(expression.expression, self.design.response, self.design.predictors, self.priors)
 
     @property
     def given(self) -> Mapping[str, Any]:
-        """The arguments ``link`` and ``priors``, as the user gave them."""
+        """The arguments ``link``, ``priors``, ``cov`` and ``residual``, as the user gave them."""
         return self._given
 
     @cached_property
@@ -133,7 +142,14 @@ class Model:
         design = self.design
         expression = None if design.nonlinear is None else design.nonlinear.expression
         made = build(
-            self.family, self.links, design.response, design.predictors, self.priors, design.rows.labels, expression
+            self.family,
+            self.links,
+            design.response,
+            design.predictors,
+            self.priors,
+            design.rows.labels,
+            expression,
+            design.residual,
         )
         return made if self._original is None else replace(made, shared=self._original.problem.shared)
 
@@ -276,7 +292,9 @@ class Model:
         own = {"weights": self.design.weights, "likelihood_weights": self.design.likelihood_weights}
         for name, values in own.items():
             if data is not None and name not in given and not (values is None or isinstance(values, str)):
-                raise SettingsError(f"{name}= was an array for the rows of the old data: give it for the new ones too.")
+                raise SettingsError(
+                    f"{name}= was an array for the rows of the old data: give it for the new ones too."
+                )
         wanted = self.formula if formula is None else updated(self.formula, formula)
         kept = {"family": self.family, **own, **self._given}
         return Model(wanted, self._data if data is None else data, **kept | given)
@@ -305,8 +323,7 @@ class Model:
         other = Model(
             self.formula, data, self.family, weights=weights, likelihood_weights=likelihood_weights, **self._given
         )
-        own, new = self.design, other.design
-        where = differing_part(own.response, own.predictors, new.response, new.predictors)
+        where = differing_part(self.design, other.design)
         if where is not None:
             raise DataError(
                 f"with_response() takes data that differ in the response alone; here `{where}` differs too."
@@ -327,6 +344,23 @@ class Model:
         from bayesglmm.reporting import write_report
 
         return write_report(fit, path, others=others, title=title, prob=prob)
+
+    def check(self) -> pd.DataFrame:
+        """Return what model and data cannot tell, before anything is fitted.
+
+        Separation (by linear programming; Konis 2007), columns and factors that say the same, levels with one row,
+        few levels, smooths whose curves other terms can draw: the findings of `Fit.diagnose` that need no fit.
+
+        Returns
+        -------
+        DataFrame
+            Columns as of `Fit.diagnose`; empty where nothing was found. Printed, it is a list in sentences.
+        """
+        from bayesglmm.results.checking.diagnosis import findings_table
+        from bayesglmm.results.checking.findings import Structure, findings
+
+        design = self.design
+        return findings_table(findings(Structure(self.family, self.links, design.response, design.predictors)))
 
     def prior_predictive(self, draws: int = 500, *, seed: int | None = None) -> DataTree:
         """Draw parameters from the prior and responses from these, to see what the priors claim.

@@ -27,6 +27,7 @@ from bayesglmm.design.needed import (
 )
 from bayesglmm.design.nonlinear import bind_nonlinear, check_names, expression_names
 from bayesglmm.design.predictors import PredictorPart, bind_predictor, settle
+from bayesglmm.design.residual import ResidualSpec, bind_residual, read_residual
 from bayesglmm.design.response import ResponseCoder
 from bayesglmm.errors import DataError, FormulaError, ModelWarning, UnknownNameError, did_you_mean
 from bayesglmm.families.base import Family
@@ -56,6 +57,7 @@ def bind(
     likelihood_weights: str | ArrayLike | None = None,
     memory_limit: float | None = None,
     matrices: Mapping[str, Any] | None = None,
+    residual: str | None = None,
 ) -> Design:
     """Let a formula meet data.
 
@@ -74,6 +76,8 @@ def bind(
         In GB; default is what is free now.
     matrices : mapping of str to matrix, optional
         What covariance structures name: ``{"W": W}`` for ``car(1 | region, adjacency=W)``.
+    residual : str, optional
+        How residuals of a normal response are correlated within groups: ``"ar1(time | g)"``.
 
     Returns
     -------
@@ -97,9 +101,11 @@ def bind(
     check_names(spec, known, family)
     _refuse_response_on_the_right(spec)
     taken = [w for w in (weights, likelihood_weights) if isinstance(w, str)]
-    spec = expand_dots(spec, known, [*taken, *expression_names(spec)])
+    correlated = None if residual is None else read_residual(residual)
+    beside = {} if correlated is None else correlated.names
+    spec = expand_dots(spec, known, [*taken, *expression_names(spec), *beside])
     check_matrices(spec, matrices or {})
-    loaded = _load(spec, frame, weights, likelihood_weights)
+    loaded = _load(spec, frame, weights, likelihood_weights, correlated)
     notes: list[str] = []
     if loaded.rows.dropped:
         notes.append(_dropped(loaded.rows))
@@ -108,6 +114,8 @@ def bind(
     family.check(response)
     coder = ResponseCoder(spec.response, spec.text, family, response.categories or None)
     nonlinear = None if spec.nonlinear is None else bind_nonlinear(spec.nonlinear, loaded.columns)
+    if nonlinear is not None and residual is not None:
+        raise DataError(f"residual={residual!r} is for linear predictors; this one is nonlinear.")
     if nonlinear is not None:
         _refuse_several_predictors(spec, family, response)
         response = replace(response, covariates=nonlinear.covariates(loaded.columns))
@@ -138,6 +146,7 @@ def bind(
         if isinstance(likelihood_weights, str) or likelihood_weights is None
         else np.asarray(likelihood_weights, dtype=np.float64),
         nonlinear,
+        None if correlated is None else bind_residual(correlated, loaded.columns, family, response),
     )
 
 
@@ -156,13 +165,21 @@ def memory_estimate(spec: FormulaSpec, data: Any, family: Family) -> float:
     return gigabytes(_parts(spec, loaded.columns, family, []).values(), loaded.columns.n)
 
 
-def _load(spec: FormulaSpec, frame: pd.DataFrame, weights: Any, likelihood_weights: Any) -> _Loaded:
+def _load(
+    spec: FormulaSpec,
+    frame: pd.DataFrame,
+    weights: Any,
+    likelihood_weights: Any,
+    residual: ResidualSpec | None = None,
+) -> _Loaded:
     """Read the columns that are used and leave out rows with missing values."""
     known = list(frame.columns)
     used = list(check_known(response_names(spec), known, spec.text))
     used += check_known(expression_names(spec), known, spec.text)
     for predictor in spec.predictors.values():
         used += check_known(predictor_names(predictor), known, predictor.formula)
+    if residual is not None:
+        used += check_known(residual.names, known, residual.text)
     given = {"weights": weights, "likelihood_weights": likelihood_weights}
     used += [_known_weight(key, value, known) for key, value in given.items() if isinstance(value, str)]
     data = select(frame, used)

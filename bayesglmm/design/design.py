@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayesglmm.blocks import Block, Floats, Ints, Predictor, Response
+from bayesglmm.blocks import Block, Floats, Ints, Predictor, ResidualBlock, Response
 from bayesglmm.design.curves import curve, smooths
 from bayesglmm.design.nonlinear import NonlinearPart
 from bayesglmm.design.predictors import PredictorPart
@@ -99,6 +99,8 @@ class Design:
         As given by the user, when they were not columns of the data.
     nonlinear : NonlinearPart or None
         The expression of a nonlinear predictor; its parameters have the first predictors.
+    residual : ResidualBlock or None
+        How the residuals depend on each other within groups.
     """
 
     spec: FormulaSpec
@@ -115,6 +117,7 @@ class Design:
     weights: Floats | str | None = None
     likelihood_weights: Floats | str | None = None
     nonlinear: NonlinearPart | None = None
+    residual: ResidualBlock | None = None
 
     def __repr__(self) -> str:
         columns = ", ".join(f"{name}: {len(p.columns)} columns" for name, p in self.predictors.items())

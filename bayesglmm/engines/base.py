@@ -107,6 +107,27 @@ class Engine(ABC):
         """
 
 
+def require_independent_rows(problem: Problem, what: str) -> None:
+    """Refuse correlated residuals.
+
+    Parameters
+    ----------
+    problem : Problem
+    what : str
+        Whoever cannot take them, at the beginning of a sentence.
+
+    Raises
+    ------
+    SettingsError
+    """
+    if problem.residual is not None:
+        raise SettingsError(
+            f"{what} takes the rows for independent given the predictor, and this model has correlated residuals, "
+            f'{problem.residual.block.label}. Use model.fit("laplace"), which is exact for normal responses, or '
+            'model.fit("nuts").'
+        )
+
+
 def require_integer(name: str, value: Any, minimum: int) -> None:
     """Refuse a setting that is not an integer of at least `minimum`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from bayesglmm.engines.base import ENGINES, Engine, Settings, require_integer
+from bayesglmm.engines.base import ENGINES, Engine, Settings, require_independent_rows, require_integer
 from bayesglmm.engines.kernels.ep import EPObjective
 from bayesglmm.engines.kernels.ep_sites import Schedule
 from bayesglmm.engines.kernels.likelihood import Estimation
@@ -137,6 +137,7 @@ class EP(Engine):
         InterruptedFitError
             On Ctrl-C: a search that has not ended leaves nothing to keep.
         """
+        require_independent_rows(problem, "Expectation propagation")
         _require_one_predictor(problem)
         if settings.uses_priors:
             _require_proper_priors(problem)

@@ -10,7 +10,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayesglmm.arraymath import pytensor_math
-from bayesglmm.blocks import Floats, Predictor, RandomBlock, Response
+from bayesglmm.blocks import Floats, Predictor, RandomBlock, ResidualBlock, Response
 from bayesglmm.covariances import COVARIANCES, CovarianceParameter
 from bayesglmm.expressions import Expression
 from bayesglmm.families import Family
@@ -28,11 +28,14 @@ from bayesglmm.graph.declare import (
 )
 from bayesglmm.graph.hyperpriors import Shared, hyperpriors
 from bayesglmm.graph.names import BlockNames, PredictorNames, predictor_names
-from bayesglmm.graph.observation import ROWS, Likelihood, observe
+from bayesglmm.graph.observation import OBSERVED_DATA, ROWS, Likelihood, observe, observed_values
 from bayesglmm.graph.predictor import Gather, PredictorArrays, linear_predictor, predictor_arrays
-from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem, Role
+from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem, ResidualParts, Role
+from bayesglmm.graph.residual import conditional_predictor, row_sds
+from bayesglmm.graph.residual_slots import RESIDUAL
 from bayesglmm.graph.slots import PriorTable, Slot
-from bayesglmm.links import Link
+from bayesglmm.links import Link, Linked
+from bayesglmm.residuals import RESIDUALS
 
 
 def build(
@@ -43,6 +46,7 @@ def build(
     priors: PriorTable,
     rows: Any = None,
     expression: Expression | None = None,
+    residual: ResidualBlock | None = None,
 ) -> Problem:
     """Assemble the PyMC model.
 
@@ -60,13 +64,15 @@ def build(
         Labels of the rows; 0..n-1 if absent.
     expression : Expression, optional
         How the first predictors make the main one; its columns are the covariates of the response.
+    residual : ResidualBlock, optional
+        How the residuals depend on each other.
 
     Returns
     -------
     Problem
     """
     main = family.main_predictors(response)
-    builder = _Builder(priors, len(response.y))
+    builder = _Builder(priors, len(response.y), residual is not None)
     with pm.Model() as builder.model:
         builder.model.add_coord(ROWS, _row_labels(rows, len(response.y)))
         shift = None if expression is not None else _cutpoint_shift(family, priors, predictors)
@@ -87,7 +93,14 @@ def build(
         columns = [
             builder.data(f"covariate_{j + 1}", response.covariates[c]) for j, c in enumerate(likelihood.columns)
         ]
-        observe(likelihood, response, [*etas, *values, *data.values(), *columns], builder.data)
+        observed = builder.data(OBSERVED_DATA, observed_values(response, family))
+        correlated = None
+        if residual is not None:
+            sd = dict(zip(predictors, etas, strict=True)).get(family.error_sd)
+            sds = None if sd is None else Linked(sd, links[family.error_sd], pytensor_math()).value
+            sds = row_sds(sds, data.get("weights"), pytensor_math())
+            correlated, etas[0] = builder.residual(residual, family.error_sd, observed, etas[0], sds)
+        observe(likelihood, response, [*etas, *values, *data.values(), *columns], builder.data, observed)
     problem = Problem(
         model=builder.model,
         roles=builder.roles,
@@ -99,6 +112,7 @@ def build(
         likelihood=likelihood,
         cutpoint_shift=shift,
         priors=priors,
+        residual=correlated,
         hyperpriors=tuple(builder.hyperpriors.values()),
     )
     check_reach(problem)
@@ -125,9 +139,10 @@ class _Builder:
 
     model: pm.Model
 
-    def __init__(self, priors: PriorTable, n: int) -> None:
+    def __init__(self, priors: PriorTable, n: int, correlated: bool = False) -> None:
         self.priors = priors
         self.n = n
+        self.correlated = correlated
         self.roles: dict[str, Role] = {}
         self.hyperpriors = hyperpriors(priors)
         self.shared: dict[tuple[str, str], Any] = {}
@@ -190,29 +205,29 @@ class _Builder:
         for parameter in covariance.parameters(block):
             own = slots[parameter.name]
             declare = self._correlation if parameter.kind == "correlation" else self._vector
-            parameters[parameter.name], values[parameter.name] = declare(block, names, parameter, own)
+            parameters[parameter.name], values[parameter.name] = declare(block.terms, names, parameter, own)
         u = declare_latent(names.u, (names.level_dim, names.term_dim), covariance, block, values)
         self.roles[names.u] = block.latent
         return BlockParts(block, names, parameters), covariance.apply(u, values, block, pytensor_math())
 
     def _correlation(
-        self, block: RandomBlock, names: BlockNames, parameter: CovarianceParameter, slots: Sequence[Slot]
+        self, terms: tuple[str, ...], names: BlockNames, parameter: CovarianceParameter, slots: Sequence[Slot]
     ) -> tuple[Declared, Any]:
-        k, eta = len(block.terms), np.float64(slots[0].prior.parameters["eta"])
+        k, eta = len(parameter.components), np.float64(slots[0].prior.parameters["eta"])
         declared = Declared(names.variable("cholesky"), np.arange(k), np.zeros(k), "correlation")
-        self.model.add_coord(names.cor_dims[1], block.terms)
+        self.model.add_coord(names.cor_dims[1], terms)
         self.roles[declared.name] = "theta"
         # With a start of its own PyMC need not compile the draws to find one.
         return declared, pm.LKJCorr(declared.name, n=k, eta=eta, dims=names.cor_dims, initval=np.eye(k))
 
     def _vector(
-        self, block: RandomBlock, names: BlockNames, parameter: CovarianceParameter, slots: Sequence[Slot]
+        self, terms: tuple[str, ...], names: BlockNames, parameter: CovarianceParameter, slots: Sequence[Slot]
     ) -> tuple[Declared, Any]:
         kind: DeclaredKind = "scale" if parameter.kind == "scale" else "vector"
         declared = held_and_free(slots, names.variable(parameter.name), kind)
         if not declared.is_free:
             return declared, pt.as_tensor(declared.constant)
-        dim = names.dim(parameter.name, parameter.components == block.terms)
+        dim = names.dim(parameter.name, parameter.components == terms)
         if len(declared.free) < len(slots):
             dim = f"{dim}_free"
         self.model.add_coord(dim, [parameter.components[j] for j in declared.free])
@@ -225,7 +240,20 @@ class _Builder:
         self.roles[declared.name] = "theta"
         return declared, declared.complete(variable)
 
+    def residual(self, block: ResidualBlock, sd: str, y: Any, eta: Any, sds: Any) -> tuple[ResidualParts, Any]:
         """Declare the correlation of residuals; return it and the predictor of each row given the earlier ones."""
+        names, parameters = BlockNames("", RESIDUAL), dict[str, Declared]()
+        values: dict[str, Any] = {}
+        for parameter in RESIDUALS.get(block.structure).parameters(block):
+            own = self.priors.residual[parameter.name]
+            if parameter.kind == "correlation":
+                self.model.add_coord(names.term_dim, parameter.components)
+            declare = self._correlation if parameter.kind == "correlation" else self._vector
+            parameters[parameter.name], values[parameter.name] = declare(block.times, names, parameter, own)
+        part = ResidualParts(block, names, parameters, sd)
+        eta, log_det = conditional_predictor(part, values, y, eta, sds)
+        pm.Potential("log_whitening", log_det)
+        return part, eta
 
     def hyper(self, slots: Sequence[Slot]) -> Shared:
         """Return the parameters of these priors that are estimated, declared when they are first met."""

@@ -4,7 +4,8 @@
 
 with x the population coefficients and the latent coefficients of every random block, theta the standard deviations,
 correlations and dispersions on PyMC's unconstrained scale. Nothing here is a second model: l is the expression of
-the observed variable, the prior of theta is PyMC's, and A comes from the blocks that built the graph.
+the observed variable, the prior of theta is PyMC's, and A comes from the blocks that built the graph. Where residuals
+are correlated, `whitening` gives another offset and A with which the rows are independent.
 """
 
 from __future__ import annotations
@@ -225,9 +226,12 @@ class LatentView(Hyperparameters):
 
     def log_joint(self, x: Floats, theta: Floats, jacobian: bool = True) -> float:
         """Return log p(y, x, theta); flat priors of coefficients contribute nothing."""
-        etas = [offset + A @ x for offset, A in self.design(theta)]
-        rows = self.elementwise(etas, self.dispersions(self.natural(theta)))
-        return float(rows.value.sum()) + self.log_prior_x(x, theta) + self.log_prior(theta, jacobian)
+        etas, natural = [offset + A @ x for offset, A in self.design(theta)], self.natural(theta)
+        whitening, volume = self.whitening(natural), 0.0
+        if whitening is not None:
+            etas[0], volume = whitening.predictor(etas[0]), whitening.log_det
+        rows = self.elementwise(etas, self.dispersions(natural))
+        return float(rows.value.sum()) + volume + self.log_prior_x(x, theta) + self.log_prior(theta, jacobian)
 
     def log_prior_x(self, x: Floats, theta: Floats) -> float:
         """Return log N(x; m, Q^-1), over the directions in which Q is not zero."""

@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from bayesglmm.arraymath import NUMPY
-from bayesglmm.blocks import Floats, Predictor, RandomBlock
+from bayesglmm.blocks import Floats, Predictor, RandomBlock, ResidualBlock
 from bayesglmm.covariances import COVARIANCES, CovarianceParameter
 from bayesglmm.errors import DataError, PriorError, did_you_mean
 from bayesglmm.families import Family, FamilyParameter
 from bayesglmm.families.base import ResponseScale
 from bayesglmm.graph.parameter_slots import parameter_slots
+from bayesglmm.graph.residual_slots import residual_slots
 from bayesglmm.graph.slot import PriorTable, Slot
 from bayesglmm.links import LINKS, Link
 from bayesglmm.priors import Prior
@@ -41,6 +42,7 @@ def prior_table(
     residual: float = 1.0,
     links: Mapping[str, Link] | None = None,
     nonlinear: Mapping[str, float | None] | None = None,
+    correlated: ResidualBlock | None = None,
 ) -> PriorTable:
     """Give every parameter of the model its prior.
 
@@ -60,6 +62,8 @@ def prior_table(
         Of the predictors; the family's own where absent.
     nonlinear : mapping of str to float or None, optional
         The predictors that are parameters of an expression, with their start values. They have no default priors.
+    correlated : ResidualBlock, optional
+        How the residuals depend on each other.
 
     Raises
     ------
@@ -100,8 +104,9 @@ def prior_table(
         slot = dispersions.get(parameter.name)
         if slot is not None and slot.prior.distribution == "Fixed" and parameter.ordered:
             raise PriorError(f"{parameter.name} is a vector and cannot be held at one value; give it another prior.")
+    correlations = residual_slots(correlated, chooser.fill)
     chooser.finish(frozenset(predictors) - set(main) - set(nonlinear or ()))
-    table = PriorTable(coefficients, blocks, dispersions, scale.spread, spreads)
+    table = PriorTable(coefficients, blocks, dispersions, scale.spread, spreads, correlations)
     _check_labels(table)
     return table
 

@@ -100,6 +100,7 @@ def restore_table(table: PriorTable, document: Mapping[str, Any]) -> PriorTable:
         name: tuple({what: tuple(map(filled, slots)) for what, slots in block.items()} for block in own)
         for name, own in table.blocks.items()
     }
+    residual = {what: tuple(map(filled, slots)) for what, slots in table.residual.items()}
     dispersions = {name: filled(slot) for name, slot in table.dispersions.items()}
     if next(stored, None) is not None:
         raise StorageError("The file holds priors for parameters that its model has not.")
@@ -111,4 +112,5 @@ def restore_table(table: PriorTable, document: Mapping[str, Any]) -> PriorTable:
         for name in _scales(table)
         if name in scales
     }
-    return replace(table, coefficients=coefficients, blocks=blocks, dispersions=dispersions, **own)
+    own |= {"coefficients": coefficients, "blocks": blocks, "residual": residual, "dispersions": dispersions}
+    return replace(table, **own)

@@ -203,7 +203,7 @@ def _at_edges(view: LatentView, natural: dict[str, Floats], zero: Flags) -> list
         return found
     slots = {slot.label: slot for slot in view.problem.priors}
     known = view.problem.labels()
-    for block in view.problem.blocks:
+    for block in view.problem.structured:
         for own in block.of_kind("vector").values():
             for label, value in zip(known[own.name], natural.get(own.name, ()), strict=False):
                 low, high = slots[label].reach

@@ -173,7 +173,7 @@ class Search:
         """Return the size of every hyperparameter: its own beyond 1 for those of correlations, else 1."""
         view = self.objective.view
         matrices = {
-            own.name for block in view.problem.blocks for own in block.of_kind("correlation", "vector").values()
+            own.name for block in view.problem.structured for own in block.of_kind("correlation", "vector").values()
         }
         names = zip(view.problem.names("theta"), view.theta_shapes, strict=True)
         of_matrix = [name in matrices for name, shape in names for _ in range(int(np.prod(shape)))]

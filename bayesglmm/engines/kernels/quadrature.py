@@ -39,6 +39,11 @@ class Quadrature:
     """
 
     def __init__(self, view: LatentView, nodes: int) -> None:
+        if view.problem.residual is not None:
+            raise SettingsError(
+                "Quadrature is for families where Laplace's approximation is not exact. With correlated residuals "
+                'the response is normal: model.fit("laplace", objective="ml") is exact as it is.'
+            )
         self.view = view
         self.structure = Structure(view, outer=True, flat=True, smallest=1)
         pattern = self.structure.pattern

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from bayesglmm.blocks import Floats, RandomBlock
+from bayesglmm.errors import SettingsError
 from bayesglmm.graph.latent import LatentPart, LatentView
 from bayesglmm.graph.problem import BlockParts
+from bayesglmm.graph.residual import Whitening
 from bayesglmm.linalg import DenseColumns, GroupColumns, Pattern, PriorPrecision, Rows, symmetric
 from bayesglmm.linalg.pattern import SMALLEST_CORNER
 from bayesglmm.linalg.rows import unknown_to_zero
@@ -109,9 +111,38 @@ class Structure:
         }
         self.pattern = Pattern(self.n, len(self.inner), self.predictors, dense, groups, smallest, couplings)
         self.pattern.check_memory()
+        self._require_nested()
         mean = np.zeros(view.size) if flat else view.mean
         self.mean, self.start = mean[self.inner], view.start[self.inner]
         self._still = self._still_prior()
+
+    def _require_nested(self) -> None:
+        """Refuse correlated residuals that couple coefficients beyond the pattern.
+
+        Raises
+        ------
+        SettingsError
+        """
+        residual = self.view.problem.residual
+        if residual is None:
+            return
+        own = residual.block
+        first = np.zeros(len(own.levels), dtype=np.intp)
+        first[own.index[::-1]] = np.arange(self.n)[::-1]
+        for block in self.blocks:
+            if block.latent.predictor > 0:
+                raise SettingsError(
+                    f"`{block.part.block.label}` in the formula of {residual.sd} makes the correlated residuals "
+                    f"`{own.label}` depend on group effects, which Laplace's approximation cannot integrate out "
+                    f'exactly: use model.fit("nuts"), or let {residual.sd} have fixed effects only.'
+                )
+            group = None if block.group is None else self.pattern.groups[block.group]
+            if group is not None and np.any(group.index != group.index[first[own.index]]):
+                raise SettingsError(
+                    f"The correlated residuals `{own.label}` relate rows of different levels of "
+                    f"`{block.part.block.label}`, which Laplace's approximation does not take: {own.group} has to be "
+                    f'the same as its grouping factor, or nested in it. Use model.fit("nuts").'
+                )
 
     def _lay_out(
         self, left_out: Any
@@ -167,8 +198,12 @@ class Structure:
         names = [part.names.beta for part in self.view.problem.predictors if part.beta is not None]
         return any(self.view.problem.roles.get(name) == "theta" for name in names)
 
-    def prior(self, natural: Mapping[str, Any]) -> LatentPrior:
-        """Return the prior of x for theta's natural values."""
+    def prior(self, natural: Mapping[str, Any], whitening: Whitening | None = None) -> LatentPrior:
+        """Return the prior of x for theta's natural values; log |T~| is part of its constant."""
+        found = self._prior(natural)
+        return found if whitening is None else replace(found, constant=found.constant + whitening.log_det)
+
+    def _prior(self, natural: Mapping[str, Any]) -> LatentPrior:
         if not self.coupled:
             return self._still
         still, constant = self._still, self._still.constant
@@ -190,12 +225,13 @@ class Structure:
 
     # with theta -----------------------------------------------------------------------------------------------------
 
-    def rows(self, factors: Sequence[Floats]) -> Rows:
-        """Return A for the given Lambda of every block (in the order of ``problem.blocks``)."""
+    def rows(self, factors: Sequence[Floats], whitening: Whitening | None = None) -> Rows:
+        """Return A for the given Lambda of every block (in the order of ``problem.blocks``), whitened if so asked."""
         values = self._block_values(factors)
         dense = [values[b].T if X is None else X for X, b in zip(self._dense_X, self._dense_blocks(), strict=True)]
         groups = [values[b] for b, block in enumerate(self.blocks) if block.group is not None]
-        return Rows(self.pattern, dense, groups)
+        found = Rows(self.pattern, dense, groups)
+        return found if whitening is None else found.mixed(whitening.matrix)
 
     def _dense_blocks(self) -> list[int]:
         found = {block.dense: b for b, block in enumerate(self.blocks) if block.dense is not None}
@@ -208,8 +244,8 @@ class Structure:
             for block in self.blocks
         ]
 
-    def offset(self, natural: Mapping[str, Any], coefficients: Floats) -> Floats:
-        """Return the part of eta that x does not move, shape (P, n).
+    def offset(self, natural: Mapping[str, Any], coefficients: Floats, whitening: Whitening | None = None) -> Floats:
+        """Return the part of eta that x does not move, shape (P, n); of the whitened rows, if so asked.
 
         Parameters
         ----------
@@ -217,6 +253,7 @@ class Structure:
             Of theta, for population coefficients that are part of it.
         coefficients : ndarray
             Values at `self.coefficients`.
+        whitening : Whitening, optional
         """
         out = np.zeros((self.predictors, self.n))
         full = np.zeros(self.view.size)
@@ -234,6 +271,8 @@ class Structure:
                 beta[predictor.beta.free] += full[fixed[p].slice]
             if np.any(beta):
                 out[p] += self.X[p] @ beta
+        if whitening is not None:
+            out[0] = whitening.predictor(out[0])
         return out
 
     def full(self, x: Floats, coefficients: Floats) -> Floats:

@@ -54,6 +54,6 @@ def conditional(structure: Structure, theta: Floats) -> Conditional | None:
         if not np.isfinite(log_prior):
             return None
         natural = view.natural(theta)
-        search = NewtonSearch(structure, view.factors(natural), structure.offset(natural, np.zeros(0)), natural)
+        search = NewtonSearch(structure, view.factors(natural), np.zeros(0), natural)
     finite = np.isfinite(search.offset).all() and all(np.isfinite(part).all() for part in search.rows.groups)
     return Conditional(theta, search, log_prior) if finite else None

@@ -88,6 +88,7 @@ class EvaluationAnswers:
         from bayesglmm.results.evaluation.refit import refit
 
         self._require_posterior("loo")
+        self._require_independent_rows("loo")
         seed = checked_seed(seed)
         if keep:
             self.log_likelihood()
@@ -144,6 +145,7 @@ class EvaluationAnswers:
         from bayesglmm.results.evaluation.kfold import divided, kfold
 
         self._require_posterior("kfold")
+        self._require_independent_rows("kfold")
         seed = checked_seed(seed)
         folds, method, held = divided(self._evaluator, self._columns(), k, groups, stratify, seed)
         return kfold(self._evaluator, self.draws, self._recipe(**settings), folds, method, seed, workers, held)
@@ -326,6 +328,15 @@ class EvaluationAnswers:
                 f"{name} needs posterior draws, and this is {self.kind}: fit the model with priors, "
                 'model.fit("laplace") or model.fit("nuts"). Maximum likelihood fits are compared by fit.aic or '
                 "bg.likelihood_ratio."
+            )
+
+    def _require_independent_rows(self, name: str) -> None:
+        residual = self.problem.residual
+        if residual is not None:
+            raise BayesglmmError(
+                f"{name} leaves rows out and predicts them from the others by their group effects alone, but here "
+                f"their residuals are correlated ({residual.block.label}) and the others say more. Compare models by "
+                "fit.evidence(), or maximum likelihood fits by fit.aic or bg.likelihood_ratio."
             )
 
     def _quality_notes(self) -> tuple[str, ...]:
