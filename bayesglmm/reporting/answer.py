@@ -48,15 +48,14 @@ def verdict_box(subject: Subject) -> Html:
 
 def trust(subject: Subject) -> Section:
     """Whether the computation worked: checks, chains."""
-    checks = pd.DataFrame(subject.fit.diagnose())
-    shown = [name for name in ("check", "value", "threshold", "verdict", "meaning") if name in checks]
-    rows = [
-        [f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row]
-        for row in checks[shown].itertuples(index=False)
-    ]
-    body: list[Content] = [verdict_box(subject), table("Checks that were made", shown, rows, len(shown))]
-    if len(rows) == 0:
-        body.pop()
+    checks = subject.fit.diagnose()
+    rows = []
+    for row in checks.to_dict("records"):
+        value = f"{row['value']:.4g}" if np.isfinite(row["value"]) else ""
+        said = row["meaning"] if row["verdict"] == "good" else f"{row['meaning']} {row['advice']}"
+        rows.append([row["check"], *minus([value]), row["threshold"], row["verdict"], said])
+    header = ["check", "value", "threshold", "verdict", "meaning"]
+    body: list[Content] = [verdict_box(subject), table("Checks that were made", header, rows, len(header))]
     if _of_chains(subject):
         body.append(attempt(lambda: _traces(subject)))
     return Section("trust", "Can these numbers be trusted?", html(body))
@@ -87,7 +86,10 @@ def estimates(subject: Subject) -> Section:
     fit, prob = subject.fit, subject.prob
     body: list[Content] = [attempt(lambda: _forest(subject))]
     for one in sections(fit, prob):
-        rows = [[*row[: one.text_columns], *minus(row[one.text_columns :])] for row in one.rows]
+        rows = []
+        for row in one.rows:  # printed tables leave a name out where it is that of the row above
+            name = row[0] or rows[-1][0]
+            rows.append([name, *row[1 : one.text_columns], *minus(row[one.text_columns :])])
         body.append(table(one.title, one.header, rows, one.text_columns, one.note))
     body.append(attempt(lambda: _ratios(subject)))
     return Section("estimates", "Estimates", html(body))
@@ -204,8 +206,8 @@ def smooths(subject: Subject) -> Section | None:
 
 def _smooth_table(subject: Subject) -> Html:
     frame = pd.DataFrame(subject.fit.smooths(subject.prob))
-    texts = [name for name in ("smooth", "part", "reading") if name in frame]
-    numbers = [name for name in frame if name not in texts]
+    texts = [name for name in ("smooth", "part", "reading") if name in frame and (frame[name] != "").any()]
+    numbers = [name for name in frame if name not in (*texts, "part")]
     rows = [
         [*(str(row[name]) for name in texts), *minus(_short(row[name]) for name in numbers)]
         for row in frame.to_dict("records")

@@ -92,5 +92,8 @@ def display(lines: Iterable[tuple[Expr, Expr, Expr]]) -> Html:
     """Return equations below each other, aligned at what stands in their middle: (left, relation, right)."""
     kept = list(lines)
     rows = [tag("mtr", [tag("mtd", cell.markup) for cell in line]) for line in kept]
-    alternative = "; ".join("".join(cell.text for cell in line).strip() for line in kept)
+    alternative = ""
+    for line in kept:  # one with nothing on its left goes on with the equation before
+        text = "".join(cell.text for cell in line).strip()
+        alternative += f"{'; ' if line[0].text else ' '}{text}" if alternative else text
     return tag("math", tag("mtable", html(rows)), display="block", alttext=alternative)

@@ -74,11 +74,12 @@ def heading(text: str) -> Html:
 
 
 def attempt(make: Callable[[], Content]) -> Html:
-    """Return what a function makes; where this fit has no answer, why."""
+    """Return what a function makes; where this fit has no answer, why: a report is worth more than none."""
     try:
         return html(make())
-    except BayesglmmError as error:
-        return tag("p", f"Not available for this fit: {error}", class_="note")
+    except (BayesglmmError, ArithmeticError, LookupError, ValueError) as error:
+        kind = "" if isinstance(error, BayesglmmError) else f"{type(error).__name__}: "
+        return tag("p", f"Not available for this fit: {kind}{error}", class_="note")
 
 
 def figures_of(row: Any, names: Sequence[str], like: str) -> list[str]:

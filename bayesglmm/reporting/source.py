@@ -17,6 +17,7 @@ from bayesglmm.reporting.section import Section, Subject, heading
 if TYPE_CHECKING:
     from bayesglmm.results.fit import Fit
 
+_ENDS = (float("inf"), float("-inf"))  # where a truncated distribution does not end
 _SILENT = ("progressbar",)
 
 
@@ -136,8 +137,13 @@ def _prior(prior: Any) -> str:
     if not isinstance(prior, Prior):
         return repr(prior)
     # With all digits, as the short text of a prior has not.
-    values = "".join(f", {name}={value!r}" for name, value in prior.parameters.items() if abs(value) != float("inf"))
+    given: dict[str, Any] = dict(prior.parameters)
+    values = "".join(f", {name}={_value(value)}" for name, value in given.items() if value not in _ENDS)
     return f"bg.Prior({prior.distribution!r}{values})"
+
+
+def _value(value: Any) -> str:
+    return _prior(value) if isinstance(value, Prior) else repr(value)
 
 
 def _fitting(fit: Fit) -> list[str]:

@@ -38,7 +38,7 @@ figcaption { color: var(--soft); font-size: .92rem; max-width: 44rem; }
 pre { background: #f3f3f3; padding: .8rem 1rem; overflow-x: auto; border-radius: .3rem; }
 code { font: .92em/1.45 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 math { font-size: 1.08rem; }
-mtd { text-align: left; padding: .12em .2em; }
+mtd { text-align: left; padding: .3em .2em; }
 footer { margin-top: 3rem; color: var(--soft); font-size: .92rem; }
 @media (max-width: 40rem) {
   body { padding: .5rem .8rem 3rem; }

@@ -70,6 +70,10 @@ def _predictor(problem: Problem, part: PredictorParts) -> str:
     groups = list(dict.fromkeys(block.block.group for block in part.blocks if block.block.kind == "group"))
     if groups:
         parts.append(f"effects of the levels of {several(groups)}")
+    curves = [block.label for block in part.predictor.fixed if block.label != "fixed"]
+    curves += [block.block.label for block in part.blocks if block.block.kind == "smooth"]
+    if curves:
+        parts.append(f"the smooth functions {several(list(dict.fromkeys(curves)))}")
     if part.predictor.offsets:
         parts.append(f"the known part {several([offset.label for offset in part.predictor.offsets])}")
     link = problem.links[name].name
@@ -110,6 +114,9 @@ def _smooths(fit: Fit) -> Iterator[str]:
 
 
 def _others(problem: Problem) -> Iterator[str]:
+    if problem.residual is not None:
+        block = problem.residual.block
+        yield f"Residuals of rows of one level of {block.group} are correlated: {block.label} of the formula."
     names = list(problem.dispersions)
     if names:
         verb = "is one number" if len(names) == 1 else "are numbers"
