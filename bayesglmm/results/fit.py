@@ -11,7 +11,7 @@ from bayesglmm.results import diagnose as diagnosis
 from bayesglmm.results import facts, tables
 from bayesglmm.results.approximation import good_words
 from bayesglmm.results.checking.answers import CheckingAnswers
-from bayesglmm.results.checks import CHAINS_AGREE, Check, Verdict, table, verdict_of
+from bayesglmm.results.checks import CHAINS_AGREE, Check, Verdict, verdict_of
 from bayesglmm.results.effects.answers import EffectAnswers
 from bayesglmm.results.evaluation.answers import EvaluationAnswers
 from bayesglmm.results.likelihood_questions import LikelihoodQuestions
@@ -284,16 +284,6 @@ class Fit(
             return verdict_of(self._checks, CHAINS_AGREE)
         worth = diagnosis.resampled_worth(self.parameters, self.data.attrs)
         return verdict_of(self._checks, good_words(quality, worth))
-
-    def diagnose(self) -> pd.DataFrame:
-        """Return every check of the engine: value, threshold, verdict, what it means and what to do.
-
-        Returns
-        -------
-        DataFrame
-            Columns: check, value, threshold, verdict, meaning, advice.
-        """
-        return table(self._checks)
 
     def __repr__(self) -> str:
         return fit_text(self)

@@ -206,6 +206,10 @@ class FittedModel(Protocol):
     def without(self, term: str) -> FittedModel:
         """Return the model of the same rows without a population term."""
 
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The arguments of the model beside formula, data and family, as the user gave them."""
+
     def changed(self, formula: Any = ..., data: Any = ..., **given: Any) -> FittedModel:
         """Return the model with other formulas, data or arguments."""
 

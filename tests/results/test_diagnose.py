@@ -26,10 +26,12 @@ def changed(case: Any, name: str, change: Any, **kwargs: Any) -> Any:
 def test_good_draws_are_good(binomial: Any) -> None:
     fit = binomial.fit()
     table = fit.diagnose()
-    assert table.columns.tolist() == ["check", "value", "threshold", "verdict", "meaning", "advice"]
-    assert table["check"].tolist() == [*CLEAN, "longest trees", "E-BFMI"]
-    assert set(table["verdict"]) == {"good"}
-    assert set(table["advice"]) == {""}
+    assert table.columns.tolist() == ["check", "value", "threshold", "verdict", "meaning", "advice", "about"]
+    own = table[table["about"] == "computation"]
+    assert own["check"].tolist() == [*CLEAN, "longest trees", "E-BFMI"]
+    assert set(own["verdict"]) == {"good"}
+    assert fit.checks[0].name == "finite draws"
+    assert set(own["advice"]) == {""}
     assert fit.verdict == "good"
     assert fit.verdict.reasons == ()
     assert str(fit.verdict).startswith("good: the chains agree")
@@ -108,6 +110,37 @@ def test_divergences(gaussian: Any, count: int, word: str) -> None:
     assert fit.verdict == word
     if count:
         assert "target_accept=0.95" in row(fit, "divergences")["advice"]
+
+
+def test_divergences_are_tied_to_the_standard_deviation_that_is_small_there(gaussian: Any) -> None:
+    draws = gaussian.draws()
+    small = draws["sd_g"][..., 1] < np.quantile(draws["sd_g"][..., 1], 0.03)
+    fit = gaussian.fit(gaussian.run(draws=draws, stats={"diverging": small}))
+    found = row(fit, "divergences")
+    assert "They lie where sd[g, x] is small: its median is 0.4" in found["meaning"]
+    assert "into that corner" in found["meaning"]
+    assert 'priors={"sd[g]": ...}' in found["advice"]
+    assert next(c for c in fit.checks if c.name == "divergences").parameters == ("sd[g, x]",)
+    # Divergent draws that have nothing in common blame nothing.
+    random = np.random.default_rng(5).random((4, 250)) < 0.03
+    fit = gaussian.fit(gaussian.run(draws=draws, stats={"diverging": random}))
+    assert "most often where a group standard deviation is near zero" in row(fit, "divergences")["meaning"]
+
+
+def test_the_worst_comes_first_and_prints_as_sentences(gaussian: Any) -> None:
+    diverging = np.zeros((4, 250), dtype=bool)
+    diverging.ravel()[:50] = True
+    fit = gaussian.fit(gaussian.run(stats={"diverging": diverging}), settings={"draws": 1000})
+    table = fit.diagnose()
+    assert table["check"].tolist()[:2] == ["divergences", "complete"]
+    assert table["verdict"].tolist()[:2] == ["bad", "check"]
+    text = str(table).splitlines()
+    assert text[0] == "1. divergences (bad): 50, good is 0"
+    assert text[1].startswith("   50 of 1000 draws are divergent.")
+    assert any(line.startswith("   > Use model.fit(target_accept=0.95)") for line in text)
+    assert text[-1].startswith("All else is good: ") or text[-2].startswith("All else is good: ")
+    assert "<table" in table._repr_html_()
+    assert type(table[table["verdict"] == "bad"]).__name__ == "DataFrame"
 
 
 def test_long_trees_and_low_energy(gaussian: Any) -> None:

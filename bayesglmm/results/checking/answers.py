@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
     from bayesglmm.graph.evaluate import Evaluator
     from bayesglmm.graph.problem import Problem
+    from bayesglmm.results.checking.diagnosis import Diagnosis
+    from bayesglmm.results.checks import Check
     from bayesglmm.results.protocols import FittedModel, Rebindable
+    from bayesglmm.results.tables import Parameter
 
 
 class CheckingAnswers:
@@ -18,6 +21,8 @@ class CheckingAnswers:
 
     if TYPE_CHECKING:
         flat: bool
+        _checks: list[Check]
+        parameters: list[Parameter]
         data: xr.DataTree
         problem: Problem
         design: Rebindable | None
@@ -31,6 +36,44 @@ class CheckingAnswers:
 
         @property
         def _evaluator(self) -> Evaluator: ...
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """The checks behind the verdict: what `diagnose` says of the computation, as objects."""
+        return tuple(self._checks)
+
+    def diagnose(self, try_remedies: bool = False, seed: int | None = None) -> Diagnosis:
+        """Return every check of the engine and what else stands between model and data, the worst first.
+
+        Checks of the computation make the verdict. Findings about the model are in the table where there are any:
+        separation (found by linear programming; Konis 2007), columns and factors that say the same (aliasing), levels
+        with one row, few levels, standard deviations that cannot be told from zero, concurvity of smooths. Divergent
+        draws are tied to the parameter that tells them from the others.
+
+        Parameters
+        ----------
+        try_remedies : bool
+            Whether to fit again as the advice says, for every finding that has a remedy, until one works. That takes
+            as long as these fits.
+        seed : int, optional
+            Of these fits.
+
+        Returns
+        -------
+        DataFrame
+            Columns: check, value, threshold, verdict, meaning, advice, about (``"computation"`` or ``"model"``).
+            With `try_remedies` also tried (what was done), before, after (what the finding is measured by: the value
+            of the check, AIC, a coefficient with its sd), worked (True or False; missing where nothing was tried).
+            Printed, it is a list in sentences.
+
+        Raises
+        ------
+        BayesglmmError
+            If remedies are to be tried and the fit does not hold its model.
+        """
+        from bayesglmm.results.checking.diagnosis import diagnosis
+
+        return diagnosis(self, try_remedies, seed)  # type: ignore[arg-type]
 
     def residuals(self, kind: str = "quantile", seed: int | None = None, simulations: int = 250) -> pd.DataFrame:
         """Return a residual for every row used.
