@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayesglmm.plots.answers import comparisons, predictions, slopes
     from bayesglmm.plots.comparison import compare_engines
     from bayesglmm.plots.correlations import correlation
     from bayesglmm.plots.effects import caterpillar
@@ -30,6 +31,7 @@ __all__ = [
     "caterpillar",
     "compare_engines",
     "compare_models",
+    "comparisons",
     "correlation",
     "effect_map",
     "forest",
@@ -37,9 +39,11 @@ __all__ = [
     "metropolis_path",
     "pareto_k",
     "posterior_predictive",
+    "predictions",
     "prior_predictive",
     "running_mean",
     "shrinkage",
+    "slopes",
     "smooth",
     "surface",
     "trace_panel",
@@ -51,6 +55,7 @@ _FILES = {
     "caterpillar": "effects",
     "compare_engines": "comparison",
     "compare_models": "model_comparison",
+    "comparisons": "answers",
     "correlation": "correlations",
     "effect_map": "maps",
     "forest": "intervals",
@@ -58,9 +63,11 @@ _FILES = {
     "metropolis_path": "walks",
     "pareto_k": "model_comparison",
     "posterior_predictive": "predictive",
+    "predictions": "answers",
     "prior_predictive": "predictive",
     "running_mean": "walks",
     "shrinkage": "pooling",
+    "slopes": "answers",
     "smooth": "smooths",
     "surface": "surfaces",
     "trace_panel": "traces",

@@ -53,11 +53,11 @@ class AnswerTable(pd.DataFrame):
 
     _VALUES = ("mean", "estimate", "sd", "se", "lower", "upper")
 
-    def head(self, n: int = 5) -> AnswerTable:
+    def head(self, n: int = 5) -> AnswerTable:  # type: ignore[misc]
         """Return the first rows."""
         return self._kept(super().head(n))
 
-    def tail(self, n: int = 5) -> AnswerTable:
+    def tail(self, n: int = 5) -> AnswerTable:  # type: ignore[misc]
         """Return the last rows."""
         return self._kept(super().tail(n))
 
@@ -103,7 +103,7 @@ class AnswerTable(pd.DataFrame):
             return plain
         places = _places(plain, values) if values else 0
         shown = {
-            name: plain[name].map(
+            str(name): plain[name].map(
                 lambda value, fixed=name in values: _fixed(value, places) if fixed else f"{value:.4g}"
             )
             for name in own

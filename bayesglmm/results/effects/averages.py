@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,6 @@ from bayesglmm.results.predict import Question, prepare
 from bayesglmm.results.schema import ESTIMATES
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from bayesglmm.results.fit import Fit
     from bayesglmm.results.predict import Prepared
 
@@ -159,7 +157,7 @@ def predicted_cells(fit: Fit, arms: Sequence[pd.DataFrame], found: Cells, questi
     found : Cells
     question : Question
     """
-    rows = pd.concat(arms, ignore_index=True)
+    rows, question = pd.concat(arms, ignore_index=True), _repeated(question, len(arms))
     count, of = len(found.labels), np.concatenate([found.index + a * len(found.labels) for a in range(len(arms))])
     posterior = fit.draws
     with warnings.catch_warnings():  # of extrapolation one is told once, for the rows as they were asked for
@@ -174,6 +172,18 @@ def predicted_cells(fit: Fit, arms: Sequence[pd.DataFrame], found: Cells, questi
         raise DataError("Some predictions of these rows are not finite; look at fit.predict(rows).")
     sizes = (posterior.sizes["chain"], posterior.sizes["draw"]) if question.draws is None else (1, prepared.size)
     return Values(np.split(drawn, len(arms), axis=1), point, prepared.axis, prepared.said, sizes)
+
+
+def _repeated(question: Question, times: int) -> Question:
+    """Return the question with offsets that are given by row repeated for every version of the rows."""
+
+    def repeated(value: Any) -> Any:
+        return np.tile(np.asarray(value), times) if np.ndim(value) else value
+
+    offset = question.offset
+    if isinstance(offset, Mapping):
+        return replace(question, offset={name: repeated(value) for name, value in offset.items()})
+    return replace(question, offset=repeated(offset))
 
 
 def _averaged(prepared: Prepared, of: Ints, count: int) -> Floats:
@@ -203,5 +213,5 @@ def remarks(fit: Fit, rows: pd.DataFrame) -> list[str]:
 def _with_offsets(fit: Fit, rows: pd.DataFrame) -> pd.DataFrame:
     assert fit.design is not None
     lacking = [name for name in fit.design.roles.offsets if name not in rows]
-    data: xr.Dataset | Any = fit.design.data
+    data: Any = fit.design.data
     return rows.assign(**{name: data[name].dropna().iloc[0] for name in lacking})

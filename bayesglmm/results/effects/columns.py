@@ -92,22 +92,24 @@ class ModelColumns:
             return pd.Series(pd.Categorical(list(values), dtype=dtype))
         return pd.Series(list(values))
 
-    def value(self, name: str, given: Any) -> Any:
-        """Return a value that a user gave: of a factor the level that it names.
+    def checked(self, name: str, given: list[Any]) -> list[Any]:
+        """Return values that a user gave: of a factor the levels that they name.
 
         Raises
         ------
         SettingsError
-            For a level that the factor does not have, and for what is no number.
+            For levels that the factor does not have, and for what is no number.
         """
         if not self.is_factor(name):
-            if isinstance(given, bool | np.bool_) or not isinstance(given, int | float | np.number):
-                raise SettingsError(f"{name}={given!r}: {name!r} holds numbers.")
+            for value in given:
+                if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+                    raise SettingsError(f"{name}={value!r}: {name!r} holds numbers.")
+                if not np.isfinite(value):
+                    raise SettingsError(f"{name}={value!r}: values are finite.")
             return given
         by_label = {level_label(value): value for value in self.levels(name)}
-        label = level_label(given)
-        if label in by_label:
-            return by_label[label]
-        if name in self.groups and name not in self.population:
-            return given  # a level that the model has not seen: `groups` decides what that means
-        raise SettingsError(f"{name!r} has no level {given!r}. {did_you_mean(label, by_label)}")
+        unseen = name in self.groups and name not in self.population  # `groups` decides what such a level means
+        for value in given:
+            if level_label(value) not in by_label and not unseen:
+                raise SettingsError(f"{name!r} has no level {value!r}. {did_you_mean(level_label(value), by_label)}")
+        return [by_label.get(level_label(value), value) for value in given]

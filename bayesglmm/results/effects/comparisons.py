@@ -14,6 +14,7 @@ from bayesglmm.blocks import Floats
 from bayesglmm.errors import SettingsError
 from bayesglmm.results.draws import check_choice, interval
 from bayesglmm.results.effects.averages import (
+    Cells,
     Values,
     asked_rows,
     cells,
@@ -22,6 +23,7 @@ from bayesglmm.results.effects.averages import (
     remarks,
 )
 from bayesglmm.results.effects.columns import ModelColumns
+from bayesglmm.results.effects.grid import DATA, GRID
 from bayesglmm.results.effects.predictions import answer
 from bayesglmm.results.effects.table import EffectTable
 from bayesglmm.results.predict import Question
@@ -71,26 +73,75 @@ def comparisons(
     check_choice("scale", question.scale, ("response", "link"))
     model, rows = ModelColumns(fit), asked_rows(fit, new, at)
     question = replace(question, groups=default_groups(fit, rows, groups))
-    asked = _asked(model, variables, contrast)
-    pairs = [pair for name, own in asked.items() for pair in pairs_of(model, rows, name, own, kind)]
+    parts = [
+        _one(fit, model, rows, name, own, kind, by, average, question)
+        for name, own in _asked(model, variables, contrast).items()
+    ]
+    labels = pd.concat([part.labels for part in parts], ignore_index=True)
+    first = parts[0]
+    if len(parts) > 1:  # columns that vary for some variables only
+        labels = labels.astype(object).where(labels.notna(), "")
+    draws = [joined([part.values.draws[0] for part in parts])]
+    point = [joined([part.values.point[0] for part in parts if part.values.point])] if first.values.point else None
+    compared = replace(first.values, draws=draws, point=point)
+    of_averages = " Averaged first, then compared." if first.cells.said and kind != KINDS[0] else ""
+    more = [f"{_about(fit, kind, question.scale)}{of_averages}", *remarks(fit, rows)]
+    shown = replace(first.cells, labels=first.cells.labels if len(parts) == 1 else labels.iloc[:, 2:])
+    return answer(fit, "comparisons", shown, compared, question, prob, more, labels, kind=kind, null=null(kind))
+
+
+class Part(NamedTuple):
+    """The comparisons of one variable.
+
+    Attributes
+    ----------
+    labels : DataFrame
+    values : Values
+    cells : Cells
+    """
+
+    labels: pd.DataFrame
+    values: Values
+    cells: Cells
+
+
+def _one(
+    fit: Fit,
+    model: ModelColumns,
+    rows: pd.DataFrame,
+    name: str,
+    contrast: Any,
+    kind: str,
+    by: Any,
+    average: bool | None,
+    question: Question,
+) -> Part:
+    rows = _without_copies(rows, name, contrast, model)
+    pairs = pairs_of(model, rows, name, contrast, kind)
     found = cells(fit, rows, by, average)
-    arms = [arm for pair in pairs for arm in (pair.low, pair.high)]
-    values = predicted_cells(fit, arms, found, question)
+    values = predicted_cells(fit, [arm for pair in pairs for arm in (pair.low, pair.high)], found, question)
     require_kind(fit, kind, question.scale, values)
-    compared = Values(
-        [joined([compare(*two, kind, question.scale) for two in _two_by_two(values.draws)])],
-        [joined([compare(*two, kind, question.scale) for two in _two_by_two(values.point)])]
-        if values.point
-        else None,
-        values.axis,
-        values.said,
-        values.chains,
-    )
+
+    def compared(arms: Sequence[Floats]) -> list[Floats]:
+        two_by_two = zip(arms[::2], arms[1::2], strict=True)
+        return [joined([compare(low, high, kind, question.scale) for low, high in two_by_two])]
+
     names = pd.DataFrame([(pair.variable, pair.label) for pair in pairs], columns=["variable", "contrast"])
-    labels = crossed(names, found.labels)
-    said = f"{_about(fit, kind, question.scale)} {'They are of averages.' if found.said and kind != KINDS[0] else ''}"
-    more = [said.strip(), *remarks(fit, rows)]
-    return answer(fit, "comparisons", found, compared, question, prob, more, labels, kind=kind, null=null(kind))
+    point = compared(values.point) if values.point else None
+    return Part(crossed(names, found.labels), replace(values, draws=compared(values.draws), point=point), found)
+
+
+def _without_copies(rows: pd.DataFrame, name: str, contrast: Any, model: ModelColumns) -> pd.DataFrame:
+    """Return a grid without the values of a variable that is given two others anyway."""
+    about = rows.attrs.get(GRID)
+    steps = not model.is_factor(name) and not isinstance(contrast, tuple | list) and contrast not in ("iqr", "ends")
+    two = contrast is None and len(model.distinct(name)) == 2
+    if about is None or about["base"] == DATA or name not in about["varied"] or (steps and not two):
+        return rows
+    others = [column for column in rows if column != name]
+    kept = rows.drop_duplicates(others).reset_index(drop=True) if others else rows.head(1)
+    kept.attrs = {GRID: about | {"varied": [column for column in about["varied"] if column != name]}}
+    return kept
 
 
 def _asked(model: ModelColumns, variables: Any, contrast: Any) -> dict[str, Any]:
@@ -123,7 +174,7 @@ def pairs_of(model: ModelColumns, rows: pd.DataFrame, name: str, contrast: Any, 
     if isinstance(contrast, tuple | list):
         if len(contrast) != 2:
             raise SettingsError(f"{name}: contrast={contrast!r} is a pair (from, to).")
-        return [pair(*(model.value(name, value) for value in contrast))]
+        return [pair(*model.checked(name, list(contrast)))]
     distinct = model.distinct(name)
     if model.is_factor(name):
         check_choice(f"contrast of {name!r}", contrast or "reference", _OF_FACTORS)
@@ -210,10 +261,6 @@ def _about(fit: Fit, kind: str, scale: str) -> str:
         words = scale_words(fit.problem, fit.problem.family.main_predictors(fit.problem.response)[0])
         return f"exp of differences: the {words.ratio}."
     return "Ratios." if kind == "ratio" else "Odds ratios."
-
-
-def _two_by_two(arms: Sequence[Floats]) -> list[tuple[Floats, Floats]]:
-    return list(zip(arms[::2], arms[1::2], strict=True))
 
 
 def joined(parts: Sequence[Floats]) -> Floats:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MEANS, MEDIANS, BALANCED, DATA = "means", "medians", "balanced", "data"
 BASES = (MEANS, MEDIANS, BALANCED, DATA)
 MOST_ROWS = 2_000_000
-POINTS = 25
+POINTS = 50
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 GRID = "grid"  # of attrs
 
@@ -86,7 +86,7 @@ def grid(
         "the average effect over the data" means. A mapping gives values for some; the rest is as for ``"means"``.
     **columns
         Values by column: one value, several, a function of the data's values that returns some, or a word. For any
-        column ``"levels"``: all its distinct values. For numbers ``"range"``: 25 evenly spaced ones over the data;
+        column ``"levels"``: all its distinct values. For numbers ``"range"``: 50 evenly spaced ones over the data;
         ``"quantiles"``: 5, 25, 50, 75 and 95 %; ``"ends"``: smallest and largest; ``"mean"``, ``"median"``;
         ``"sd"``: the mean and one standard deviation to each side. A level of a factor goes before a word.
 
@@ -162,7 +162,9 @@ def listed(model: ModelColumns, name: str, value: Any) -> list[Any]:
     found = [value] if np.ndim(value) == 0 else list(value)
     if not found:
         raise SettingsError(f"{name}: an empty list of values.")
-    return [model.value(name, each) for each in found]
+    if len(found) > MOST_ROWS:
+        raise SettingsError(f"{name} has {len(found):,} values; a grid has at most {MOST_ROWS:,} rows.")
+    return model.checked(name, found)
 
 
 def _crossed(model: ModelColumns, values: Mapping[str, list[Any]]) -> pd.DataFrame:

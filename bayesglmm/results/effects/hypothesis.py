@@ -17,7 +17,7 @@ from scipy import special
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import FormulaError, SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.formula.parser import parse_expression
-from bayesglmm.formula.syntax import COMPARISONS, Binary, Call, Group, Name, Node, Number, Unary
+from bayesglmm.formula.syntax import Binary, Call, Group, Name, Node, Number, Unary
 from bayesglmm.results.draws import interval
 from bayesglmm.results.effects.table import EffectTable, effect_table
 from bayesglmm.results.schema import ESTIMATES
@@ -128,6 +128,11 @@ def read(text: str, known: Mapping[str, Any]) -> Binary:
             f'{text!r}: to be exactly equal has posterior probability 0. Ask for a direction, "a > b", or for '
             'a range that counts as no difference, "abs(a - b) < 0.1".'
         )
+    outside = re.sub(r"`[^`]*`", "", marked)
+    if unknown := re.search(r"[\w.]+\[[^\]]*\](:[\w.\[\]]+)?", outside):
+        raise UnknownNameError(f"{text!r}: no parameter is called {unknown[0]!r}. {did_you_mean(unknown[0], known)}")
+    if len(re.findall(r"[<>]=?", outside)) > 1:
+        raise SettingsError(f'{text!r} compares more than once; give several hypotheses: ["a > b", "b > c"].')
     tree = parse_expression(marked)
     while isinstance(tree, Group):
         tree = tree.inner
@@ -191,8 +196,6 @@ def evaluate(node: Node, values: Mapping[str, Floats], text: str) -> Any:
                 return _OPERATORS[operator](evaluate(left, values, text), evaluate(right, values, text))
         case Call():
             return _called(node, values, text)
-    if isinstance(node, Binary) and node.operator in COMPARISONS:
-        raise FormulaError(f'{text!r} compares more than once; give several hypotheses instead: ["a > b", "b > c"].')
     raise FormulaError(f"{text!r}: `{node}` has no meaning in a hypothesis; it takes + - * / ^ and functions.")
 
 

@@ -41,7 +41,7 @@ def odds_ratios(fit: Fit, prob: float, exponentiate: bool, draws: int | None) ->
     conditional, marginal = coefficients(fit, part, fit.draws, draws)
     estimated = ESTIMATES in fit.data.children
     point = coefficients(fit, part, fit.point, None) if estimated else None
-    columns = {}
+    columns: dict[str, Any] = {}
     for j, (kind, values) in enumerate((("conditional", conditional), ("marginal", marginal))):
         table = summarise(np.exp(values) if exponentiate else values, prob)
         # The median of a ratio is the ratio of the median: what one calls "the" odds ratio.

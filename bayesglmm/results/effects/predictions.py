@@ -19,6 +19,7 @@ from bayesglmm.results.effects.averages import (
 from bayesglmm.results.effects.grid import GRID
 from bayesglmm.results.effects.table import EffectTable, effect_table
 from bayesglmm.results.predict import Question
+from bayesglmm.results.scales import scale_words
 from bayesglmm.results.schema import ESTIMATES
 
 if TYPE_CHECKING:
@@ -86,13 +87,16 @@ def answer(
         For `attrs`.
     """
     held = found.rows.attrs.get(GRID, {}).get("held", {})
-    shown = {name: value for name, value in held.items() if name not in found.labels}
+    assert fit.design is not None  # rows could not be made without it
+    unused = set() if question.offset is None else fit.design.roles.offsets
+    shown = {name: value for name, value in held.items() if name not in {*found.labels, *unused}}
     fixed = [f"Held: {', '.join(f'{name} = {_text(value)}' for name, value in shown.items())}."] if shown else []
     sentences = [values.said, found.said, *fixed, *said]
     names = list(found.labels.columns)
     attrs = {
         "note": " ".join(sentence for sentence in sentences if sentence),
         "question": asked,
+        "of": _of(fit, question.scale, values),
         **question.attrs,
         "columns": names,
         "held": {name: _plain(value) for name, value in held.items()},
@@ -108,6 +112,20 @@ def answer(
         attrs,
         ESTIMATES in fit.data.children,
     )
+
+
+def _of(fit: Fit, scale: str, values: Values) -> str:
+    """Return what the numbers are, for the axis of a figure."""
+    response, main = fit.problem.response, fit.problem.family.main_predictors(fit.problem.response)
+    if scale == "link":
+        return scale_words(fit.problem, main[0]).plain
+    if values.axis is not None:
+        return f"probability of {response.name}"
+    whole = response.trials is not None or len(response.categories) == 2
+    return f"probability of {response.name}" if scale == "response" and whole else f"{_WHAT[scale]} {response.name}"
+
+
+_WHAT = {"response": "expected", "outcome": "future"}
 
 
 def _text(value: Any) -> str:

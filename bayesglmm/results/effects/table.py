@@ -80,7 +80,7 @@ def effect_table(
             table["mean"] = point.reshape(-1)
         table = table.rename(columns=_RENAMED)
     answer = EffectTable(table)
-    answer.attrs = dict(about) | {"prob": prob, "draws": len(draws)}
+    answer.attrs |= dict(about) | {"prob": prob, "draws": len(draws)}
     if likelihood:
         answer.attrs["note"] = f"{answer.attrs['note']} {LIKELIHOOD}"
     values = flat.reshape(*chains, -1)
