@@ -7,8 +7,8 @@ from typing import Literal
 
 from bayesglmm.engines.base import ENGINES, Engine, Settings, require_integer
 from bayesglmm.engines.kernels.likelihood import Estimation
-from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.quadrature import Quadrature
+from bayesglmm.engines.kernels.spectral import normal_objective
 from bayesglmm.engines.maximum import likelihood_run
 from bayesglmm.engines.modes import keep_mode, latent_view
 from bayesglmm.engines.nested import ApproximateRun, nested_posterior
@@ -101,7 +101,7 @@ class Laplace(Engine):
                 assert run.likelihood is not None
                 keep_mode(problem, settings.objective, settings.quadrature, run.likelihood.mode)
                 return run
-            run, mode = nested_posterior(view, settings, seed, progress, LaplaceObjective, settings.quadrature)
+            run, mode = nested_posterior(view, settings, seed, progress, normal_objective, settings.quadrature)
             keep_mode(problem, "posterior", 1, mode)
             return run
 

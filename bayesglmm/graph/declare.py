@@ -205,10 +205,11 @@ def declare_latent(
     rows, columns = covariance.couplings(block)
     shape = len(block.levels), len(block.terms)
     twice = np.where(rows == columns, 1.0, 2.0)
+    left, right = pt.as_tensor(rows), pt.as_tensor(columns)  # PyTensor looks at every number of an array in an index
 
     def logp(value: Any, entries: Any, log_det: Any) -> Any:
         flat = pt.flatten(value)
-        square = pt.sum(entries * twice * flat[rows] * flat[columns])
+        square = pt.sum(entries * twice * flat[left] * flat[right])
         return 0.5 * (log_det - square - shape[0] * shape[1] * np.log(2.0 * np.pi))
 
     def random(entries: Any, log_det: Any, *, rng: np.random.Generator, size: Any = None) -> Any:

@@ -133,11 +133,11 @@ class LatentView(Hyperparameters):
         """Return Q(theta), sparse, shape (size, size): the identity for spherical blocks."""
         if not self._coupled:
             return self.still_precision
-        natural, out = self.natural(theta), self.still_precision.tolil()
+        natural, out = self.natural(theta), self.still_precision
         for part, block in self._coupled_parts():
             rows, columns = block.covariance.couplings(block.block)
             entries, _ = self.block_precision(block, natural)
-            out[part.slice, part.slice] = symmetric(entries, rows, columns, part.slice.stop - part.slice.start)
+            out = out + symmetric(entries, rows + part.slice.start, columns + part.slice.start, self.size)
         return sparse.csr_array(out)
 
     @cached_property

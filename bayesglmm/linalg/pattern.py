@@ -33,6 +33,7 @@ QUICK = 0.02
 # Seconds of an evaluation of likelihood and predictor: Python's overhead, and per row.
 _EVALUATION = 1e-4, 1e-7
 _MANY = 5.0
+_FULL = 0.5  # share of the border that couplings fill, from which on it is dense whatever the order
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,6 +234,8 @@ class Pattern:
         """The sparse Cholesky factorisation, where it was chosen; None for the arrow."""
         if not self.crossed or (self._arrow_seconds < QUICK and self.arrow_gigabytes < 1.0):
             return None
+        if 2.0 * sum(len(rows) for rows, _ in self.couplings.values()) > _FULL * len(self.border) ** 2:
+            return None  # relations that fill the border leave nothing to eliminate
         found = Layout(self)
         cheaper = found.elimination.seconds < 0.5 * self._arrow_seconds
         smaller = self.arrow_gigabytes > 1.0 and found.elimination.gigabytes < 0.8 * self.arrow_gigabytes

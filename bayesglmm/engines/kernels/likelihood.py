@@ -18,6 +18,7 @@ from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import LaplaceObjective, MarginalObjective, Objective
 from bayesglmm.engines.kernels.optimum import Make, Optimum, Report, Search, maximise
 from bayesglmm.engines.kernels.quadrature import Quadrature
+from bayesglmm.engines.kernels.spectral import normal_objective
 from bayesglmm.engines.kernels.unbounded import unbounded
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import NotPositiveDefiniteError
@@ -98,7 +99,7 @@ class Estimation:
 
     kind: Objective
     nodes: int = 1
-    make: Make = LaplaceObjective
+    make: Make = normal_objective
     name: str = LaplaceObjective.name
 
     def __call__(self, view: LatentView, report: Report | None = None) -> Likelihood:
@@ -111,7 +112,7 @@ def maximum_likelihood(
     kind: Objective,
     nodes: int = 1,
     report: Report | None = None,
-    make: Make = LaplaceObjective,
+    make: Make = normal_objective,
 ) -> Likelihood:
     """Maximise the (restricted) likelihood.
 
@@ -132,7 +133,7 @@ def maximum_likelihood(
     ValueError
         If quadrature is asked for and the likelihood does not factorise.
     """
-    optimum = maximise(view, kind, report=report, make=make, restricted=LaplaceObjective)
+    optimum = maximise(view, kind, report=report, make=make, restricted=normal_objective)
     objective = make(view, kind)
     optimum, zero = _to_boundary(objective, optimum)
     found = directions(view, optimum.psi, optimum.curvature, zero)

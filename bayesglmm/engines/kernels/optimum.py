@@ -10,6 +10,7 @@ import numpy as np
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import LaplaceObjective, MarginalObjective, Objective
+from bayesglmm.engines.kernels.spectral import normal_objective
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import NotPositiveDefiniteError
 
@@ -265,7 +266,7 @@ def maximise(
     start: Floats | None = None,
     limit: int = 100,
     report: Report | None = None,
-    make: Make = LaplaceObjective,
+    make: Make = normal_objective,
     restricted: Make | None = None,
 ) -> Optimum:
     """Maximise Laplace's approximation, or another one.

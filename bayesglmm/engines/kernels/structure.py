@@ -87,6 +87,8 @@ class Structure:
     coefficients : ndarray of int
         Positions, in the view's x, of what is not.
     pattern : Pattern
+    still : LatentPrior
+        What of the prior does not depend on theta: all of it if every block is spherical.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class Structure:
         self._require_nested()
         mean = np.zeros(view.size) if flat else view.mean
         self.mean, self.start = mean[self.inner], view.start[self.inner]
-        self._still = self._still_prior()
+        self.still = self._still_prior()
 
     def _require_nested(self) -> None:
         """Refuse correlated residuals that couple coefficients beyond the pattern.
@@ -205,8 +207,8 @@ class Structure:
 
     def _prior(self, natural: Mapping[str, Any]) -> LatentPrior:
         if not self.coupled:
-            return self._still
-        still, constant = self._still, self._still.constant
+            return self.still
+        still, constant = self.still, self.still.constant
         entries: dict[int, Floats] = {}
         matrices = []
         for block in self.coupled:
