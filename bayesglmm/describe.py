@@ -29,6 +29,7 @@ def model_facts(
     """Return headings and lines: what `print(model)` and the HTML view both show."""
     rows = design.rows
     used = f"{rows.used} used" if not rows.dropped else f"{rows.used} used, {rows.dropped} dropped of {rows.given}"
+    used += f", {len(rows.unobserved)} without a response" if len(rows.unobserved) else ""
     inner = () if design.nonlinear is None else design.nonlinear.expression.parameters
     linked = ", ".join(f"{link.name} link for {name}" for name, link in links.items() if name not in inner)
     facts = [

@@ -16,6 +16,7 @@ from bayesglmm.design.checks import separated
 from bayesglmm.design.design import Design, FactorCoding, Rows
 from bayesglmm.design.frame import as_frame, convert, infinite, select, subset
 from bayesglmm.design.memory import check_memory, gigabytes
+from bayesglmm.design.missing import check_unobserved, said, unobserved
 from bayesglmm.design.needed import (
     check_known,
     check_matrices,
@@ -106,9 +107,7 @@ def bind(
     spec = expand_dots(spec, known, [*taken, *expression_names(spec), *beside])
     check_matrices(spec, matrices or {})
     loaded = _load(spec, frame, weights, likelihood_weights, correlated)
-    notes: list[str] = []
-    if loaded.rows.dropped:
-        notes.append(_dropped(loaded.rows))
+    notes = _notes(loaded.rows)
     coder = ResponseCoder(spec.response, spec.text, family)
     response = coder.code(loaded.columns, loaded.weights, loaded.likelihood_weights, notes)
     family.check(response)
@@ -129,7 +128,7 @@ def bind(
     binary = family.response in ("binary", "binomial") and MAIN in parts
     if binary and blocks[MAIN].fixed and parts[MAIN].linear.width:
         _warn_separation(separated(parts[MAIN].linear, blocks[MAIN].fixed[0], loaded.columns, response), notes)
-    return Design(
+    design = Design(
         spec,
         response,
         predictors,
@@ -141,13 +140,17 @@ def bind(
         loaded.data,
         {name: parts[key] for key in parts for name in names[key]},
         coder,
-        weights if isinstance(weights, str) or weights is None else np.asarray(weights, dtype=np.float64),
-        likelihood_weights
-        if isinstance(likelihood_weights, str) or likelihood_weights is None
-        else np.asarray(likelihood_weights, dtype=np.float64),
+        _as_given(weights),
+        _as_given(likelihood_weights),
         nonlinear,
         None if correlated is None else bind_residual(correlated, loaded.columns, family, response),
     )
+    check_unobserved(design)
+    return design
+
+
+def _as_given(weights: str | ArrayLike | None) -> str | Floats | None:
+    return weights if isinstance(weights, str) or weights is None else np.asarray(weights, dtype=np.float64)
 
 
 def memory_estimate(spec: FormulaSpec, data: Any, family: Family) -> float:
@@ -190,13 +193,15 @@ def _load(
         key: _weight_values(key, value, len(frame)) for key, value in given.items() if not isinstance(value, str)
     }
     missing |= {f"{key}=": np.isnan(a) for key, a in arrays.items() if a is not None}
-    counts = {name: int(mask.sum()) for name, mask in missing.items() if mask.any()}
-    keep = ~np.any([missing[name] for name in counts], axis=0) if counts else None
+    absent = unobserved(spec, missing, len(frame), residual is not None)
+    gaps = [mask for mask in missing.values() if mask.any()]
+    counts = {name: int(lost.sum()) for name, mask in missing.items() if (lost := mask & ~absent).any()}
+    keep = ~np.any(gaps, axis=0) if gaps else None
     positions = np.arange(len(frame)) if keep is None else np.flatnonzero(keep)
     labels = frame.index.to_numpy() if keep is None else frame.index.to_numpy()[keep]
-    rows = Rows(len(frame), len(positions), counts, positions, labels)
+    rows = Rows(len(frame), len(positions), counts, positions, labels, np.flatnonzero(absent))
     if not len(positions):
-        raise DataError(f"No rows are left: every row has a missing value. {_dropped(rows)}")
+        raise DataError(" ".join(["No rows are left: every row has a missing value.", *_notes(rows)]))
     values = {name: subset(c.value, keep) for name, c in converted.items()}
     _refuse_infinite({name: value for name, value in values.items() if name not in optional}, labels)
     columns = Columns(len(positions), values, labels)
@@ -247,9 +252,12 @@ def _refuse_infinite(values: Mapping[str, Value], rows: NDArray[Any]) -> None:
             )
 
 
-def _dropped(rows: Rows) -> str:
+def _notes(rows: Rows) -> list[str]:
+    """Say which rows are not used."""
     shown = ", ".join(f"{name} ({count:,})" for name, count in rows.missing.items())
-    return f"{rows.dropped:,} of {rows.given:,} rows dropped: missing values in {shown}."
+    dropped = f"{rows.dropped:,} of {rows.given:,} rows dropped: missing values in {shown}."
+    aside = said(len(rows.unobserved))
+    return [dropped] * bool(rows.dropped) + [aside] * bool(len(rows.unobserved))
 
 
 def _parts(

@@ -15,6 +15,7 @@ from bayesglmm.results.checks import CHAINS_AGREE, Check, Verdict, verdict_of
 from bayesglmm.results.effects.answers import EffectAnswers
 from bayesglmm.results.evaluation.answers import EvaluationAnswers
 from bayesglmm.results.likelihood_questions import LikelihoodQuestions
+from bayesglmm.results.missing_answers import MissingAnswers
 from bayesglmm.results.prediction_answers import PredictionAnswers
 from bayesglmm.results.protocols import EngineRun, EngineSettings, FittedModel, Rebindable
 from bayesglmm.results.report_answer import ReportAnswer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 class Fit(
     EvaluationAnswers,
     PredictionAnswers,
+    MissingAnswers,
     EffectAnswers,
     CheckingAnswers,
     VarianceAnswers,

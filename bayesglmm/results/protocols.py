@@ -173,6 +173,10 @@ class Rebindable(Protocol):
         """Which rows of the data are used: `positions` and `labels`."""
 
     @property
+    def unobserved(self) -> Any:
+        """The rows of the data frame without a response, which are to be predicted."""
+
+    @property
     def smooths(self) -> Mapping[str, Sequence[Smooth]]:
         """The smooths of every predictor, by family parameter."""
 
