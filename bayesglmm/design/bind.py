@@ -145,8 +145,7 @@ def bind(
         nonlinear,
         None if correlated is None else bind_residual(correlated, loaded.columns, family, response),
     )
-    check_unobserved(design)
-    return design
+    return check_unobserved(design)
 
 
 def _as_given(weights: str | ArrayLike | None) -> str | Floats | None:

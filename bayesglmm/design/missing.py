@@ -87,18 +87,20 @@ def unobserved(
     return np.asarray(absent & ~other)
 
 
-def check_unobserved(design: Design) -> None:
-    """Refuse rows without a response for which there is no prediction: factor levels that occur nowhere else.
+def check_unobserved(design: Design) -> Design:
+    """Return the design; its rows without a response can be predicted.
 
     Raises
     ------
     DataError
+        For factor levels that occur in no other row.
     """
     if len(design.unobserved):
         try:
             design.rebind(design.unobserved)
         except DataError as error:
             raise DataError(f"The rows without a response, which `mi()` predicts: {error}") from None
+    return design
 
 
 def said(count: Any) -> str:
