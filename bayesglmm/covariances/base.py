@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 
-from bayesglmm.arraymath import ArrayMath
+from bayesglmm.arraymath import NUMPY, ArrayMath
 from bayesglmm.blocks import Floats, Ints, LatentForm, RandomBlock
 from bayesglmm.errors import FormulaError
 from bayesglmm.priors import Prior
@@ -176,6 +176,14 @@ class Covariance(ABC):
         """
         return dict(setting.given)
 
+    def form(self, options: Mapping[str, Any]) -> LatentForm:
+        """Return the form in which engines see a block with these options."""
+        return self.latent
+
+    def at_distance(self, values: Mapping[str, Any], distance: Floats) -> Any:
+        """Return the correlation at distances, shape (..., m), where it is known without the coefficients' places."""
+        return None
+
     @property
     def new_levels(self) -> str:
         """Why the structure says nothing about a level that it has not seen; empty where it does."""
@@ -196,6 +204,10 @@ class Covariance(ABC):
             Columns of the block.
         xp : ArrayMath
         """
+
+    def variances(self, values: Mapping[str, Any], k: int) -> Floats:
+        """Return the variances of a level's coefficients, shape (..., k), in numpy."""
+        return np.asarray(np.square(self.factor(values, k, NUMPY)).sum(axis=-1))
 
     def mixing(self, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> Any:
         """Return what takes the latent variables of a level to its coefficients, shape (..., k, k).

@@ -80,11 +80,14 @@ def correlation(
 def _curve(ax: Axes, part: BlockParts, distance: Floats, unit: str, draws: dict[str, Floats], prob: float) -> None:
     size = len(draws[part.names.b])
     kept = np.unique(np.linspace(0, size - 1, min(size, _DRAWS)).astype(np.intp))
-    factor = level_factor(part, {name: values[kept] for name, values in draws.items()})
     at, rows, columns = _pairs(distance)
-    covariance = np.einsum("spr,spr->sp", factor[:, rows], factor[:, columns])
-    sd = np.sqrt(np.einsum("sir,sir->si", factor, factor))
-    values = covariance / np.maximum(sd[:, rows] * sd[:, columns], 1e-300)
+    own = {name: draws[part.names.variable(name)][kept] for name in part.parameters}
+    values = part.covariance.at_distance(part.block.constants | own, at)
+    if values is None:
+        factor = level_factor(part, {name: values[kept] for name, values in draws.items()})
+        covariance = np.einsum("spr,spr->sp", factor[:, rows], factor[:, columns])
+        sd = np.sqrt(np.einsum("sir,sir->si", factor, factor))
+        values = covariance / np.maximum(sd[:, rows] * sd[:, columns], 1e-300)
     tail = 0.5 * (1.0 - prob)
     low, high = np.quantile(values, [tail, 1.0 - tail], axis=0)
     mean = values.mean(axis=0)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bayesglmm.graph.problem import BlockParts, Problem
 
 THESE, TYPICAL, NEW, AVERAGE, KNOWN_OR_NEW = "these", "typical", "new", "average", "these or new"
+_MOST_NUMBERS = 5e8
+_DENSE = 200  # coefficients per level up to which a dense factor is quicker than a sparse one
 CHOICES = (THESE, TYPICAL, NEW, AVERAGE, KNOWN_OR_NEW)
 
 
@@ -99,7 +101,25 @@ def semidefinite_factor(matrix: Floats) -> Floats:
 
 
 def level_factor(part: BlockParts, draws: Mapping[str, Floats]) -> Floats:
-    """Return Lambda, shape (S, k, k): the effects of a new level are Lambda z with z standard normal."""
+    """Return Lambda, shape (S, k, k): the effects of a new level are Lambda z with z standard normal.
+
+    Raises
+    ------
+    DataError
+        Where these are too many numbers: thousands of coefficients per level at each of thousands of draws.
+    """
+    size, k = len(draws[part.names.b]), len(part.block.terms)
+    if float(size) * k * k > _MOST_NUMBERS:
+        raise DataError(
+            f"The covariance of the {k:,} coefficients of `{part.block.label}` at each of {size:,} draws is "
+            f"{8e-9 * size * k * k:,.0f} GB, too much; groups={THESE!r} and groups={TYPICAL!r} need none."
+        )
+    factor: Floats = part.covariance.factor(level_values(part, draws), k, NUMPY)
+    return factor
+
+
+def level_values(part: BlockParts, draws: Mapping[str, Floats]) -> dict[str, Any]:
+    """Return the parameters of a block's covariance by class, shape (S, ...), as its structure takes them."""
     values: dict[str, Any] = part.block.constants
     for declared in part.covariance.parameters(part.block):
         drawn = draws[part.names.variable(declared.name)]
@@ -110,14 +130,14 @@ def level_factor(part: BlockParts, draws: Mapping[str, Floats]) -> Floats:
         else:
             # Undefined, too, and so is what stands there.
             values[declared.name] = np.where(np.isnan(drawn), 0.0, drawn)
-    factor: Floats = part.covariance.factor(values, len(part.block.terms), NUMPY)
-    return factor
+    return values
 
 
 def simulated_effects(part: BlockParts, draws: Mapping[str, Floats], rng: np.random.Generator) -> Floats:
     """Return effects of all levels drawn from their distribution at each draw of its parameters, shape (S, J, k)."""
     block, size = part.block, len(draws[part.names.b])
-    if not part.covariance.new_levels:  # levels are independent of each other
+    alone = not part.covariance.new_levels  # levels are independent of each other
+    if alone and (block.latent == "spherical" or len(block.terms) <= _DENSE):
         z = rng.standard_normal(np.shape(draws[part.names.b]))
         return np.asarray(z @ np.swapaxes(level_factor(part, draws), -1, -2))
     rows, columns = part.covariance.couplings(block)

@@ -13,7 +13,7 @@ from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats, Response
 from bayesglmm.errors import BayesglmmError
 from bayesglmm.results.draws import seeded, stacked, summarise
-from bayesglmm.results.levels import TYPICAL, choices, level_factor, place
+from bayesglmm.results.levels import TYPICAL, choices, level_factor, level_values, place
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -124,11 +124,18 @@ def group_variances(evaluator: Evaluator, draws: Mapping[str, Floats], at: int =
     for part in blocks:
         block = part.block
         if block.kind == "group":
-            factor = level_factor(part, draws)
-            variance = np.einsum("sir,sjr,ij->s", factor, factor, block.moment)
             name = _name(part, blocks)
-            found[name] = found.get(name, 0.0) + variance
+            found[name] = found.get(name, 0.0) + _added(part, draws)
     return found
+
+
+def _added(part: BlockParts, draws: Mapping[str, Floats]) -> Any:
+    block, k = part.block, len(part.block.terms)
+    if block.column is not None and block.shares is None:  # each row has one of many coefficients
+        share = np.bincount(block.column, minlength=k) / len(block.X)
+        return part.covariance.variances(level_values(part, draws), k) @ share
+    factor = level_factor(part, draws)
+    return np.einsum("sir,sjr,ij->s", factor, factor, block.moment)
 
 
 def residual_variance(evaluator: Evaluator, draws: Mapping[str, Floats], group_variance: Any) -> tuple[Any, str]:

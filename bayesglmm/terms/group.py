@@ -196,7 +196,7 @@ def bind_group(spec: GroupSpec, context: Context, label: str) -> GroupPart:
     known, options = settle_structure(structure, spec, left, group, levels, context)
     if known != levels:
         factors, keys, levels = _with_levels(factors, known, spec, context), None, known
-    return GroupPart(label, group, left, factors, keys, levels, structure.name, structure.latent, options)
+    return GroupPart(label, group, left, factors, keys, levels, structure.name, structure.form(options), options)
 
 
 def bind_groups(spec: GroupSpec, context: Context, label: str) -> tuple[GroupPart, ...]:
