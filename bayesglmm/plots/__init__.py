@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bayesglmm.plots.model_comparison import compare_models, pareto_k
     from bayesglmm.plots.pooling import shrinkage
     from bayesglmm.plots.predictive import posterior_predictive, prior_predictive
+    from bayesglmm.plots.predictive_checks import ppc
+    from bayesglmm.plots.residual_figures import residuals
     from bayesglmm.plots.smooths import smooth
     from bayesglmm.plots.surfaces import surface
     from bayesglmm.plots.traces import trace_panel
@@ -39,8 +41,10 @@ __all__ = [
     "metropolis_path",
     "pareto_k",
     "posterior_predictive",
+    "ppc",
     "predictions",
     "prior_predictive",
+    "residuals",
     "running_mean",
     "shrinkage",
     "slopes",
@@ -64,7 +68,9 @@ _FILES = {
     "pareto_k": "model_comparison",
     "posterior_predictive": "predictive",
     "predictions": "answers",
+    "ppc": "predictive_checks",
     "prior_predictive": "predictive",
+    "residuals": "residual_figures",
     "running_mean": "walks",
     "shrinkage": "pooling",
     "slopes": "answers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayesglmm.graph.evaluate import Evaluator
+    from bayesglmm.graph.problem import Problem
     from bayesglmm.results.checks import Word
     from bayesglmm.results.protocols import Rebindable
 
@@ -56,7 +58,7 @@ def check_residuals(
     """Return the table of tests; see `Fit.check_residuals`."""
     require_count("simulations", simulations)
     rng = seeded(seed)
-    name, values = ("", None) if by is None else column_of(evaluator, design, by)
+    name, values = ("", None) if by is None else column_of(evaluator.problem, design, by)
     found: dict[str, list[Outcome]] = {}
     for one in ranked(evaluator, chosen_draws(posterior, _DRAWS, rng), simulations, rng):
         for check, outcome in _tests(evaluator, one, name, values, simulations):
@@ -70,17 +72,17 @@ def check_residuals(
     return frame
 
 
-def column_of(evaluator: Evaluator, design: Rebindable | None, by: Any) -> tuple[str, Any]:
+def column_of(problem: Problem, design: Rebindable | None, by: Any) -> tuple[str, Any]:
     """Return name and values, one per row used, of a column of the data or of values that the user gives.
 
     Parameters
     ----------
-    evaluator : Evaluator
+    problem : Problem
     design : Rebindable or None
         With the data and the rows used.
     by : str, Series or array
     """
-    n, positions = len(evaluator.problem.response.y), getattr(getattr(design, "rows", None), "positions", None)
+    n, positions = len(problem.response.y), getattr(getattr(design, "rows", None), "positions", None)
     if isinstance(by, str):
         data = None if design is None else design.data
         if data is None or by not in data:
@@ -98,6 +100,14 @@ def column_of(evaluator: Evaluator, design: Rebindable | None, by: Any) -> tuple
     if np.shape(values) != (n,):
         raise DataError(f"by= has the shape {np.shape(values)}, but {n:,} rows were used: give one value per row.")
     return name, values
+
+
+def levels_in_order(values: Any) -> tuple[list[str], Any]:
+    """Return the levels of a column as text, with numbers in them in order (g2 before g10), and the codes of rows."""
+    found, codes = np.unique(np.asarray(values).astype(str), return_inverse=True)
+    keys = [[(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", level) if p] for level in found]
+    order = sorted(range(len(found)), key=lambda j: keys[j])
+    return [str(found[j]) for j in order], np.argsort(order)[codes]
 
 
 def _tests(
