@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -97,28 +98,26 @@ class AnswerTable(pd.DataFrame):
 
     def _shown(self) -> pd.DataFrame:
         plain = pd.DataFrame(self)
-        own = [name for name in plain if pd.api.types.is_float_dtype(plain[name])]
-        values = [name for name in own if name in self._VALUES]
         if plain.empty or not plain.columns.is_unique:
             return plain
-        places = _places(plain, values) if values else 0
-        shown = {
-            str(name): plain[name].map(
-                lambda value, fixed=name in values: _fixed(value, places) if fixed else f"{value:.4g}"
-            )
-            for name in own
-        }
+        numbers = [name for name in plain if pd.api.types.is_float_dtype(plain[name])]
+        values = [name for name in numbers if name in self.attrs.get("values", self._VALUES)]
+        labels, places = self.attrs.get("columns", ()), _places(plain, values) if values else 0
+        shown = {}
+        for name in numbers:
+            form = "{:.4g}" if name in labels else "{:#.3g}"
+            shown[str(name)] = plain[name].map(partial(_fixed, places=places) if name in values else form.format)
         return plain.assign(**shown)
 
 
 def _places(plain: pd.DataFrame, columns: list[str]) -> int:
-    """Return how many decimals show two digits of all but the smallest spreads; four of values without spread."""
+    """Return how many decimals show two digits of all but the smallest spreads; three of values without spread."""
     spread = next((name for name in ("sd", "se") if name in columns), columns[0])
     sizes = np.abs(plain[spread].to_numpy(dtype=float))
     sizes, digits = sizes[np.isfinite(sizes) & (sizes > 0.0)], 2
-    if not sizes.size:
+    if spread not in ("sd", "se") or not sizes.size:
         values = np.abs(plain[columns].to_numpy(dtype=float))
-        sizes, digits = values[np.isfinite(values) & (values > 0.0)], 4
+        sizes, digits = values[np.isfinite(values) & (values > 0.0)], 3
     if not sizes.size:
         return 2
     return int(np.clip(digits - 1 - np.floor(np.log10(np.quantile(sizes, 0.1))), 0, 9))

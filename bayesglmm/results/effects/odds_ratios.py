@@ -55,6 +55,7 @@ def odds_ratios(fit: Fit, prob: float, exponentiate: bool, draws: int | None) ->
         f"{100 * prob:g}% intervals. Conditional: within one group, its effects held. Marginal: for the population, "
         "averaged over the distribution of groups (population-averaged).",
         "question": "odds ratios",
+        "values": list(columns),
         "ratio": words.ratio,
         "prob": prob,
         "draws": len(conditional),
