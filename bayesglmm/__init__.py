@@ -4,6 +4,7 @@ One formula, one PyMC graph, several inference engines, one result type. The pub
 """
 
 from bayesglmm import errors, plots, steps
+from bayesglmm.checkup import doctor
 from bayesglmm.covariances.matrices import known_factor, known_precision
 from bayesglmm.datasets import list_datasets, load_dataset
 from bayesglmm.families import FAMILIES, Family, FamilyParameter
@@ -33,6 +34,7 @@ __all__ = [
     "bayes_factor",
     "compare_engines",
     "compare_models",
+    "doctor",
     "errors",
     "grid",
     "known_factor",

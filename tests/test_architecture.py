@@ -34,8 +34,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("maps", "journal"),
     ("reporting",),
     ("model", "steps"),
-    ("loading",),
-    ("cli", "__init__"),
+    ("loading", "checkup"),
+    ("__init__",),
+    ("cli",),
+    ("__main__",),
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
 

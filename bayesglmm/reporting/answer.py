@@ -49,7 +49,7 @@ def verdict_box(subject: Subject) -> Html:
 def trust(subject: Subject) -> Section:
     """Whether the computation worked: checks, chains."""
     checks = subject.fit.diagnose()
-    rows = []
+    rows: list[list[str]] = []
     for row in checks.to_dict("records"):
         value = f"{row['value']:.4g}" if np.isfinite(row["value"]) else ""
         said = row["meaning"] if row["verdict"] == "good" else f"{row['meaning']} {row['advice']}"
