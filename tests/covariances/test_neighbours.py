@@ -1,4 +1,4 @@
-"""Nearest neighbours in the place of a dense covariance: exact on a line, near to it in the plane, for many points."""
+"""Nearest neighbours in the place of a dense covariance: exact on a line, close in the plane, for many points."""
 
 from __future__ import annotations
 
