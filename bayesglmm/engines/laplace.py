@@ -92,7 +92,7 @@ class Laplace(Engine):
         InterruptedFitError
             On Ctrl-C: a search that has not ended leaves nothing to keep.
         """
-        view = latent_view(problem)
+        view = latent_view(problem, settings.objective)
         if settings.quadrature > 1:
             Quadrature(view, settings.quadrature)  # refuses before anything is searched
         with Progress("Laplace", settings.progressbar).running() as progress:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,7 +27,7 @@ from bayesglmm.graph.compiler import INTERPRETED
 from bayesglmm.graph.elementwise import Elementwise
 from bayesglmm.graph.hyperparameters import Hyperparameters
 from bayesglmm.graph.predictor import level_columns, predictor_arrays
-from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem
+from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem, Role
 from bayesglmm.linalg import symmetric
 
 _OTHER_STARTS = 100
@@ -267,6 +267,21 @@ class LatentView(Hyperparameters):
             value = natural if transform is None else transform.forward(pt.as_tensor(natural)).eval(mode=INTERPRETED)
             point[model.rvs_to_values[variable].name] = value
         return point
+
+
+def restricted(problem: Problem) -> Problem:
+    """Return the problem as its restricted likelihood sees it.
+
+    That integrates the coefficients of the mean (Patterson and Thompson 1971), not those of standard deviations and
+    the like, which belong to the hyperparameters; nlme and glmmTMB do the same.
+    """
+    mean = problem.family.main_predictors(problem.response)
+    inner = () if problem.likelihood.expression is None else problem.likelihood.expression.parameters
+    beside = {p.names.beta for p in problem.predictors if p.names.parameter not in (*mean, *inner)}
+    roles: dict[str, Role] = {
+        name: "theta" if name in beside and role == "fixed" else role for name, role in problem.roles.items()
+    }
+    return problem if roles == problem.roles else replace(problem, roles=roles)
 
 
 def _latent_variables(predictor: PredictorParts, problem: Problem) -> list[tuple[str, str, tuple[int, ...]]]:

@@ -15,7 +15,7 @@ import pandas as pd
 from bayesglmm.engines.kernels.likelihood import Estimation
 from bayesglmm.errors import BayesglmmError
 from bayesglmm.graph.evaluate import Evaluator
-from bayesglmm.graph.latent import LatentView
+from bayesglmm.graph.latent import LatentView, restricted
 from bayesglmm.graph.observation import observed_values
 from bayesglmm.linalg import NotPositiveDefiniteError
 from bayesglmm.results.draws import interval, require_count, stacked
@@ -146,7 +146,7 @@ def _pieces(responses: Iterator[Any], size: int) -> Iterator[list[Any]]:
 def _fit_all(sent: Problem | bytes, responses: Sequence[Any], estimation: Estimation) -> list[list[float]]:
     """Return population parameters and log-likelihood for every response; nothing where the search failed."""
     problem = pickle.loads(sent) if isinstance(sent, bytes) else sent
-    view = LatentView(problem)
+    view = LatentView(restricted(problem) if estimation.kind == "reml" else problem)
     # The original again: whatever compiles does so here, and the copies of the view share it.
     with warnings.catch_warnings():
         # A graph that was sent to another process has lost where its search would start, which is not used.

@@ -81,6 +81,8 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
     found.append(("Seconds", f"{total:.1f} ({stages})" if stages else f"{total:.1f}"))
     found.append(("Rows", str(len(problem.response.y))))
     groups = group_sizes((p.block.group, p.block.levels) for p in problem.blocks if p.block.kind == "group")
+    if problem.residual is not None:
+        found.append(("Residual", problem.residual.block.label))
     if "loglik" in attrs:
         criteria = f"AIC {fit.aic:.2f}, BIC {fit.bic:.2f}, {attrs['parameters']} parameters"
         found.append(("Fit", f"log-likelihood {fit.loglik:.4f}, {criteria}"))

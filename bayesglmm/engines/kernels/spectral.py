@@ -30,7 +30,8 @@ _SAME = 1e-9  # relative difference of ratios that counts as none
 
 def normal_objective(view: LatentView, kind: Objective = "posterior") -> MarginalObjective:
     """Return the objective of Laplace's engine: along axes where there are any, else as for every model."""
-    return SpectralObjective(view, kind) if rotation_of(view) is not None else LaplaceObjective(view, kind)
+    rotated = view.problem.residual is None and rotation_of(view) is not None
+    return SpectralObjective(view, kind) if rotated else LaplaceObjective(view, kind)
 
 
 class SpectralObjective(LaplaceObjective):
