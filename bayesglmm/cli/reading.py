@@ -53,7 +53,8 @@ def read_table(name: str) -> pd.DataFrame:
 
     try:
         engine: Any = "python" if _SEPARATORS[kind] is None else "c"
-        exact: dict[str, Any] = {"float_precision": "round_trip"} if engine == "c" else {}
+        rounds = engine == "c" and int(pd.__version__.split(".")[0]) < 3  # by default, later ones are exact
+        exact: dict[str, Any] = {"float_precision": "round_trip"} if rounds else {}
         found: pd.DataFrame = pd.read_csv(path, sep=_SEPARATORS[kind], engine=engine, **exact)
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError(f"{name!r} cannot be read as a table of text: {str(error).strip()}") from None
