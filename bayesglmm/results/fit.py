@@ -133,13 +133,15 @@ class Fit(
 
     # ------------------------------------------------------------------------------------------------- tables
 
-    def summary(self, prob: float = 0.95) -> pd.DataFrame:
+    def summary(self, prob: float = 0.95, sensitivity: bool = False) -> pd.DataFrame:
         """Return all population-level parameters with convergence statistics.
 
         Parameters
         ----------
         prob : float
             Posterior probability of the interval between `lower` and `upper`.
+        sensitivity : bool
+            Whether to add what `prior_sensitivity` finds: the columns prior, likelihood, diagnosis.
 
         Returns
         -------
@@ -148,7 +150,8 @@ class Fit(
             ``sigma``. Columns: mean, sd, lower, upper (equal-tailed), ess_bulk, ess_tail, r_hat, mcse_mean. Draws
             that are independent by construction count fully and have no R-hat.
         """
-        return tables.summary(self.parameters, prob, facts.statistics_of(self.data.attrs))
+        found = tables.summary(self.parameters, prob, facts.statistics_of(self.data.attrs))
+        return found.join(self.prior_sensitivity()) if sensitivity else found
 
     def fixed(self, prob: float = 0.95) -> pd.DataFrame:
         """Return the population coefficients, on the scale of the linear predictor.

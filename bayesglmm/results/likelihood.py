@@ -96,15 +96,16 @@ class LikelihoodFit(Fit):
     def _estimates(self) -> xr.Dataset:
         return self.data[ESTIMATES].to_dataset()
 
-    def summary(self, prob: float = 0.95) -> pd.DataFrame:
-        """Return all population-level parameters.
+    def summary(self, prob: float = 0.95, sensitivity: bool = False) -> pd.DataFrame:
+        """Return all population-level parameters; there are no priors for `sensitivity`.
 
         Returns
         -------
         DataFrame
             Index: labels as in `Fit.summary`. Columns: estimate, se, lower, upper.
         """
-        return tables.labelled(self.parameters, prob, self._wald.describe)
+        found = tables.labelled(self.parameters, prob, self._wald.describe)
+        return found.join(self.prior_sensitivity()) if sensitivity else found
 
     def fixed(self, prob: float = 0.95) -> pd.DataFrame:
         """Return the population coefficients, on the scale of the linear predictor.

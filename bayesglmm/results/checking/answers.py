@@ -177,3 +177,33 @@ class CheckingAnswers:
         estimates = found.assign(mean=at).rename(columns={"mean": "estimate", "sd": "se"})
         estimates.attrs = found.attrs
         return estimates
+
+    def prior_sensitivity(self) -> pd.DataFrame:
+        """Return how much every population-level parameter depends on the priors, by power scaling.
+
+        Priors, and then the likelihood, are raised to powers near one, and the draws are reweighted accordingly: the
+        sensitivity is the distance (cumulative Jensen-Shannon) that the posterior moves per doubling of the power
+        (Kallioinen, Paananen, Buerkner and Vehtari 2024; computed by ArviZ). Above 0.05 it is worth a look. All
+        priors that can be set are scaled together; the distribution of group effects belongs to the model.
+
+        Returns
+        -------
+        DataFrame
+            Index: labels as in `summary`. Columns: prior, likelihood (sensitivities; missing for parameters that are
+            held), diagnosis: ``"prior and data disagree"`` where both are large, ``"strong prior or weak data"``
+            where only that of the prior is, else empty.
+
+        Raises
+        ------
+        BayesglmmError
+            For maximum likelihood fits, which have no priors.
+        """
+        from bayesglmm.errors import BayesglmmError
+        from bayesglmm.results.checking.sensitivity import prior_sensitivity
+
+        if self.flat:
+            raise BayesglmmError(
+                "There are no priors to be sensitive to: this fit has maximum likelihood estimates. Use "
+                'model.fit("laplace") without objective=.'
+            )
+        return prior_sensitivity(self._evaluator, self.draws, self.parameters)
