@@ -331,6 +331,8 @@ def _check(problem: Problem) -> None:
         raise BayesglmmError(
             "A scan needs one linear predictor to which candidates are added; this model has others."
         )
+    if problem.residual is not None:
+        raise BayesglmmError(f"A scan takes the rows for independent; this model has {problem.residual.block.label}.")
     if any(parameter.ordered for parameter in problem.family.parameters):
         raise BayesglmmError("A scan takes no ordinal families: cutpoints are estimated together with every effect.")
     n = problem.predictors[0].predictor.n
