@@ -85,7 +85,8 @@ def new_rows(
     frame = as_frame(new)
     if offset is not None:
         frame = _without_offset_columns(problem, design, frame, offset)
-    rows = design.rebind(frame, groups=_needs_groups(design, frame, chosen))
+    needed = _needs_groups(design, frame, chosen)
+    rows = design.rebind(_with_idle_groups(design, frame, chosen) if needed else frame, groups=needed)
     require_known(problem, rows, chosen)
     labels = new.index.to_numpy() if isinstance(new, pd.DataFrame) else np.arange(rows.n)
     predictors, said = with_offset(problem, numbered(rows), offset)
@@ -97,6 +98,16 @@ def _needs_groups(design: Rebindable, frame: pd.DataFrame, chosen: Mapping[str, 
     """Return whether levels are read: where they must be, and where new ones are told apart by them."""
     words = set(chosen.values())
     return bool(words & {THESE, KNOWN_OR_NEW}) or (NEW in words and design.roles.groups <= set(frame.columns))
+
+
+def _with_idle_groups(design: Rebindable, frame: pd.DataFrame, chosen: Mapping[str, str]) -> pd.DataFrame:
+    """Return new data whose absent grouping factors hold any level, where no question is about it."""
+    lacking: dict[str, Any] = {}
+    for name in design.roles.groups - design.roles.population - set(frame.columns):
+        words = {word for group, word in chosen.items() if name in group.split(":")}
+        if words and not words & {THESE, KNOWN_OR_NEW}:
+            lacking[name] = design.data[name].dropna().iloc[0]
+    return frame.assign(**lacking) if lacking else frame
 
 
 def numbered(rows: NewRows) -> dict[str, Predictor]:

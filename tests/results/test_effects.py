@@ -100,6 +100,8 @@ def test_factors_against_reference_in_pairs_and_in_sequence(normal: Any) -> None
         assert np.allclose(drawn(table), np.stack(values, axis=-1))
     assert normal.comparisons("kind", "pairwise", at=at)["contrast"].tolist() == ["b - a", "c - a", "c - b"]
     assert np.allclose(drawn(normal.comparisons("kind", ("c", "b"), at=at))[:, 0], b - c)
+    assert "kind = " not in normal.comparisons("kind", at="means").attrs["note"]
+    assert "Held: x = " in normal.comparisons("x", at="means").attrs["note"]
     # The variable that is compared does not vary in a grid as well.
     assert len(normal.comparisons("kind", at={"kind": "levels", "sex": "levels"})) == 2 * 2
 

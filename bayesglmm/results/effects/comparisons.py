@@ -86,7 +86,7 @@ def comparisons(
     compared = replace(first.values, draws=draws, point=point)
     of_averages = " Averaged first, then compared." if first.cells.said and kind != KINDS[0] else ""
     more = [f"{_about(fit, kind, question.scale)}{of_averages}", *remarks(fit, rows)]
-    shown = replace(first.cells, labels=first.cells.labels if len(parts) == 1 else labels.iloc[:, 2:])
+    shown = first.cells if len(parts) == 1 else replace(first.cells, rows=rows, labels=labels.iloc[:, 2:])
     return answer(fit, "comparisons", shown, compared, question, prob, more, labels, kind=kind, null=null(kind))
 
 
@@ -132,15 +132,20 @@ def _one(
 
 
 def _without_copies(rows: pd.DataFrame, name: str, contrast: Any, model: ModelColumns) -> pd.DataFrame:
-    """Return a grid without the values of a variable that is given two others anyway."""
+    """Return a grid that says nothing of a variable that is given two values anyway."""
     about = rows.attrs.get(GRID)
     steps = not model.is_factor(name) and not isinstance(contrast, tuple | list) and contrast not in ("iqr", "ends")
     two = contrast is None and len(model.distinct(name)) == 2
-    if about is None or about["base"] == DATA or name not in about["varied"] or (steps and not two):
+    if about is None or about["base"] == DATA or (steps and not two):
         return rows
-    others = [column for column in rows if column != name]
-    kept = rows.drop_duplicates(others).reset_index(drop=True) if others else rows.head(1)
-    kept.attrs = {GRID: about | {"varied": [column for column in about["varied"] if column != name]}}
+    if name in about["varied"]:
+        others = [column for column in rows if column != name]
+        kept = rows.drop_duplicates(others).reset_index(drop=True) if others else rows.head(1)
+    else:
+        kept = rows.copy()
+    varied = [column for column in about["varied"] if column != name]
+    held = {column: value for column, value in about["held"].items() if column != name}
+    kept.attrs = {GRID: about | {"varied": varied, "held": held}}
     return kept
 
 
