@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from bayesglmm.results.evaluation.bridge import Evidence
     from bayesglmm.results.evaluation.kfold import KFold
     from bayesglmm.results.evaluation.loo import Loo
+    from bayesglmm.results.evaluation.redrawn import Sample
     from bayesglmm.results.evaluation.refit import Recipe
     from bayesglmm.results.fit import Fit
     from bayesglmm.results.protocols import FittedModel, Rebindable
 
+_SHARPENED = 2000  # draws of an approximation that are drawn anew for cross-validation
 _OF_MODEL = ("family", "link", "priors", "weights", "likelihood_weights", "cov", "residual")
 
 
@@ -71,7 +73,7 @@ class EvaluationAnswers:
         workers : int, optional
             Processes for refits; what ``joblib.parallel_config`` says if absent. Their number changes no number.
         seed : int, optional
-            Of refits.
+            Of refits, and of coefficients that are drawn anew; that of the fit if absent.
 
         Returns
         -------
@@ -89,10 +91,10 @@ class EvaluationAnswers:
 
         self._require_posterior("loo")
         self._require_independent_rows("loo")
-        seed = checked_seed(seed)
+        seed = self._seeded(seed)
         if keep:
             self.log_likelihood()
-        found = loo(self._evaluator, self.draws, self._quality_notes())
+        found = loo(self._evaluator, self._sample(seed), self._quality_notes())
         rows = bad_rows(found)
         if not reloo or not len(rows):
             return found
@@ -125,7 +127,7 @@ class EvaluationAnswers:
         workers : int, optional
             Processes; what ``joblib.parallel_config`` says if absent. Their number changes no number.
         seed : int, optional
-            For the division into folds and the fits.
+            For the division into folds and the fits; that of this fit if absent.
         **settings
             Other settings of the engine than those of this fit: ``draws=500``; ``engine="laplace"`` for another
             engine.
@@ -146,9 +148,11 @@ class EvaluationAnswers:
 
         self._require_posterior("kfold")
         self._require_independent_rows("kfold")
-        seed = checked_seed(seed)
+        seed = self._seeded(seed)
         folds, method, held = divided(self._evaluator, self._columns(), k, groups, stratify, seed)
-        return kfold(self._evaluator, self.draws, self._recipe(**settings), folds, method, seed, workers, held)
+        return kfold(
+            self._evaluator, self._sample(seed), self._recipe(**settings), folds, method, seed, workers, held
+        )
 
     def bridge(self, draws: int = 2000, seed: int | None = None) -> Evidence:
         """Estimate the marginal likelihood from the draws of this fit, by bridge sampling.
@@ -163,7 +167,7 @@ class EvaluationAnswers:
         draws : int
             Use at most so many posterior draws: half of them for the proposal, half for the bridge.
         seed : int, optional
-            Of the draws from the proposal.
+            Of the draws from the proposal; that of the fit if absent.
 
         Returns
         -------
@@ -184,7 +188,7 @@ class EvaluationAnswers:
 
         self._require_posterior("bridge")
         with suitable_threads(self.problem):
-            found = bridge(self.problem, self.draws, draws, checked_seed(seed))
+            found = bridge(self.problem, self.draws, draws, self._seeded(seed))
         quality = facts.read(self.data.attrs, "quality")
         if quality is not None and facts.effective_draws(self.data.attrs) is None and quality["verdict"] != "good":
             words = "The draws are approximate, and their verdict is not good; bridge draws of NUTS instead."
@@ -339,16 +343,19 @@ class EvaluationAnswers:
                 "fit.evidence(), or maximum likelihood fits by fit.aic or bg.likelihood_ratio."
             )
 
+    def _seeded(self, seed: int | None) -> int:
+        """Return what was asked for, else the seed of the fit: answers do not change from call to call."""
+        own = self.data.attrs.get("seed")
+        return checked_seed(int(own) if seed is None and own is not None else seed)
+
+    def _sample(self, seed: int) -> Sample:
+        from bayesglmm.engines.threads import suitable_threads
+        from bayesglmm.results.evaluation.redrawn import sample
+
+        with suitable_threads(self.problem):
+            return sample(self.problem, self.draws, self.data.attrs, _SHARPENED, seed)
+
     def _quality_notes(self) -> tuple[str, ...]:
-        """Return what must be said of draws that are not of the exact posterior, or not good."""
-        quality, word = facts.read(self.data.attrs, "quality"), self.verdict.word
-        notes = []
-        if quality is not None and facts.effective_draws(self.data.attrs) is None:
-            what = quality.get("details", {}).get("approximation", "Laplace's approximation")
-            notes.append(
-                f"The draws are those of {what} (verdict: {word}); leaving out a row is corrected by importance "
-                "weights, the approximation is not."
-            )
-        elif word != "good":
-            notes.append(f'The verdict of the fit is "{word}": see print(fit.verdict).')
-        return tuple(notes)
+        """Return what must be said of draws that are not good."""
+        word = self.verdict.word
+        return () if word == "good" else (f'The verdict of the fit is "{word}": see print(fit.verdict).',)

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import BayesglmmError, PriorError
 from bayesglmm.results.draws import require_count, stacked
-from bayesglmm.results.evaluation.positions import positions
+from bayesglmm.results.evaluation.positions import known_hyperparameters, positions
 from bayesglmm.results.evaluation.rows import Observed, observed
 
 if TYPE_CHECKING:
@@ -106,14 +106,11 @@ def bridge(problem: Problem, posterior: xr.Dataset, draws: int, seed: int, itera
     count = len(next(iter(first.values())))
     proposal = _Normal(theta[:count])
     rng = np.random.default_rng(seed)
-    own = np.array(
-        [_log_ratio(whitening, proposal, t, x=coefficients) for t, coefficients in _pairs(theta, x, count)]
-    )
+    view = whitening.structure.view
+    own = _log_ratios(whitening, proposal, theta[count:], x=x[count:])
     size = len(own)
     drawn = proposal.draw(rng, size)
-    theirs = np.array(
-        [_log_ratio(whitening, proposal, t, z=rng.standard_normal(whitening.structure.view.size)) for t in drawn]
-    )
+    theirs = _log_ratios(whitening, proposal, drawn, z=rng.standard_normal((size, view.size)))
     if not np.isfinite(own).all():
         raise BayesglmmError("The joint density is not finite at some posterior draws; bridge sampling cannot go on.")
     log_evidence, converged = _fixed_point(own, theirs, iterations)
@@ -125,10 +122,6 @@ def bridge(problem: Problem, posterior: xr.Dataset, draws: int, seed: int, itera
         notes.append("The error is large: use more draws, or check the fit's verdict.")
     method = f"bridge sampling, {size:,} posterior draws"
     return Evidence(log_evidence, se, method, size, tuple(notes), observed(problem))
-
-
-def _pairs(theta: Floats, x: Floats, start: int) -> Any:
-    return zip(theta[start:], x[start:], strict=True)
 
 
 def _halves(posterior: xr.Dataset, draws: int) -> tuple[dict[str, Floats], dict[str, Floats], int]:
@@ -175,20 +168,23 @@ class _Normal:
         return self.constant - 0.5 * float(z @ z)
 
 
-def _log_ratio(
+def _log_ratios(
     whitening: Whitening, proposal: _Normal, theta: Floats, x: Floats | None = None, z: Floats | None = None
-) -> float:
-    """Return log p(y, x, theta) - log q at a point given by x or by z; minus infinity where there is no density."""
-    from bayesglmm.linalg import NotPositiveDefiniteError
-
-    try:
-        state = whitening.state(theta, z) if x is None and z is not None else whitening.state_of(theta, x)  # type: ignore[arg-type]
-    except NotPositiveDefiniteError:
-        return -np.inf
-    if state is None:
-        return -np.inf
-    normal = -0.5 * float(state.z @ state.z) - 0.5 * len(state.z) * np.log(2.0 * np.pi)
-    return state.log_density - state.place.half_logdet - normal - proposal.log_density(theta)
+) -> Floats:
+    """Return log p(y, x, theta) - log q at points given by x or by z; minus infinity where there is no density."""
+    found = np.full(len(theta), -np.inf)
+    for s, (own, known) in enumerate(zip(theta, known_hyperparameters(whitening.structure.view, theta), strict=True)):
+        place = whitening.at(own, known)
+        if place is None:
+            continue
+        if z is not None:
+            here, coefficients = z[s], place.x(z[s])
+        elif x is not None:
+            here, coefficients = place.factor.half_product(x[s] - place.centre), x[s]
+        normal = -0.5 * float(here @ here) - 0.5 * len(here) * np.log(2.0 * np.pi)
+        density = place.conditional.log_density(coefficients) - place.half_logdet
+        found[s] = density - normal - proposal.log_density(own)
+    return found
 
 
 def _fixed_point(own: Floats, theirs: Floats, iterations: int) -> tuple[float, bool]:

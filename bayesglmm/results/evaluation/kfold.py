@@ -11,16 +11,14 @@ import pandas as pd
 
 from bayesglmm.blocks import Ints
 from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
-from bayesglmm.results.draws import stacked
 from bayesglmm.results.evaluation.elpd import ELPD, Elpd
 from bayesglmm.results.evaluation.folds import EACH, group_folds, row_folds, stratified_folds
 from bayesglmm.results.evaluation.refit import HeldOut, Recipe, refit
 from bayesglmm.results.evaluation.rows import in_blocks, log_mean_exp, observed, row_table
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from bayesglmm.graph.evaluate import Evaluator
+    from bayesglmm.results.evaluation.redrawn import Sample
 
 _NOISY = 0.1  # Monte Carlo error of a row's elpd that is worth a warning
 
@@ -73,7 +71,7 @@ class KFold(Elpd):
 
 def kfold(
     evaluator: Evaluator,
-    posterior: xr.Dataset,
+    drawn: Sample,
     how: Recipe,
     folds: Sequence[Ints],
     method: str,
@@ -86,7 +84,7 @@ def kfold(
     Parameters
     ----------
     evaluator : Evaluator
-    posterior : xarray.Dataset
+    drawn : Sample
         Of the fit to all rows, for `p`.
     how : Recipe
     folds : sequence of ndarray of int
@@ -102,7 +100,7 @@ def kfold(
     elpd, mcse, fold = np.empty(n), np.empty(n), np.empty(n, dtype=int)
     for number, own in enumerate(held, start=1):
         elpd[own.rows], mcse[own.rows], fold[own.rows] = own.elpd, own.mcse, number
-    seen = np.concatenate([log_mean_exp(values) for _, values in in_blocks(evaluator, stacked(posterior))])
+    seen = np.concatenate([log_mean_exp(values) for _, values in in_blocks(evaluator, drawn.draws)])
     table = row_table(evaluator.problem).assign(elpd=elpd, p=seen - elpd, mcse=mcse, fold=fold)
     name, levels = groups
     if name:

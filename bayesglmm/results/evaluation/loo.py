@@ -14,14 +14,12 @@ import numpy as np
 import pandas as pd
 
 from bayesglmm.blocks import Floats, Ints
-from bayesglmm.results.draws import stacked
 from bayesglmm.results.evaluation.elpd import ELPD, HOW, MCSE, Elpd, P, shown
 from bayesglmm.results.evaluation.rows import in_blocks, log_densities, log_mean_exp, observed, row_table
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from bayesglmm.graph.evaluate import Evaluator
+    from bayesglmm.results.evaluation.redrawn import Sample
     from bayesglmm.results.evaluation.refit import HeldOut
 
 K = "pareto_k"
@@ -120,22 +118,21 @@ def rows_in_words(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 
-def loo(evaluator: Evaluator, posterior: xr.Dataset, notes: Sequence[str] = ()) -> Loo:
+def loo(evaluator: Evaluator, drawn: Sample, notes: Sequence[str] = ()) -> Loo:
     """Return leave-one-out cross-validation of the rows used.
 
     Parameters
     ----------
     evaluator : Evaluator
-    posterior : xarray.Dataset
+    drawn : Sample
     notes : sequence of str
-        What readers should know.
+        What readers should know, beside what is to be said of the draws.
     """
-    draws, chains = stacked(posterior), posterior.sizes["chain"]
-    size = chains * posterior.sizes["draw"]
-    efficiency = relative_efficiency(evaluator, draws, chains)
+    size = drawn.size
+    efficiency = relative_efficiency(evaluator, drawn.draws, drawn.chains)
     frame = row_table(evaluator.problem)
     found: dict[str, list[Floats]] = {ELPD: [], P: [], K: []}
-    for _, values in in_blocks(evaluator, draws):
+    for _, values in in_blocks(evaluator, drawn.draws):
         elpd, k = smoothed(values, efficiency)
         found[ELPD].append(elpd)
         found[P].append(log_mean_exp(values) - elpd)
@@ -146,7 +143,8 @@ def loo(evaluator: Evaluator, posterior: xr.Dataset, notes: Sequence[str] = ()) 
         f"fit.loo(reloo=True) fits the model again without each of them ({bad} fit{'' if bad == 1 else 's'}); where "
         "there are many, use fit.kfold()."
     )
-    return Loo("PSIS-LOO", table, observed(evaluator.problem), tuple(notes), size, good_k(size), advice)
+    said = (*notes, *([drawn.note] if drawn.note else []))
+    return Loo("PSIS-LOO", table, observed(evaluator.problem), said, size, good_k(size), advice)
 
 
 def good_k(draws: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,23 +33,32 @@ def positions(view: LatentView, draws: Mapping[str, Floats]) -> tuple[Floats, Fl
         Where a covariance of group effects has no inverse: of reduced rank, or with a standard deviation of zero.
     """
     problem = view.problem
-    natural: dict[str, Floats] = {}
     free: dict[str, Floats] = {}
     for part in problem.predictors:
         if part.beta is not None and part.beta.is_free:
-            values = draws[part.names.beta][:, part.beta.free]
-            (natural if problem.roles[part.names.beta] == "theta" else free)[part.names.beta] = values
+            free[part.names.beta] = draws[part.names.beta][:, part.beta.free]
         for own in part.blocks:
-            natural |= _hyperparameters(own, draws)
             free[own.names.u] = _latent(own, draws)
-    for name, declared in problem.dispersions.items():
-        if declared.is_free:
-            natural[name] = _dispersion(view, name, draws)
     size = len(next(iter(draws.values())))
     x = np.zeros((size, view.size))
     for stretch in view.parts:
         x[:, stretch.slice] = free[stretch.name].reshape(size, -1)
-    return x, _unconstrained(view, natural, size)
+    return x, hyperparameters(view, draws)
+
+
+def hyperparameters(view: LatentView, draws: Mapping[str, Floats]) -> Floats:
+    """Return theta, shape (S, t), of posterior draws; see `positions`."""
+    problem = view.problem
+    natural: dict[str, Floats] = {}
+    for part in problem.predictors:
+        if part.beta is not None and problem.roles.get(part.names.beta) == "theta":
+            natural[part.names.beta] = draws[part.names.beta][:, part.beta.free]
+        for own in part.blocks:
+            natural |= _hyperparameters(own, draws)
+    for name, declared in problem.dispersions.items():
+        if declared.is_free:
+            natural[name] = _dispersion(view, name, draws)
+    return _unconstrained(view, natural, len(next(iter(draws.values()))))
 
 
 def _hyperparameters(part: BlockParts, draws: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -110,3 +119,16 @@ def _unconstrained(view: LatentView, natural: Mapping[str, Floats], size: int) -
         values: Any = function(*(np.asarray(natural[name][s], dtype=float) for name in names))
         found[s] = np.concatenate([np.ravel(value) for value in values])
     return found
+
+
+def known_hyperparameters(view: LatentView, theta: Floats) -> Iterator[tuple[dict[str, Floats], float]]:
+    """Yield theta on its natural scale and its log prior, computed for all draws at once.
+
+    Parameters
+    ----------
+    view : LatentView
+    theta : ndarray, shape (S, t)
+    """
+    natural, log_prior = view.natural_draws(theta), view.log_prior_draws(theta)
+    for s in range(len(theta)):
+        yield {name: np.asarray(values[s]) for name, values in natural.items()}, float(log_prior[s])

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import special
 from scipy.stats import qmc
 
 from bayesglmm.blocks import Floats, Ints
-from bayesglmm.results.draws import stacked
+from bayesglmm.results.evaluation.redrawn import sample
 from bayesglmm.results.evaluation.rows import block_at, log_mean_exp, rows_at
 from bayesglmm.results.levels import level_factor
 from bayesglmm.results.schema import Meta, assemble
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bayesglmm.graph.evaluate import Evaluator
     from bayesglmm.graph.problem import BlockParts, Problem
 
+_SHARPENED = 1000  # draws of an approximation
 _POINTS = 16  # of a new level per draw: a power of two, for the balance of Sobol's points
 
 
@@ -140,9 +142,9 @@ def _refit(how: Recipe, rows: Ints, seed: int, shared: dict[str, Any]) -> HeldOu
         run = engine.run(problem, settings, seed)
     meta = Meta(how.formulas, engine.name, settings.as_dict(), seed)
     fit = Fit.from_tree(assemble(problem, run, meta), problem)
-    draws = stacked(fit.draws)
+    drawn = sample(problem, fit.draws, fit.data.attrs, _SHARPENED, seed)
     evaluator = Evaluator(replace(problem, response=whole, workspace={}, shared={}))
-    densities = held_out_densities(evaluator, draws, rows, np.flatnonzero(weights > 0.0), seed)
+    densities = held_out_densities(evaluator, drawn.draws, rows, np.flatnonzero(weights > 0.0), seed)
     elpd = log_mean_exp(densities)
     ratios = np.exp(densities - elpd)
     return HeldOut(rows, elpd, ratios.std(axis=0, ddof=1) / np.sqrt(len(ratios)), fit.verdict.word)
@@ -196,8 +198,6 @@ def _integrated(
     variances: Mapping[str, Floats],
     seed: int,
 ) -> Floats:
-    from scipy import special
-
     size, d = len(next(iter(draws.values()))), len(variances)
     spreads = {name: np.sqrt(variance) for name, variance in variances.items()}
     shifts = np.random.default_rng(seed).random((size, d))
