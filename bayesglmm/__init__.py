@@ -6,6 +6,8 @@ One formula, one PyMC graph, several inference engines, one result type. The pub
 from bayesglmm import errors, plots, steps
 from bayesglmm.checkup import doctor
 from bayesglmm.covariances.matrices import known_factor, known_precision
+from bayesglmm.covariances.pedigree import inbreeding, pedigree_precision
+from bayesglmm.covariances.phylogeny import phylogeny_precision
 from bayesglmm.datasets import list_datasets, load_dataset
 from bayesglmm.families import FAMILIES, Family, FamilyParameter
 from bayesglmm.formula import nonlinear
@@ -37,6 +39,7 @@ __all__ = [
     "doctor",
     "errors",
     "grid",
+    "inbreeding",
     "known_factor",
     "known_precision",
     "likelihood_ratio",
@@ -45,6 +48,8 @@ __all__ = [
     "load_dataset",
     "nonlinear",
     "odds_ratio_map",
+    "pedigree_precision",
+    "phylogeny_precision",
     "plots",
     "resume",
     "scan",

@@ -316,12 +316,11 @@ def maximise(
 def _joint_point(search: Search, joint: Search, here: _Point) -> tuple[_Point, _Point]:
     """Return a point of the restricted likelihood and the one of the likelihood that it stands for.
 
-    Restricted estimates; or, where another approximation of the likelihood cannot be evaluated there, a point on the
-    way from the start to them. An approximation that fails for wide effects may have gone far.
+    Restricted estimates; or a point on the way to them, where another approximation of the likelihood has none there.
     """
     view, objective, way = search.objective.view, joint.objective, here.psi - search.objective.view.initial_theta
-    far = float(np.abs(way).max(initial=0.0))
-    longest = 1.0 if search.objective.engine == objective.engine else _AWAY / max(far, _AWAY)
+    far = max(float(np.abs(way).max(initial=0.0)), _AWAY)
+    longest = 1.0 if search.objective.engine == objective.engine else _AWAY / far
     for share in (longest, 0.5 * longest, 0.0):
         near = here if share == 1.0 else search.point(view.initial_theta + share * way, here)
         if near is None:
