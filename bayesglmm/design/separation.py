@@ -238,8 +238,10 @@ def _strict(rows: Floats, direction: Floats) -> Floats:
         method="highs",
         options={"time_limit": 10.0},
     )
-    sure = found.status == 0 and found.x is not None and found.x[-1] > 10.0 * _NONZERO
-    return np.where(np.abs(found.x[:-1]) < _NONZERO, 0.0, found.x[:-1]) if sure else direction
+    if found.status != 0 or found.x is None or found.x[-1] <= 10.0 * _NONZERO:
+        return direction
+    best = np.asarray(found.x[:-1], dtype=float)
+    return np.where(np.abs(best) < _NONZERO, 0.0, best)
 
 
 def _separates(rows: Floats, held: Floats, direction: Floats) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesglmm.results import facts
-from bayesglmm.results.acceptance import proposal_checks
+from bayesglmm.results.acceptance import proposal_checks, together
 from bayesglmm.results.approximation import approximation_checks
 from bayesglmm.results.checking.divergences import divergences
 from bayesglmm.results.checks import Check, Word
@@ -42,7 +42,7 @@ def run_checks(problem: Problem, data: xr.DataTree) -> list[Check]:
     """
     convergence, quality = facts.read(data.attrs, "convergence"), facts.read(data.attrs, "quality")
     if convergence is not None:
-        return optimum_checks(problem, convergence)
+        return optimum_checks(problem, convergence, data["estimates"].to_dataset())
     posterior = data["posterior"].to_dataset()
     if quality is not None:
         found = parameters(problem, posterior)
@@ -53,8 +53,8 @@ def run_checks(problem: Problem, data: xr.DataTree) -> list[Check]:
     found = parameters(problem, posterior)
     checks = [_finite(found)]
     checks += _chains(posterior.sizes["chain"], posterior.sizes["draw"], settings)
-    checks += _population(found)
-    checks += _group_effects(problem, posterior)
+    mixing = [*_population(found), *_group_effects(problem, posterior)]
+    checks += together(mixing, settings)
     checks += _sampler(stats, settings, found)
     checks += proposal_checks(stats, settings, found)
     return checks

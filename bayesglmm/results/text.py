@@ -15,6 +15,7 @@ import numpy as np
 from bayesglmm.blocks import group_sizes
 from bayesglmm.results import tables
 from bayesglmm.results.facts import effective_draws, theta_points
+from bayesglmm.results.optimum import NEARLY_ZERO
 from bayesglmm.results.schema import family_text
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
     if groups:
         found.append(("Groups", ", ".join(f"{name} ({size})" for name, size in groups.items())))
     found += [("Note", note) for note in fit.notes]
+    found += [("Note", f"{c.finding} {c.meaning}") for c in fit.checks if c.name == NEARLY_ZERO]
     return found
 
 

@@ -194,3 +194,19 @@ def test_a_verdict_is_a_word_that_knows_why() -> None:
     ]
     assert pickle.loads(pickle.dumps(verdict)) == "bad"
     assert Verdict("good") in {"good": 1}
+
+
+def test_proposals_of_single_coordinates_are_told_to_move_together(gaussian: Any) -> None:
+    """Slow chains of a random walk, or of weighted least squares, are first pointed to moves in blocks."""
+    draws = gaussian.draws()
+    draws["sd_g"] = slow(0.98)(draws["sd_g"].copy())
+    for proposal, words in (
+        ("random-walk", "ten to a hundred times as many draws"),
+        ("iwls", "all effects that belong"),
+    ):
+        fit = gaussian.fit(gaussian.run(draws=draws), settings={"proposal": proposal})
+        assert fit.verdict != "good"
+        assert fit.verdict.advice[0].startswith('Use proposal="block"')
+        assert words in row(fit, "bulk ESS")["advice"]
+    fit = gaussian.fit(gaussian.run(draws=draws), settings={"proposal": "block"})
+    assert "Run longer" in fit.verdict.advice[0]

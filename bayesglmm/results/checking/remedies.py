@@ -148,14 +148,15 @@ def _longer(doctor: _Doctor, check: Check) -> Iterator[Remedy]:
     """Run longer, as much as the effective draws ask for; then other proposals, or a tighter prior."""
     settings = doctor.settings
     draws, tune = int(settings.get("draws") or 1000), int(settings.get("tune") or 1000)
-    block = settings.get("proposal") in ("random-walk", "iwls")
-    if block:
-        yield _other_settings(doctor, check, proposal="block")
+    apart = settings.get("proposal") in ("random-walk", "iwls")
+    proposal: dict[str, Any] = {"proposal": "block"} if apart else {}
+    if apart:
+        yield _other_settings(doctor, check, **proposal)
     factor = float(np.clip(1.5 * _ENOUGH / max(check.value, 1.0), 2.0, 10.0)) if "ESS" in check.name else 2.0
-    longer = {"draws": min(int(factor * draws), max(_MOST_DRAWS, draws))}
+    longer: dict[str, Any] = {"draws": min(int(factor * draws), max(_MOST_DRAWS, draws))}
     if "tune" in settings:
         longer["tune"] = min(int(factor * tune), max(_MOST_DRAWS, tune))
-    yield _other_settings(doctor, check, **longer)
+    yield _other_settings(doctor, check, **proposal, **longer)
     yield from _tighter(doctor, check)
 
 

@@ -42,7 +42,7 @@ def prior_sensitivity(evaluator: Evaluator, posterior: xr.Dataset, parameters: S
     parts = {"prior": log_prior(evaluator.problem, draws), "likelihood": _log_likelihood(evaluator, draws)}
     found = {name: _sensitivities(values.reshape(shape), parameters) for name, values in parts.items()}
     frame = pd.DataFrame(found, index=pd.Index([p.label for p in parameters], name="parameter"))
-    frame["diagnosis"] = [_word(row.prior, row.likelihood) for row in frame.itertuples()]
+    frame["diagnosis"] = [_word(*pair) for pair in zip(found["prior"], found["likelihood"], strict=True)]
     return frame
 
 
