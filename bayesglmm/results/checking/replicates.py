@@ -78,14 +78,24 @@ def _of_one(draw: Mapping[str, Floats], evaluator: Evaluator, simulations: int, 
     squares, used = np.zeros(simulations + 1), 0
     zeros = np.zeros(simulations + 1)
     step = max(1, PIECE // (simulations + 1))
+    given = evaluator.given_earlier(draw, evaluator.predictors(draw, evaluator.arrays()))
     repeated = {name: np.repeat(draw[name], simulations, axis=0) for name in problem.dispersions}
+    given = None
+    if problem.residual is not None:  # each row given the earlier ones of its group: independent, as u should be
+        given = evaluator.given_earlier(draw, evaluator.predictors(draw, evaluator.arrays()))
     for start in range(0, n, step):
         part = slice(start, min(start + step, n))
         response = rows_of_response(problem.response, part)
         predictors = {p.names.parameter: rows_of(p.predictor, part) for p in problem.predictors}
         etas = evaluator.predictors(draw, evaluator.arrays(predictors))
-        many = {name: np.broadcast_to(eta, (simulations, eta.shape[1])) for name, eta in etas.items()}
-        simulated = np.asarray(evaluator.simulate(repeated, many, rng, response), dtype=float)
+        if given is None:
+            many = {name: np.broadcast_to(eta, (simulations, eta.shape[1])) for name, eta in etas.items()}
+            simulated = np.asarray(evaluator.simulate(repeated, many, rng, response), dtype=float)
+        else:
+            mean, sd = (values[0, part] for values in given)
+            simulated = mean + sd * rng.standard_normal((simulations, len(mean)))
+        if given is not None:  # a row's rank is among what could have followed the earlier rows of its group
+            simulated = given[0][:, part] + given[1][:, part] * rng.standard_normal(simulated.shape)
         u[part] = _ranks(response, simulated, rng)
         pool = np.concatenate([np.asarray(response.y, dtype=float)[None], simulated])
         fitted[part] = expected_codes(evaluator.mean(draw, etas, response))[0]
