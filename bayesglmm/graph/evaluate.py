@@ -177,6 +177,22 @@ class Evaluator:
         # T~ is relative to the standard deviations of the rows, so that they multiply independent numbers.
         return mean + correlate(part, part.of_posterior(draws), sds, sd * rng.standard_normal(mean.shape))
 
+    def given_earlier(self, draws: Mapping[str, Floats], etas: Mapping[str, Floats]) -> tuple[Floats, Floats] | None:
+        """Return mean and standard deviation of each row given the earlier ones of its group, each (S, n).
+
+        None where rows are independent.
+        """
+        part, response = self.problem.residual, self.problem.response
+        if part is None:
+            return None
+        y, sds = observed_values(response, self.problem.family), self._row_sds(part, draws, etas)
+        mean, sd = np.asarray(self.mean(draws, etas)), self.values(draws, etas)[part.sd].value
+        white, volume = whitened(part, part.of_posterior(draws), sds, y - mean)
+        sd = sd if response.weights is None else sd / np.sqrt(response.weights)
+        # y - white has the mean; the residual that is left has the standard deviation s_i / T_ii.
+        scale = np.exp(-volume)
+        return y - white * scale, sd * scale
+
     def _row_sds(self, part: ResidualParts, draws: Mapping[str, Floats], etas: Mapping[str, Floats]) -> Any:
         sd = self.values(draws, etas)[part.sd].value if part.sd in etas else None
         return row_sds(sd, self.problem.response.weights, NUMPY)

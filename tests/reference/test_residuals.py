@@ -56,7 +56,11 @@ def check(fit: Any, block: Any, tolerance: float = 1e-6) -> Any:
 @pytest.mark.parametrize("objective", ["ml", "reml"])
 @pytest.mark.parametrize(
     ("key", "residual"),
-    [("cs", "cs(1 | Subject)"), ("ar1", "ar1(time | Subject)"), ("us", "us(age | Subject)")],
+    [
+        ("cs", "cs(1 | Subject)"),
+        ("ar1", "ar1(time | Subject)"),
+        pytest.param("us", "us(age | Subject)", marks=pytest.mark.slow),
+    ],
 )
 def test_growth(key: str, residual: str, objective: str, orthodont: pd.DataFrame, expected: Any) -> None:
     block = expected("residuals")[f"orthodont_{key}_{objective}"]
@@ -71,7 +75,7 @@ def test_growth(key: str, residual: str, objective: str, orthodont: pd.DataFrame
         assert found.item() == pytest.approx(np.ravel(block["correlation"]).item(), abs=1e-5)
 
 
-@pytest.mark.parametrize("objective", ["ml", "reml"])
+@pytest.mark.parametrize("objective", ["ml", pytest.param("reml", marks=pytest.mark.slow)])
 def test_growth_with_a_variance_for_each_age(objective: str, orthodont: pd.DataFrame, expected: Any) -> None:
     block = expected("residuals")[f"orthodont_us_by_age_{objective}"]
     model = bg.Model([GROWTH, "sigma ~ 0 + factor(age)"], orthodont, residual="us(age | Subject)")
@@ -121,7 +125,7 @@ OXBOYS = {
 }
 
 
-@pytest.mark.parametrize("key", list(OXBOYS))
+@pytest.mark.parametrize("key", [pytest.param(key, marks=pytest.mark.slow) if key == "us" else key for key in OXBOYS])
 def test_heights_of_boys(key: str, expected: Any, dataset: Callable[[str], Any]) -> None:
     formula, residual, tolerance = OXBOYS[key]
     fit = bg.Model(formula, dataset("Oxboys"), residual=residual).fit("laplace", objective="reml")

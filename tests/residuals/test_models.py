@@ -169,6 +169,24 @@ def test_predictive_draws_of_a_fit_are_correlated(laplace: Any) -> None:
     assert laplace.predict(scale="outcome", seed=1)["sd"].mean() == pytest.approx(y.std(axis=0).mean(), rel=0.05)
 
 
+def test_residuals_given_the_earlier_rows_are_independent(laplace: Any) -> None:
+    """Quantile residuals are of each row given the earlier ones; plain ones are correlated as the model says."""
+    own = FRAME.reset_index().sort_values(["g", "t"])
+    near = own[own.groupby("g")["t"].diff() == 1]["index"].to_numpy()
+    before = own["index"].shift()[own.groupby("g")["t"].diff() == 1].to_numpy(dtype=int)
+    scores = laplace.residuals(kind="normal", seed=1)["residual"].to_numpy()
+    plain = laplace.residuals(kind="response", seed=1)["residual"].to_numpy()
+    assert abs(np.corrcoef(scores[near], scores[before])[0, 1]) < 3.5 / np.sqrt(len(near))
+    assert np.corrcoef(plain[near], plain[before])[0, 1] > 0.35
+    assert scores.mean() == pytest.approx(0.0, abs=3.5 / np.sqrt(len(scores)))
+    assert scores.std() == pytest.approx(1.0, abs=3.5 / np.sqrt(2 * len(scores)))
+
+
+def test_evidence_by_bridge_sampling_is_that_of_laplace(laplace: Any) -> None:
+    """Laplace's evidence is exact but for the hyperparameters; that of 600 draws is good to some hundredths."""
+    assert laplace.bridge(draws=600, seed=1).log_evidence == pytest.approx(laplace.log_evidence, abs=0.1)
+
+
 def test_files_keep_the_correlation(laplace: Any, tmp_path: Path) -> None:
     path = tmp_path / "fit.nc"
     laplace.save(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +12,9 @@ from bayesglmm.errors import BayesglmmError
 from bayesglmm.results.levels import level_factor
 
 if TYPE_CHECKING:
+    from bayesglmm.covariances import CovarianceParameter
     from bayesglmm.graph.latent import LatentView
-    from bayesglmm.graph.problem import BlockParts
+    from bayesglmm.graph.problem import BlockParts, ResidualParts
 
 _SINGULAR = 1e-10  # ratio of pivots below which a covariance of effects has no inverse
 
@@ -54,17 +55,21 @@ def hyperparameters(view: LatentView, draws: Mapping[str, Floats]) -> Floats:
         if part.beta is not None and problem.roles.get(part.names.beta) == "theta":
             natural[part.names.beta] = draws[part.names.beta][:, part.beta.free]
         for own in part.blocks:
-            natural |= _hyperparameters(own, draws)
+            natural |= _hyperparameters(own.covariance.parameters(own.block), own, draws)
+    if (residual := problem.residual) is not None:
+        natural |= _hyperparameters(residual.structure.parameters(residual.block), residual, draws)
     for name, declared in problem.dispersions.items():
         if declared.is_free:
             natural[name] = _dispersion(view, name, draws)
     return _unconstrained(view, natural, len(next(iter(draws.values()))))
 
 
-def _hyperparameters(part: BlockParts, draws: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Return the free covariance parameters of a block on their natural scales, by the graph's names."""
+def _hyperparameters(
+    parameters: Sequence[CovarianceParameter], part: BlockParts | ResidualParts, draws: Mapping[str, Floats]
+) -> dict[str, Floats]:
+    """Return the free parameters of a covariance on their natural scales, by the graph's names."""
     found = {}
-    for declared in part.covariance.parameters(part.block):
+    for declared in parameters:
         own, values = part.parameters[declared.name], draws[part.names.variable(declared.name)]
         if declared.kind == "correlation":
             found[own.name] = np.linalg.cholesky(values)
