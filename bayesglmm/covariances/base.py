@@ -184,6 +184,17 @@ class Covariance(ABC):
         """Return the correlation at distances, shape (..., m), where it is known without the coefficients' places."""
         return None
 
+    def doubts(self, values: Mapping[str, Any], block: RandomBlock) -> str:
+        """Return what simpler structure these values of the parameters amount to, as a clause; else nothing.
+
+        Parameters
+        ----------
+        values : mapping of str to array
+            As for `factor`, without leading axes.
+        block : RandomBlock
+        """
+        return ""
+
     @property
     def new_levels(self) -> str:
         """Why the structure says nothing about a level that it has not seen; empty where it does."""

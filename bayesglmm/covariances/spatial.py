@@ -18,7 +18,7 @@ from bayesglmm.covariances.base import COVARIANCES, CovarianceParameter, Setting
 from bayesglmm.covariances.correlated import Correlated
 from bayesglmm.covariances.neighbours import neighbourhoods, precision_entries, weights
 from bayesglmm.covariances.positions import positions
-from bayesglmm.covariances.spans import range_parameter
+from bayesglmm.covariances.spans import extent, fading_doubts, range_parameter
 from bayesglmm.errors import DataError
 
 MOST_POINTS = 3000
@@ -77,6 +77,11 @@ class Spatial(Correlated):
 
     def at_distance(self, values: Mapping[str, Any], distance: Floats) -> Any:
         return self.fading(distance / values["range"], values, NUMPY)
+
+    def doubts(self, values: Mapping[str, Any], block: RandomBlock) -> str:
+        points = block.options["points"]
+        near, far = self.at_distance(values, np.array(extent(points)))
+        return fading_doubts(float(near), float(far), points, "the coordinates")
 
     def correlation(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
         distance = values.get("distance")

@@ -174,6 +174,7 @@ def maximum_likelihood(
             *_sentences(boundary, optimum.converged),
             *_singular(view, natural, zero),
             *_at_edges(view, natural, zero),
+            *_doubts(view, natural, zero),
         ),
     )
 
@@ -195,6 +196,14 @@ def _singular(view: LatentView, natural: dict[str, Floats], zero: Flags) -> list
                 "hold it fixed. Fewer terms, or || for |, would describe these data as well."
             )
     return found
+
+
+def _doubts(view: LatentView, natural: dict[str, Floats], zero: Flags) -> list[str]:
+    """Return a sentence for every structure whose estimates amount to a simpler one."""
+    if zero.any():
+        return []
+    found = [(part, part.covariance.doubts(part.values(natural), part.block)) for part in view.problem.blocks]
+    return [f"`{part.block.label}`: {words}." for part, words in found if words]
 
 
 def _at_edges(view: LatentView, natural: dict[str, Floats], zero: Flags) -> list[str]:
