@@ -215,6 +215,8 @@ class Fit(
     def log_likelihood(self) -> xr.DataTree:
         """Return the log-likelihood of every row under every draw, and add it to `data`, where ArviZ looks for it.
 
+        With correlated residuals it is that of a row given the earlier ones of its group: the sum is the joint one.
+
         Returns
         -------
         xarray.DataTree
