@@ -49,6 +49,13 @@ class CovarianceParameter:
         Where searches begin, one number per entry or one for all; empty for the middle of an interval.
     title : str
         What it is, in words, for results.
+    priors : tuple of Prior
+        Default priors of the entries of a vector, where each has its own.
+    coefficient : bool
+        Whether it is the prior standard deviation of the coefficient that the block stands for, see
+        `Covariance.coefficient`: it is held, and users know it as the Normal prior of that coefficient.
+    hidden : bool
+        Whether tables leave it out, since what is derived of it says more.
     """
 
     name: str
@@ -59,6 +66,9 @@ class CovarianceParameter:
     prior: Prior | None = None
     start: tuple[float, ...] = ()
     title: str = ""
+    priors: tuple[Prior, ...] = ()
+    coefficient: bool = False
+    hidden: bool = False
 
     def bounds_of(self, j: int) -> tuple[float, float]:
         """Return where entry j lies."""
@@ -126,6 +136,8 @@ class Covariance(ABC):
         Keyword arguments that its word takes.
     matrices : tuple of str
         Those of them that name a matrix of ``bg.Model(..., cov={...})``.
+    posterior_only : str
+        Why maximum likelihood does not suit it; empty where it does.
     inherited : bool
         Whether its share of the variance is a heritability: the levels are related as a matrix says.
     """
@@ -140,6 +152,7 @@ class Covariance(ABC):
     keywords: ClassVar[tuple[str, ...]] = ()
     matrices: ClassVar[tuple[str, ...]] = ()
     inherited: ClassVar[bool] = False
+    posterior_only: ClassVar[str] = ""
 
     # what there is -------------------------------------------------------------------------------------------------
 
@@ -157,6 +170,10 @@ class Covariance(ABC):
     def derive(self, values: Mapping[str, Any], block: RandomBlock) -> dict[str, Any]:
         """Return the derived quantities by class, from values of the parameters with leading axes of draws."""
         return {}
+
+    def coefficient(self, b: Floats) -> Floats | None:
+        """Return the population coefficient that a block stands for, of draws of b, shape (..., k); None for most."""
+        return None
 
     def distances(self, block: RandomBlock) -> tuple[Floats, str] | None:
         """Return how far apart the coefficients are, shape (k, k), and in what; None where they have no place."""

@@ -12,6 +12,7 @@ from bayesglmm.blocks import FixedBlock, OffsetBlock, Predictor, RandomBlock
 from bayesglmm.design.checks import check_columns
 from bayesglmm.errors import FormulaError
 from bayesglmm.formula import GroupSpec, PredictorSpec
+from bayesglmm.formula.spec import Interaction
 from bayesglmm.formula.syntax import Call
 from bayesglmm.terms import TERMS, BoundTerm, Columns, Context
 from bayesglmm.terms.group import GroupPart, bind_groups, group_text, refuse_shared_columns
@@ -98,11 +99,15 @@ def bind_predictor(
     """
     formula = spec.formula
     calls, plain = [], []
+    products: list[tuple[Call, Interaction]] = []
     for term in spec.fixed.terms:
         special = [node for node in term if isinstance(node, Call) and node.function in TERMS]
         if special and len(term) > 1:
-            message = f"`{special[0]}` is a term of its own and cannot take part in an interaction."
-            raise FormulaError(message, formula, special[0].position)
+            if len(special) > 1 or not TERMS.get(special[0].function).interacts:
+                message = f"`{special[0]}` is a term of its own and cannot take part in an interaction."
+                raise FormulaError(message, formula, special[0].position)
+            products.append((special[0], term))
+            continue
         calls += special
         if not special:
             plain.append(term)
@@ -111,6 +116,9 @@ def bind_predictor(
     linear = bind_linear(fixed, context, FIXED, constant)
     specials = tuple(TERMS.get(call.function).bind(call, context) for call in calls)
     _refuse_same_smooth(specials, calls, formula)
+    for call, term in products:
+        others, label = [node for node in term if node != call], ":".join(map(str, term))
+        specials += (TERMS.get(call.function).bind_product(call, others, label, context),)
     groups = [_bound_groups(group, context, _label(group, spec.groups)) for group in spec.groups]
     refuse_shared_columns([parts[0] for parts in groups], spec.groups, formula)
     return PredictorPart(linear, specials, tuple(part for parts in groups for part in parts), not constant)

@@ -70,8 +70,10 @@ class Declared:
 
 def held_and_free(slots: Sequence[Slot], name: str, kind: DeclaredKind = "coefficient") -> Declared:
     """Sort the components of a vector into held and free ones."""
-    held = np.array([slot.prior.distribution == "Fixed" for slot in slots], dtype=bool)
-    constant = np.array([slot.prior.parameters["value"] if h else 0.0 for slot, h in zip(slots, held, strict=True)])
+    held = np.array([slot.prior.distribution == "Fixed" or slot.kind == "normal" for slot in slots], dtype=bool)
+    names = ["sigma" if slot.kind == "normal" else "value" for slot in slots]
+    known = [slot.prior.parameters[key] if h else 0.0 for slot, h, key in zip(slots, held, names, strict=True)]
+    constant = np.array(known)
     return Declared(name, np.flatnonzero(~held), constant, kind)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from bayesglmm.errors import PriorError
 from bayesglmm.priors import Prior
 
-type Kind = Literal["coefficient", "scale", "vector", "correlation", "dispersion"]
+type Kind = Literal["coefficient", "normal", "scale", "vector", "correlation", "dispersion"]
 
 _RANGES = {"real": (-np.inf, np.inf), "positive": (0.0, np.inf), "unit": (0.0, 1.0)}
 
@@ -24,7 +24,7 @@ class Slot:
     ----------
     keys : tuple of str
         Keys of ``priors=`` that reach it, the most specific first.
-    kind : {"coefficient", "scale", "vector", "correlation", "dispersion"}
+    kind : {"coefficient", "normal", "scale", "vector", "correlation", "dispersion"}
     prior : Prior
         The default, or what the user gave.
     source : str

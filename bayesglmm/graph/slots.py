@@ -25,6 +25,7 @@ __all__ = ["PriorTable", "Slot", "prior_table"]
 _SUPPORTS: Mapping[str, tuple[str, ...]] = {
     "coefficient": ("real", "bounded", "positive", "unit", "any"),
     "scale": ("positive", "bounded", "any"),
+    "normal": ("real",),
     "correlation": ("correlation",),
     "real": ("real", "bounded", "any"),
     "positive": ("positive", "bounded", "any"),
@@ -179,6 +180,10 @@ def _block_slots(block: RandomBlock, parameter: CovarianceParameter, scale: Resp
     some = () if block.portion is None else (f"{head}[{block.group}, {block.portion.label}]",)
     if parameter.kind == "correlation":
         return [Slot((*some, f"{head}[{block.group}]", head), "correlation", Prior("LKJ", eta=2.0))]
+    if parameter.coefficient:
+        spread = 2.5 * scale.spread / _sd(block.X.mean(axis=1))
+        keys = (f"{prefix}{block.label}", f"{prefix}fixed")
+        return [Slot(keys, "normal", Prior("Normal", mu=0.0, sigma=spread))]
     columns = parameter.columns or (None,) * len(parameter.components)
     slots = []
     for position, (component, j) in enumerate(zip(parameter.components, columns, strict=True)):
@@ -186,7 +191,8 @@ def _block_slots(block: RandomBlock, parameter: CovarianceParameter, scale: Resp
         own = f"{head}[{block.group}]"  # of one standard deviation for all columns there is no more to say
         keys = (own, head) if component == block.group else (f"{head}[{block.group}, {component}]", *some, own, head)
         bounds = parameter.bounds_of(position)
-        prior = parameter.prior or _scaled_prior(parameter, bounds, spread)
+        own_prior = parameter.priors[position] if parameter.priors else parameter.prior
+        prior = own_prior or _scaled_prior(parameter, bounds, spread)
         slots.append(Slot(keys, "scale" if parameter.kind == "scale" else "vector", prior, bounds=bounds))
     return slots
 
@@ -231,6 +237,8 @@ class _Chooser:
         """Return the slot with the user's prior in it, if there is one; `also` is a further accepted prefix."""
         keys = tuple(f"{also}{key}" for key in slot.keys) + slot.keys if also else slot.keys
         keys = tuple(_normal(key) for key in keys)
+        if self.flat and slot.kind == "normal":
+            raise PriorError(f'{slot.label} needs a prior: priors="flat" leaves a simplex without any.')
         if self.flat:
             prior = Prior("LKJ", eta=1.0) if slot.kind == "correlation" else Prior("Flat")
             if slot.kind == "vector" and np.all(np.isfinite(slot.bounds)):
@@ -278,6 +286,8 @@ def _check(key: str, prior: Prior, slot: Slot) -> None:
             f"The prior {prior} for {key!r} does not suit {slot.label} (a {_WORDS.get(slot.kind, slot.kind)}): its "
             f"support is {prior.support}, allowed: {', '.join(allowed)}."
         )
+    if slot.kind == "normal" and (prior.distribution != "Normal" or prior.parameters["mu"] != 0.0):
+        raise PriorError(f"The prior {prior} for {key!r} does not suit {slot.label}: it is Normal around 0.")
     if prior.nested and slot.kind != "scale":
         raise PriorError(
             f"The prior {prior} for {key!r} has a prior inside, which is for standard deviations of group effects "

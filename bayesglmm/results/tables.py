@@ -83,6 +83,7 @@ def parameters(problem: Problem, posterior: xr.Dataset) -> list[Parameter]:
                 Parameter(f"{prefix}{column}", "fixed", values[:, :, j], term=column)
                 for j, column in enumerate(part.predictor.columns)
             ]
+        found += _single_coefficients(part, prefix_of(problem, part), posterior)
     for part in problem.predictors:
         for block in part.blocks:
             found += _block_parameters(block, prefix_of(problem, part), posterior)
@@ -101,9 +102,20 @@ def parameters(problem: Problem, posterior: xr.Dataset) -> list[Parameter]:
     return found
 
 
+def _single_coefficients(part: PredictorParts, prefix: str, posterior: xr.Dataset) -> Iterator[Parameter]:
+    """Yield the population coefficients that blocks stand for."""
+    for block in part.blocks:
+        values = block.covariance.coefficient(posterior[block.names.b].values)
+        if values is not None:
+            label = block.block.label
+            yield Parameter(f"{prefix}{label}", "fixed", values[:, :, 0], term=label)
+
+
 def _block_parameters(block: BlockParts, prefix: str, posterior: xr.Dataset) -> Iterator[Parameter]:
     own, derived = block.covariance.parameters(block.block), block.covariance.derived(block.block)
     for declared in (*own, *derived):
+        if declared.hidden:
+            continue
         about = {"smooth": block.block.kind == "smooth", "derived": declared in derived}
         values = posterior[block.names.variable(declared.name)].values
         yield from _named(declared, values, block.block.group, block.block.label, prefix, about)

@@ -221,9 +221,7 @@ def _weights(call: Call, context: Context) -> Weights:
             scale = Evaluator(context.columns, context.formula).flag(value)
         elif name == "weights":
             if not isinstance(value, Call) or value.function != "cbind" or len(value.args) != len(call.args):
-                message = (
-                    f"`weights=` holds one column per membership: cbind(...) of {len(call.args)} columns."
-                )
+                message = f"`weights=` holds one column per membership: cbind(...) of {len(call.args)} columns."
                 raise FormulaError(message, context.formula, value.position)
             nodes = value.args
         else:
@@ -254,7 +252,8 @@ def _common_levels(call: Call, context: Context) -> tuple[Atom, ...]:
 
 def _lefts(spec: GroupSpec, members: int, context: Context, label: str) -> tuple[LinearPart, ...]:
     """Return the varying columns, by membership where ``mmc(...)`` tells them apart."""
-    calls = [node for term in spec.columns.terms for node in term if _is_covariate(node)]
+    nodes = [node for term in spec.columns.terms for node in term]
+    calls = [node for node in nodes if isinstance(node, Call) and node.function == COVARIATE]
     if not calls:
         return (bind_linear(spec.columns, context, label),)
     for call in calls:
@@ -264,7 +263,7 @@ def _lefts(spec: GroupSpec, members: int, context: Context, label: str) -> tuple
     found = []
     for m in range(members):
         own = bind_linear(_with_member(spec.columns, m), context, label)
-        names = {call.args[m]: str(call) for call in calls}
+        names: dict[Node, str] = {call.args[m]: str(call) for call in calls}
         if any(atom.node in names and atom.is_factor for atom in own.atoms):
             message = "`mmc(...)` takes numeric columns."
             raise FormulaError(message, context.formula, calls[0].position)
@@ -276,14 +275,10 @@ def _lefts(spec: GroupSpec, members: int, context: Context, label: str) -> tuple
     return tuple(found)
 
 
-def _is_covariate(node: Node) -> bool:
-    return isinstance(node, Call) and node.function == COVARIATE
-
-
 def _with_member(columns: FixedSpec, m: int) -> FixedSpec:
     """Return a left side in which each ``mmc(...)`` is its argument for membership m."""
     terms = tuple(
-        tuple(node.args[m] if isinstance(node, Call) and _is_covariate(node) else node for node in term)
+        tuple(node.args[m] if isinstance(node, Call) and node.function == COVARIATE else node for node in term)
         for term in columns.terms
     )
     return replace(columns, terms=terms)

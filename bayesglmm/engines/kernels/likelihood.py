@@ -20,6 +20,7 @@ from bayesglmm.engines.kernels.optimum import Make, Optimum, Report, Search, max
 from bayesglmm.engines.kernels.quadrature import Quadrature
 from bayesglmm.engines.kernels.spectral import normal_objective
 from bayesglmm.engines.kernels.unbounded import unbounded
+from bayesglmm.errors import SettingsError
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import NotPositiveDefiniteError
 
@@ -133,6 +134,9 @@ def maximum_likelihood(
     ValueError
         If quadrature is asked for and the likelihood does not factorise.
     """
+    for block in view.problem.blocks:
+        if reason := block.covariance.posterior_only:
+            raise SettingsError(f"`{block.block.label}` has no maximum likelihood fit: {reason}. Fit a posterior.")
     optimum = maximise(view, kind, report=report, make=make, restricted=normal_objective)
     objective = make(view, kind)
     optimum, zero = _to_boundary(objective, optimum)
