@@ -62,9 +62,12 @@ class AnswerTable(pd.DataFrame):
         """Return the last rows."""
         return self._kept(super().tail(n))
 
-    def round(self, *args: Any, **kwargs: Any) -> AnswerTable:
-        """Return the table with rounded numbers; see `pandas.DataFrame.round`."""
-        return self._kept(super().round(*args, **kwargs))
+    def round(self, decimals: Any = 0, *args: Any, **kwargs: Any) -> AnswerTable:
+        """Return the table with rounded numbers; see `pandas.DataFrame.round`. It prints no more decimals."""
+        found = self._kept(super().round(decimals, *args, **kwargs))
+        if isinstance(decimals, int):
+            found.attrs["decimals"] = decimals
+        return found
 
     def _kept(self, frame: pd.DataFrame) -> AnswerTable:
         found = AnswerTable(frame)
@@ -100,9 +103,11 @@ class AnswerTable(pd.DataFrame):
         plain = pd.DataFrame(self)
         if plain.empty or not plain.columns.is_unique:
             return plain
-        numbers = [name for name in plain if pd.api.types.is_float_dtype(plain[name])]
+        numbers = [str(name) for name in plain if pd.api.types.is_float_dtype(plain[name])]
         values = [name for name in numbers if name in self.attrs.get("values", self._VALUES)]
-        labels, places = self.attrs.get("columns", ()), _places(plain, values) if values else 0
+        labels = self.attrs.get("columns", ())
+        places = _places(plain, values) if values else 0
+        places = max(0, min(places, self.attrs.get("decimals", places)))
         shown = {}
         for name in numbers:
             form = "{:.4g}" if name in labels else "{:#.3g}"
