@@ -6,6 +6,7 @@ not "good" and ``--strict`` was given; 130 interrupted.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -86,6 +87,9 @@ def _explained(run: Callable[[], Any]) -> int:
         _say(str(error))
     except MemoryError:
         _say("There is not enough memory for this.")
+    except BrokenPipeError:  # whoever read the answer has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except OSError as error:
         _say(f"{error.filename!r}: {error.strerror}" if error.filename else str(error))
     except Exception as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from copy import copy
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,6 @@ _LISTED = 40  # levels of a grouping factor, or as many as are named of more: th
 _ENDS = 10
 _SURFACES = 6
 _GRID = 60
-_SIMULATED = 400
 
 SAID = {
     "good": ("Good", "The numbers below can be used."),
@@ -86,12 +83,12 @@ def estimates(subject: Subject) -> Section:
     fit, prob = subject.fit, subject.prob
     body: list[Content] = [attempt(lambda: _forest(subject))]
     for one in sections(fit, prob):
-        rows = []
+        rows: list[list[Content]] = []
         for row in one.rows:  # printed tables leave a name out where it is that of the row above
             name = row[0] or rows[-1][0]
             rows.append([name, *row[1 : one.text_columns], *minus(row[one.text_columns :])])
         body.append(table(one.title, one.header, rows, one.text_columns, one.note))
-    body.append(attempt(lambda: _ratios(subject)))
+    body += [attempt(lambda: _ratios(subject)), attempt(lambda: _explained(subject))]
     return Section("estimates", "Estimates", html(body))
 
 
@@ -128,6 +125,25 @@ def _ratios(subject: Subject) -> Html | None:
     note = f"exp of the coefficients: the {word} per unit of the column, all else equal and within the same group."
     header = ["", word or "", f"lower {subject.share}", f"upper {subject.share}"]
     return table(f"Population effects as {_plural(word or '')}", header, rows, 1, note)
+
+
+def _explained(subject: Subject) -> Html | None:
+    """Return R-squared."""
+    found = subject.fit.r2(subject.prob)
+    if not len(found):
+        return None
+    value, spread = _value_columns(found)
+    columns = [value, spread, "lower", "upper"]
+    names = [name for name in ("predictor", "kind") if name in found]
+    rows = [
+        [*(str(row[name]) for name in names), *figures_of(row, columns, spread)] for row in found.to_dict("records")
+    ]
+    note = (
+        "Shares of the variance: marginal by population effects and smooths, conditional by these and the groups, on "
+        f"the scale of the linear predictor. {found.attrs.get('note', '')}"
+    )
+    header = [*names, value, spread, f"lower {subject.share}", f"upper {subject.share}"]
+    return table("R-squared", header, rows, len(names), note)
 
 
 def _plural(word: str) -> str:
@@ -239,53 +255,6 @@ def _plane(subject: Subject, label: str) -> Html:
     low, high = (float(side) for side in (np.nanmin(chart["mean"]), np.nanmax(chart["mean"])))
     alt = f"Map of {label}. {chart.attrs['note']} Values from {low:.3g} to {high:.3g}."
     return picture(plots.effect_map(chart), alt, f"Map of {label}.", f"map of {label}")
-
-
-# ------------------------------------------------------------------------------------------------------- checks
-
-
-def predictive(subject: Subject) -> Section:
-    """Simulated responses against the observed ones."""
-    said = (
-        "Data sets that the fitted model simulates, for the rows used and their own groups, beside the observed one. "
-        "If the model fits, the observed data look like one of them."
-    )
-    body = [tag("p", said), attempt(lambda: _simulated(subject))]
-    return Section("predictive", "Predictive checks", html(body))
-
-
-def _simulated(subject: Subject) -> Html:
-    fit = copy(subject.fit)
-    fit.data = fit.data.copy()  # the report leaves the fit as it was
-    total = fit.draws.sizes["chain"] * fit.draws.sizes["draw"]
-    tree = fit.posterior_predictive(seed=0, draws=min(_SIMULATED, total))
-    simulated = np.asarray(tree["y"].values, dtype=float).reshape(-1, tree["y"].sizes["obs"])
-    observed = np.asarray(fit.data["observed_data"]["y"].values, dtype=float)
-    alt = "Distribution of the observed responses over those of simulated data sets."
-    made: list[Content] = []
-    if not fit.problem.response.categories:
-        rows = list(_statistics(observed, simulated))
-        alt += " " + "; ".join(f"{row[0]}: observed {row[1]}, simulated {row[2]} to {row[3]}" for row in rows) + "."
-        header = ["statistic", "observed", "simulated, 5%", "simulated, 95%", "share simulated ≥ observed"]
-        note = "A share near 0 or 1 says that the model does not reproduce this side of the data."
-        made.append(table("Statistics of the responses", header, rows, 1, note))
-    drawn = picture(plots.posterior_predictive(fit), alt, "Observed and simulated responses.", "predictive check")
-    return html([drawn, *made])
-
-
-def _statistics(observed: Any, simulated: Any) -> Iterator[list[str]]:
-    functions: dict[str, Any] = {
-        "mean": lambda y: y.mean(axis=-1),
-        "standard deviation": lambda y: y.std(axis=-1),
-        "smallest": lambda y: y.min(axis=-1),
-        "largest": lambda y: y.max(axis=-1),
-    }
-    if (observed == 0).any() or (simulated == 0).mean() > 0.001:
-        functions["share of zeros"] = lambda y: (y == 0).mean(axis=-1)
-    for name, function in functions.items():
-        seen, drawn = float(function(observed)), function(simulated)
-        low, high = np.quantile(drawn, [0.05, 0.95])
-        yield [name, *minus(f"{v:.4g}" for v in (seen, low, high)), f"{float((drawn >= seen).mean()):.2f}"]
 
 
 # -------------------------------------------------------------------------------------------------- comparison

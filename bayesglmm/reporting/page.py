@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bayesglmm.errors import SettingsError, StorageError
-from bayesglmm.reporting.answer import comparison, estimates, groups, predictive, smooths, trust, verdict_box
+from bayesglmm.reporting.answer import comparison, estimates, groups, smooths, trust, verdict_box
+from bayesglmm.reporting.checks import predictive
 from bayesglmm.reporting.markup import Html, html, tag
 from bayesglmm.reporting.question import asked, data, model, priors
 from bayesglmm.reporting.section import Section, Subject

@@ -120,6 +120,7 @@ def test_maximum_likelihood_compared(folder, capsys):
     assert "Likelihood ratio tests" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_report(folder, capsys):
     page = folder / "page.html"
     given = ["--out", str(page), "--also", f"ep={folder / 'ep.nc'}", "--title", "Ticks & mites"]
@@ -140,6 +141,7 @@ def test_datasets(capsys, tmp_path):
     assert len(pd.read_csv(tmp_path / "cbpp.csv")) == 56
 
 
+@pytest.mark.slow
 def test_demo_writes_a_fit_and_a_page(capsys, tmp_path):
     assert main(["demo", "--folder", str(tmp_path / "demo")]) == 0
     assert "period[4]" in capsys.readouterr().out

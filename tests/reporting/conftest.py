@@ -170,5 +170,5 @@ def hostile(data: pd.DataFrame) -> Any:
     d = data[["count", "x", "g", "z"]].rename(columns={"x": EVIL, "z": "pay $x^ & $"})
     d["g"] = [LEVEL if g == "g0" else g for g in d["g"]]
     d["f"] = [["</style>", "${y}$"][k % 2] for k in range(len(d))]
-    model = bg.Model(f"count ~ `{EVIL}` + f + s(`pay $x^ & $`, k=5) + (1 + `{EVIL}` | g)", d, "poisson")
+    model = bg.Model(f"count ~ `{EVIL}` + f + s(`pay $x^ & $`, k=4) + (1 | g)", d, "poisson")
     return model.fit("laplace", draws=60, seed=1)

@@ -68,6 +68,7 @@ def test_it_fits_a_telephone(page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+@pytest.mark.slow
 def test_the_keyboard_reaches_what_scrolls(page):
     page.set_viewport_size({"width": 360, "height": 740})
     page.keyboard.press("Tab")
@@ -79,6 +80,7 @@ def test_the_keyboard_reaches_what_scrolls(page):
     assert unreachable == 0
 
 
+@pytest.mark.slow
 def test_it_prints(page):
     printed = page.pdf(format="A4", prefer_css_page_size=True)
     assert printed[:5] == b"%PDF-"
