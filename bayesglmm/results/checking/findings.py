@@ -164,10 +164,10 @@ def _aliased_groups(predictor: Predictor, prefix: str) -> Iterator[Check]:
                     1.0,
                     f"< {_DETERMINED}",
                     "check",
-                    f"The levels of {prefix}{block.group} have population coefficients already.",
+                    f"The population columns can draw an effect for each level of {prefix}{block.group}.",
                     f"The group effects of {block.label} add nothing that the data show: their standard deviation is "
                     "what its prior says.",
-                    f"Drop {block.label}, or the population term that has a coefficient for each level.",
+                    f"Drop {block.label}, or population terms that are constant within its levels.",
                     "model",
                     (block.label,),
                 )
