@@ -43,7 +43,12 @@ def checked(formula: str, data: pd.DataFrame, family: str = "gaussian") -> Any:
         ("line ~ x + z", "bernoulli", "separation", "decides 120 of 120 responses (complete separation)"),
         ("no ~ factor(three)", "poisson", "separation", "decides 40 of 120 zero counts (quasi-complete separation)"),
         ("y ~ x + copy + z", "gaussian", "aliasing", "of the variation of x is that of copy."),
-        ("y ~ x + g + (1 | g)", "gaussian", "aliasing", "The population columns can draw an effect for each level of g."),
+        (
+            "y ~ x + g + (1 | g)",
+            "gaussian",
+            "aliasing",
+            "The population columns can draw an effect for each level of g.",
+        ),
         ("y ~ x + (1 | g) + (1 | same)", "gaussian", "aliasing", "g and same divide the rows in the same way."),
         ("y ~ x + (1 | row)", "gaussian", "one-row groups", "Each of the 120 levels of row has one row. The group"),
         ("y ~ x + (1 + x | row)", "gaussian", "one-row groups", "levels of row has one row"),
