@@ -249,6 +249,30 @@ def test_two_thousand_individuals() -> None:
     assert abs(sigma - 0.7) < 0.2
 
 
+def test_meta_analysis_is_that_of_metafor() -> None:
+    """`rma(..., measure="RR", data=dat.bcg)` and the same with `mods = ~ ablat`, as its documentation prints them."""
+    sick = np.array([4, 6, 3, 62, 33, 180, 8, 505, 29, 17, 186, 5, 27])
+    well = np.array([119, 300, 228, 13536, 5036, 1361, 2537, 87886, 7470, 1699, 50448, 2493, 16886])
+    sick0 = np.array([11, 29, 11, 248, 47, 372, 10, 499, 45, 65, 141, 3, 29])
+    well0 = np.array([128, 274, 209, 12619, 5761, 1079, 619, 87892, 7232, 1600, 27197, 2338, 17825])
+    data = pd.DataFrame({
+        "effect": np.log(sick / (sick + well)) - np.log(sick0 / (sick0 + well0)),
+        "precision": 1 / (1 / sick - 1 / (sick + well) + 1 / sick0 - 1 / (sick0 + well0)),
+        "latitude": [44, 55, 42, 52, 13, 44, 19, 13, 27, 42, 18, 33, 33],
+        "trial": [f"t{k}" for k in range(13)],
+    })  # fmt: skip
+    held = {"sigma": bg.Prior("Fixed", 1.0)}
+    for right, beta, se, tau2 in (
+        ("1", [-0.7145], [0.1798], 0.3132),
+        ("latitude", [0.2515, -0.0291], [0.2491, 0.0072], 0.0764),
+    ):
+        model = bg.Model(f"effect ~ {right} + (1 | trial)", data, weights="precision", priors=held)
+        fit = model.fit("laplace", objective="reml")
+        np.testing.assert_allclose(fit.fixed()["estimate"], beta, atol=6e-5)
+        np.testing.assert_allclose(fit.fixed()["se"], se, atol=6e-5)
+        assert fit.varcorr()["estimate"].iloc[0] ** 2 == pytest.approx(tau2, abs=1e-4)
+
+
 # heritability -------------------------------------------------------------------------------------------------------
 
 
