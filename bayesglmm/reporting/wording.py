@@ -54,6 +54,9 @@ def _response(problem: Problem) -> str:
     extra = [text for name, text in _MODIFIERS.items() if getattr(response, name, None) is not None]
     if getattr(response, "lower", None) is not None or getattr(response, "upper", None) is not None:
         extra.append("The distribution is truncated.")
+    if (residual := problem.residual) is not None:
+        where = "of all rows" if residual.block.group == "1" else f"of rows of the same {residual.block.group}"
+        extra.append(f"Residuals {where} are correlated, {residual.block.label}: {first_line(residual.structure)}")
     return " ".join([said, *extra])
 
 
