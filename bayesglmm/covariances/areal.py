@@ -193,7 +193,7 @@ class BesagYorkMollie(Areal):
 
     def learn(self, W: Any) -> dict[str, Any]:
         vectors, variances = scaled_structure(W)
-        return {"vectors": vectors, "variances": variances}
+        return {"vectors": vectors, "variances": np.maximum(variances, _STILL)}  # rho = 1 is `icar`
 
     def couplings(self, block: RandomBlock) -> tuple[Ints, Ints]:
         return np.tril_indices(len(block.levels))

@@ -85,7 +85,7 @@ def summed_to_zero(v: Any, W: Any) -> Any:
 
 
 def convolution(v: Any, W: Any) -> Any:
-    return v["sd"][0] ** 2 * (v["rho"][0] * intrinsic(W) + (1 - v["rho"][0]) * np.eye(7))
+    return v["rho"][0] * summed_to_zero(v, W) + (1 - v["rho"][0]) * v["sd"][0] ** 2 * np.eye(7)
 
 
 # term -> covariance of one level's coefficients, from values of the parameters
