@@ -16,7 +16,6 @@ from bayesglmm.results.draws import check_choice
 from bayesglmm.results.evaluation.bridge import Evidence
 from bayesglmm.results.evaluation.elpd import Elpd, spread_of_sum
 from bayesglmm.results.evaluation.rows import Observed
-from bayesglmm.seeds import checked_seed
 
 if TYPE_CHECKING:
     from bayesglmm.results.fit import Fit
@@ -87,7 +86,8 @@ def compare_models(
         ``groups=`` a group that it has not seen; ``"evidence"``: the marginal likelihood, which is about the priors
         as much as about the model.
     seed : int, optional
-        For folds, refits and bridge sampling; all models get the same folds.
+        For folds, refits and bridge sampling; that of each fit if absent, and of the first one for folds, which all
+        models share.
     **settings
         Of `Fit.loo` (``reloo=True``) or `Fit.kfold` (``k=10, groups="herd"``).
 
@@ -113,8 +113,10 @@ def compare_models(
         raise SettingsError(
             f'compare_models needs a mapping of at least two fits, as in {{"a": a, "b": b}}, and was given {found}.'
         )
-    seed = checked_seed(seed)
     require_same({name: _observed(fit) for name, fit in fits.items()})
+    if method == "kfold" and seed is None:  # all models need the same folds
+        own = [fit._seeded(None) for fit in fits.values() if not isinstance(fit, Elpd | Evidence)]
+        seed = own[0] if own else None
     results = {name: _judged(name, fit, method, seed, settings) for name, fit in fits.items()}
     if method == "evidence":
         return _by_evidence({name: own for name, own in results.items() if isinstance(own, Evidence)})
@@ -128,7 +130,7 @@ def _observed(fit: Any) -> Observed:
     return found
 
 
-def _judged(name: str, fit: Any, method: str, seed: int, settings: Mapping[str, Any]) -> Elpd | Evidence:
+def _judged(name: str, fit: Any, method: str, seed: int | None, settings: Mapping[str, Any]) -> Elpd | Evidence:
     wanted: Any = Evidence if method == "evidence" else Elpd
     if isinstance(fit, Elpd | Evidence):
         if not isinstance(fit, wanted):

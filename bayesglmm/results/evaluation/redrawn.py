@@ -80,8 +80,8 @@ def sample(problem: Problem, posterior: xr.Dataset, attrs: Mapping[Any, Any], mo
         found = None
     if found is None:
         note = (
-            f"The draws are those of {what} (verdict: {quality['verdict']}): elpd shares its error. Compare with NUTS "
-            "where it matters."
+            f"The draws are those of {what} (verdict: {quality['verdict']}): elpd shares its error. Compare with "
+            "NUTS where it matters."
         )
         return Sample(own.draws, own.chains, note)
     note = (
