@@ -29,6 +29,10 @@ class ArrayMath:
         As numpy's, with `axis`.
     cholesky : callable
         Lower factor of the last two axes; nan where a matrix is not positive definite.
+    segment_sum : callable
+        ``segment_sum(values, place, size)``: sums of values, shape (m,), by where they belong, integers below `size`.
+    tril_inverse : callable
+        Inverse of lower triangular matrices in the last two axes.
     log_ndtr : callable
         Logarithm of the standard normal distribution function, accurate in both tails.
     log1mexp : callable
@@ -68,6 +72,8 @@ class ArrayMath:
     zeros_like: Callable[..., Any]
     ones_like: Callable[..., Any]
     cholesky: Callable[..., Any]
+    segment_sum: Callable[..., Any]
+    tril_inverse: Callable[..., Any]
 
 
 def _numpy_cholesky(x: Any) -> Any:
@@ -119,6 +125,8 @@ NUMPY = ArrayMath(
     zeros_like=np.zeros_like,
     ones_like=np.ones_like,
     cholesky=_numpy_cholesky,
+    segment_sum=lambda values, place, size: np.bincount(place, values, size),
+    tril_inverse=lambda x: np.tril(np.linalg.inv(x)),
 )
 
 
@@ -159,6 +167,8 @@ def pytensor_math() -> ArrayMath:
         zeros_like=pt.zeros_like,
         ones_like=pt.ones_like,
         cholesky=pt.linalg.cholesky,
+        segment_sum=lambda values, place, size: pt.zeros(size)[place].inc(values),
+        tril_inverse=lambda x: pt.linalg.solve_triangular(x, pt.eye(x.shape[-1]), lower=True),
     )
 
 

@@ -4,13 +4,15 @@ Every term of a formula, whatever its kind, becomes blocks, and blocks are all t
 
     eta_i = sum_o offset_o[i] + sum_j X[i, j] beta[j] + sum_b sum_j Z_b[i, j] b_b[index_b[i], j]
 
+A row may also belong to several levels of a block, with a share of its columns in each.
+
 Arrays are numpy; nothing here knows pandas or PyMC. A leaf.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -47,12 +49,32 @@ class FixedBlock:
     intercept: int | None = None
 
 
+@dataclass(frozen=True)
+class Portion:
+    """Which levels of a grouping factor a block is for, where different ones have different covariances.
+
+    Attributes
+    ----------
+    label : str
+        ``z[a]``: those with level a of the factor z.
+    columns : tuple of str
+        The varying columns; the block's terms say the label, too.
+    spreads : tuple of float
+        Their standard deviations over the rows of these levels.
+    """
+
+    label: str
+    columns: tuple[str, ...]
+    spreads: tuple[float, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class RandomBlock:
     """Coefficients with a common Gaussian distribution, looked up by level.
 
-    Row i contributes ``sum_j X[i, j] * b[index[i], j]``; an index of -1 (a level not seen when the model was
-    bound) contributes nothing. There is never an indicator matrix.
+    Row i contributes ``sum_j X[i, j] * b[index[i], j]``, or with several memberships
+    ``sum_m sum_j shares[i, j, m] * b[index[i, m], j]``. A negative index (a level not seen when the model was bound)
+    contributes nothing. There is never an indicator matrix.
 
     Attributes
     ----------
@@ -64,10 +86,10 @@ class RandomBlock:
         Names of the k coefficients per level: ``("Intercept", "x")``.
     levels : tuple of str
         Names of the J levels, in the order of `index`.
-    index : ndarray of int, shape (n,)
-        Level of each row.
+    index : ndarray of int, shape (n,) or (n, M)
+        Level of each row, or levels. Different levels of one row that were not seen have different negative numbers.
     X : ndarray, shape (n, k)
-        The varying columns.
+        The varying columns, as of a row that belongs to one level.
     covariance : str
         Name in the registry of covariances.
     latent : {"spherical", "precision"}
@@ -79,6 +101,11 @@ class RandomBlock:
         What the covariance needs besides (positions, a kinship matrix, ...).
     column : ndarray of int, shape (n,), or None
         Where X indicates one column per row (a factor in full coding): which. Whoever knows how need not multiply.
+    shares : ndarray, shape (n, k, M), or None
+        Where rows belong to M levels: the columns with the weights of each membership.
+    portion : Portion or None
+        Where other levels of the factor have a block of their own. X is zero in their rows, whose index means
+        nothing.
     """
 
     label: str
@@ -92,6 +119,40 @@ class RandomBlock:
     kind: Literal["group", "smooth"] = "group"
     options: Mapping[str, Any] = field(default_factory=dict)
     column: Ints | None = None
+    shares: Floats | None = None
+    portion: Portion | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the varying columns, whose coefficients the terms are."""
+        return self.terms if self.portion is None else self.portion.columns
+
+    @property
+    def spreads(self) -> Floats:
+        """Standard deviations of the columns over the rows that they are of, shape (k,); zero where constant."""
+        return self.X.std(axis=0) if self.portion is None else np.array(self.portion.spreads)
+
+    @property
+    def memberships(self) -> tuple[tuple[Ints, Floats], ...]:
+        """For each level that a row belongs to: which, shape (n,), and the columns there, shape (n, k)."""
+        if self.shares is None:
+            return ((self.index, self.X),)
+        return tuple((self.index[:, m], self.shares[:, :, m]) for m in range(self.shares.shape[2]))
+
+    @property
+    def moment(self) -> Floats:
+        """Mean over the rows of z z', shape (k, k), of independent levels: M in mean variance = tr(Cov(b) M)."""
+        found = np.zeros((len(self.terms), len(self.terms)))
+        for one, left in self.memberships:
+            for two, right in self.memberships:
+                found += (left * (one == two)[:, None]).T @ right
+        return found / len(self.X)
+
+    def rows(self, part: Any) -> RandomBlock:
+        """Return the block for some of its rows, a slice or positions."""
+        column = None if self.column is None else self.column[part]
+        shares = None if self.shares is None else self.shares[part]
+        return replace(self, X=self.X[part], index=self.index[part], column=column, shares=shares)
 
     @property
     def constants(self) -> dict[str, Any]:
@@ -116,6 +177,14 @@ class OffsetBlock:
 
 
 type Block = FixedBlock | RandomBlock | OffsetBlock
+
+
+def group_sizes(groups: Iterable[tuple[str, Sequence[str]]]) -> dict[str, int]:
+    """Return how many levels each grouping factor has, from pairs of factor and levels: one per block."""
+    found: dict[str, set[str]] = {}
+    for group, levels in groups:
+        found.setdefault(group, set()).update(levels)
+    return {group: len(levels) for group, levels in found.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +239,40 @@ class Predictor:
     def offset(self) -> Floats | None:
         """Sum of the offsets, shape (n,), or None if there is none."""
         return sum((block.values for block in self.offsets[1:]), self.offsets[0].values) if self.offsets else None
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualBlock:
+    """How the residuals of a normal response depend on each other within groups.
+
+    Attributes
+    ----------
+    label : str
+        The text: ``"ar1(time | g)"``.
+    structure : str
+        Name in the registry of residual structures.
+    group : str
+        The grouping factor; residuals of different levels are independent.
+    levels : tuple of str
+        Names of its levels, in the order of `index`.
+    index : ndarray of int, shape (n,)
+        Level of each row.
+    time : ndarray, shape (n,)
+        Where each row lies within its group: a time, the code of a factor's level, or the place in the data.
+    unit : str
+        What that is, in words: ``"time"``, ``"row"``.
+    times : tuple of str
+        Names of the distinct times in their order.
+    """
+
+    label: str
+    structure: str
+    group: str
+    levels: tuple[str, ...]
+    index: Ints
+    time: Floats
+    unit: str
+    times: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from bayesglmm.blocks import FixedBlock, Predictor, RandomBlock
+import numpy as np
+
+from bayesglmm.blocks import FixedBlock, Predictor, RandomBlock, ResidualBlock
 from bayesglmm.design import Design, FactorCoding
 from bayesglmm.families import Family
 from bayesglmm.graph.slots import PriorTable, Slot
@@ -29,6 +31,7 @@ def model_facts(
     """Return headings and lines: what `print(model)` and the HTML view both show."""
     rows = design.rows
     used = f"{rows.used} used" if not rows.dropped else f"{rows.used} used, {rows.dropped} dropped of {rows.given}"
+    used += f", {len(rows.unobserved)} without a response" if len(rows.unobserved) else ""
     inner = () if design.nonlinear is None else design.nonlinear.expression.parameters
     linked = ", ".join(f"{link.name} link for {name}" for name, link in links.items() if name not in inner)
     facts = [
@@ -38,6 +41,8 @@ def model_facts(
     ]
     if design.groups:
         facts.append(("Groups", [", ".join(f"{name} ({size} levels)" for name, size in design.groups.items())]))
+    if design.residual is not None:
+        facts.append(("Residual", [residual_line(design.residual)]))
     if design.coding:
         facts.append(("Coding", [_coding_line(coding) for coding in design.coding]))
     smooths = [
@@ -55,6 +60,13 @@ def _smooth_line(smooth: Smooth, predictor: Predictor) -> str:
     blocks: list[FixedBlock | RandomBlock] = [*predictor.fixed, *predictor.random]
     columns = sum(block.X.shape[1] for block in blocks if block.label == smooth.label)
     return f"{smooth.label}: {smooth.title}, {columns} column{'' if columns == 1 else 's'}"
+
+
+def residual_line(block: ResidualBlock) -> str:
+    """Return how residuals are correlated, in words."""
+    sizes = [len(part) for part in np.split(np.sort(block.index), np.flatnonzero(np.diff(np.sort(block.index))) + 1)]
+    rows = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else str(sizes[0])
+    return f"{block.label}: {len(sizes)} groups of {rows} rows, correlated along {block.unit}"
 
 
 def _coding_line(coding: FactorCoding) -> str:

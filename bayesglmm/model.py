@@ -7,14 +7,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayesglmm.describe import facts_html, facts_text, model_facts
 from bayesglmm.design import bind
 from bayesglmm.design.difference import differing_part
+from bayesglmm.design.residual import refuse_link
 from bayesglmm.errors import DataError, SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.families import FAMILIES, Family
 from bayesglmm.formula import MAIN, parse
+from bayesglmm.formula.update import updated
+from bayesglmm.graph.linking import choose_links
 from bayesglmm.graph.slots import prior_table
 from bayesglmm.graph.starts import check_start
 from bayesglmm.links import LINKS, Link
@@ -56,6 +60,10 @@ class Model:
         Multiply the log density of each row.
     cov : mapping of str to matrix, optional
         Matrices that covariance structures name: ``{"W": W}`` for ``car(1 | region, adjacency=W)``.
+    residual : str, optional
+        How the residuals of a gaussian response are correlated within groups: ``"ar1(time | g)"``,
+        ``"ou(time | g)"``, ``"cs(1 | g)"`` or ``"us(time | g)"``; ``1`` for the time takes the rows in their order.
+        See ``docs/how-to/time-series.md``.
 
     Raises
     ------
@@ -89,10 +97,11 @@ class Model:
         weights: Any = None,
         likelihood_weights: Any = None,
         cov: Mapping[str, Any] | None = None,
+        residual: str | None = None,
     ) -> None:
-        self.formula = formula
+        self.formula, self._data = formula, data
         self._original: Model | None = None  # whose compiled functions serve this model too
-        self._given: dict[str, Any] = {"link": link, "priors": priors, "cov": cov}
+        self._given: dict[str, Any] = {"link": link, "priors": priors, "cov": cov, "residual": residual}
         self.family = FAMILIES.get(family)
         self.design = bind(
             parse(formula),
@@ -101,6 +110,7 @@ class Model:
             weights=weights,
             likelihood_weights=likelihood_weights,
             matrices=cov,
+            residual=residual,
         )
         main = self.family.main_predictors(self.design.response)
         expression = self.design.nonlinear
@@ -109,17 +119,19 @@ class Model:
         self.links = choose_links(self.family, [*main, *linear] if names else linear, main, link)
         self.links |= dict.fromkeys(names, LINKS.get("identity"))
         scale = self.family.scale(self.design.response, self.links[main[0]])
-        residual = self.family.residual_scale(self.design.response)
+        spread = self.family.residual_scale(self.design.response)
+        refuse_link(self.design.residual, self.links[main[0]].name)
         starts = None if expression is None else {name: expression.start.get(name) for name in names}
+        correlated, predictors = self.design.residual, self.design.predictors
         self.priors = prior_table(
-            self.family, self.design.predictors, scale, priors, main, residual, self.links, starts
+            self.family, predictors, scale, priors, main, spread, self.links, starts, correlated
         )
         if expression is not None:
             check_start(expression.expression, self.design.response, self.design.predictors, self.priors)
 
     @property
     def given(self) -> Mapping[str, Any]:
-        """The arguments ``link`` and ``priors``, as the user gave them."""
+        """The arguments ``link``, ``priors``, ``cov`` and ``residual``, as the user gave them."""
         return self._given
 
     @cached_property
@@ -130,7 +142,14 @@ class Model:
         design = self.design
         expression = None if design.nonlinear is None else design.nonlinear.expression
         made = build(
-            self.family, self.links, design.response, design.predictors, self.priors, design.rows.labels, expression
+            self.family,
+            self.links,
+            design.response,
+            design.predictors,
+            self.priors,
+            design.rows.labels,
+            expression,
+            design.residual,
         )
         return made if self._original is None else replace(made, shared=self._original.problem.shared)
 
@@ -252,6 +271,34 @@ class Model:
             **self._given,
         )
 
+    def changed(self, formula: Any = None, data: Any = None, **given: Any) -> Model:
+        """Return the model with other formulas, data or arguments; what is not named stays.
+
+        Parameters
+        ----------
+        formula : str or sequence of str, optional
+            ``". ~ . + x - (1 | g)"``: a dot stands for that side of the formula of this model, as in R's ``update``.
+        data : DataFrame, optional
+        **given
+            Other arguments of `Model`: ``family``, ``link``, ``priors``, ...
+
+        Raises
+        ------
+        FormulaError, DataError, PriorError, UnknownNameError
+            As `Model`, and for dots that have nothing to stand for.
+        SettingsError
+            For other data without the weights that go with them.
+        """
+        own = {"weights": self.design.weights, "likelihood_weights": self.design.likelihood_weights}
+        for name, values in own.items():
+            if data is not None and name not in given and not (values is None or isinstance(values, str)):
+                raise SettingsError(
+                    f"{name}= was an array for the rows of the old data: give it for the new ones too."
+                )
+        wanted = self.formula if formula is None else updated(self.formula, formula)
+        kept = {"family": self.family, **own, **self._given}
+        return Model(wanted, self._data if data is None else data, **kept | given)
+
     def with_response(self, data: pd.DataFrame) -> Model:
         """Return the model of the same rows with other responses; nothing that was compiled is compiled again.
 
@@ -276,14 +323,44 @@ class Model:
         other = Model(
             self.formula, data, self.family, weights=weights, likelihood_weights=likelihood_weights, **self._given
         )
-        own, new = self.design, other.design
-        where = differing_part(own.response, own.predictors, new.response, new.predictors)
+        where = differing_part(self.design, other.design)
         if where is not None:
             raise DataError(
                 f"with_response() takes data that differ in the response alone; here `{where}` differs too."
             )
         other.priors, other._original = self.priors, self._original or self
         return other
+
+    def report(
+        self,
+        fit: Fit,
+        path: str | os.PathLike[str],
+        *,
+        others: Mapping[str, Fit] | None = None,
+        title: str | None = None,
+        prob: float = 0.95,
+    ) -> Path:
+        """Write the report of a fit of this model; see `Fit.report`."""
+        from bayesglmm.reporting import write_report
+
+        return write_report(fit, path, others=others, title=title, prob=prob)
+
+    def check(self) -> pd.DataFrame:
+        """Return what model and data cannot tell, before anything is fitted.
+
+        Separation (by linear programming; Konis 2007), columns and factors that say the same, levels with one row,
+        few levels, smooths whose curves other terms can draw: the findings of `Fit.diagnose` that need no fit.
+
+        Returns
+        -------
+        DataFrame
+            Columns as of `Fit.diagnose`; empty where nothing was found. Printed, it is a list in sentences.
+        """
+        from bayesglmm.results.checking.diagnosis import findings_table
+        from bayesglmm.results.checking.findings import Structure, findings
+
+        design = self.design
+        return findings_table(findings(Structure(self.family, self.links, design.response, design.predictors)))
 
     def prior_predictive(self, draws: int = 500, *, seed: int | None = None) -> DataTree:
         """Draw parameters from the prior and responses from these, to see what the priors claim.
@@ -319,53 +396,3 @@ class Model:
 
     def _repr_html_(self) -> str:
         return facts_html(self._facts)
-
-
-def choose_links(
-    family: Family,
-    predictors: Sequence[str],
-    main: Sequence[str],
-    link: str | Link | Mapping[str, str | Link] | None,
-) -> dict[str, Link]:
-    """Return the link of every predictor.
-
-    Parameters
-    ----------
-    family : Family
-    predictors : sequence of str
-        Family parameters with a formula.
-    main : sequence of str
-        Those that the main formula stands for.
-    link : str, Link, mapping or None
-        What the user wants.
-
-    Raises
-    ------
-    UnknownNameError
-        For a link that is unknown, or a parameter that has no formula.
-    SettingsError
-        For a link whose range does not suit the parameter.
-    """
-    given = dict(link) if isinstance(link, Mapping) else {} if link is None else {family.main.name: link}
-    parameters = {parameter.name: parameter for parameter in family.parameters}
-    known = {family.main.name if name in main else name for name in predictors}
-    for name in given:
-        if name not in known:
-            raise UnknownNameError(f"link={link!r}: no formula models {name!r}. {did_you_mean(name, known)}")
-    chosen = {}
-    for name in predictors:
-        parameter = parameters[family.main.name if name in main else name]
-        wanted = given.get(parameter.name, parameter.link)
-        own = LINKS.get(wanted)
-        if own.domain != parameter.domain and own.name != "identity" and parameter.domain != "real":
-            fitting = ", ".join(each.name for each in LINKS if each.domain == parameter.domain)
-            raise SettingsError(
-                f"Link {own.name!r} does not suit {parameter.name} ({parameter.domain}); use {fitting}."
-            )
-        if parameter.name == family.main.name and family.links is not None and own.name not in family.links:
-            raise SettingsError(
-                f"Link {own.name!r} does not suit {parameter.name} of family {family.name!r}, which has its link "
-                f"built in: its predictors are on that scale. Use {', '.join(family.links)}."
-            )
-        chosen[name] = own
-    return chosen

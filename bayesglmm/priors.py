@@ -48,10 +48,12 @@ class Prior:
         (`lower`, `upper` or both), ``Exponential``, ``HalfNormal``, ``HalfStudentT``, ``HalfCauchy``, ``Gamma``,
         ``InverseGamma``, ``LogNormal``, ``Weibull``, ``Beta``, ``LKJ`` (correlations), ``Flat`` (improper, constant
         on the user's scale) or ``Fixed`` (holds the parameter at `value`).
-    *values : float
+    *values : float or Prior
         The parameters by position: ``Prior("Fixed", 1.0)``, ``Prior("Normal", 0, 2.5)``.
-    **parameters : float
-        The parameters by name.
+    **parameters : float or Prior
+        The parameters by name. A prior in the place of a number makes it a parameter to be estimated, which all
+        standard deviations share that the entry of ``priors=`` reaches:
+        ``{"sd": Prior("HalfNormal", sigma=Prior("Exponential", lam=1))}``.
 
     Raises
     ------
@@ -67,9 +69,9 @@ class Prior:
     __slots__ = ("distribution", "parameters")
 
     distribution: str
-    parameters: Mapping[str, float]
+    parameters: Mapping[str, Any]
 
-    def __init__(self, distribution: str, *values: float, **parameters: float) -> None:
+    def __init__(self, distribution: str, *values: float | Prior, **parameters: float | Prior) -> None:
         if distribution not in DISTRIBUTIONS:
             raise PriorError(
                 f"Unknown prior distribution {distribution!r}. {did_you_mean(distribution, DISTRIBUTIONS)}"
@@ -77,7 +79,7 @@ class Prior:
         names = DISTRIBUTIONS[distribution][0]
         if len(values) > len(names):
             raise PriorError(f"{distribution} takes {len(names)} parameters ({', '.join(names)}), not {len(values)}.")
-        given: dict[str, float] = dict(zip(names, values, strict=False))
+        given: dict[str, Any] = dict(zip(names, values, strict=False))
         for name, value in parameters.items():
             if name not in names:
                 raise PriorError(f"{distribution} has no parameter {name!r}. {did_you_mean(name, names)}")
@@ -113,12 +115,26 @@ class Prior:
         return hash((self.distribution, *self.parameters.items()))
 
     def __repr__(self) -> str:
-        inside = "".join(f", {name}={value:g}" for name, value in self.parameters.items() if np.isfinite(value))
+        inside = "".join(f", {name}={_text(value, 'g', repr)}" for name, value in self._shown)
         return f"Prior({self.distribution!r}{inside})"
 
     def __str__(self) -> str:
-        inside = ", ".join(f"{name}={value:.4g}" for name, value in self.parameters.items() if np.isfinite(value))
+        inside = ", ".join(f"{name}={_text(value, '.4g', str)}" for name, value in self._shown)
         return f"{self.distribution}({inside})"
+
+    @property
+    def _shown(self) -> list[tuple[str, Any]]:
+        return [(name, v) for name, v in self.parameters.items() if isinstance(v, Prior) or np.isfinite(v)]
+
+    @property
+    def nested(self) -> dict[str, Prior]:
+        """The parameters that have a prior themselves."""
+        return {name: value for name, value in self.parameters.items() if isinstance(value, Prior)}
+
+    @property
+    def _numbers(self) -> dict[str, float]:
+        """The parameters, with the centre of a nested prior in its place."""
+        return {name: value.centre if isinstance(value, Prior) else value for name, value in self.parameters.items()}
 
     @property
     def support(self) -> str:
@@ -137,7 +153,7 @@ class Prior:
         """A typical value, well inside of the bounds; None for a flat prior."""
         if self.distribution not in _TYPICAL:
             return None
-        return float(_TYPICAL[self.distribution][0](**self.parameters))
+        return float(_TYPICAL[self.distribution][0](**self._numbers))
 
     @property
     def spread(self) -> float | None:
@@ -147,7 +163,11 @@ class Prior:
         """
         if self.distribution not in _TYPICAL or self.distribution == "Fixed":
             return None
-        return float(_TYPICAL[self.distribution][1](**self.parameters))
+        return float(_TYPICAL[self.distribution][1](**self._numbers))
+
+    def given(self, values: Mapping[str, float]) -> Prior:
+        """Return it with numbers in the place of parameters."""
+        return Prior(self.distribution, **{**self.parameters, **values}) if values else self
 
     def draw(self, rng: np.random.Generator, size: Any = None) -> Any:
         """Draw from it.
@@ -164,7 +184,8 @@ class Prior:
         """
         if self.distribution not in _DRAWS:
             raise PriorError(f"{self} cannot be drawn from.")
-        return _DRAWS[self.distribution](rng, size, **self.parameters)
+        nested = {name: prior.draw(rng, size) for name, prior in self.nested.items()}
+        return _DRAWS[self.distribution](rng, size, **{**self.parameters, **nested})
 
 
 _DRAWS: Mapping[str, Callable[..., Any]] = {
@@ -227,17 +248,41 @@ _TYPICAL: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 _POSITIVE = {"sigma", "nu", "lam", "b", "s", "eta"}
 
 
-def _number(distribution: str, name: str, value: Any) -> float:
+def _text(value: Any, form: str, inner: Callable[[Any], str]) -> str:
+    return inner(value) if isinstance(value, Prior) else format(value, form)
+
+
+def _number(distribution: str, name: str, value: Any) -> Any:
+    if isinstance(value, Prior):
+        return _nested(distribution, name, value)
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise PriorError(f"{distribution}: {name} must be a number, not {value!r}.") from None
     if not np.isfinite(number) and not (distribution == "TruncatedNormal" and _ENDS.get(name) == number):
         raise PriorError(f"{distribution}: {name} must be finite, not {number}.")
-    shape_like = name in ("alpha", "beta") and not (distribution == "Cauchy" and name == "alpha")
-    if (name in _POSITIVE or shape_like) and number <= 0:
+    if _is_positive(distribution, name) and number <= 0:
         raise PriorError(f"{distribution}: {name} must be positive, not {number:g}.")
     return number
+
+
+def _is_positive(distribution: str, name: str) -> bool:
+    """Whether a parameter of a distribution must be positive."""
+    shape_like = name in ("alpha", "beta") and not (distribution == "Cauchy" and name == "alpha")
+    return name in _POSITIVE or shape_like
+
+
+def _nested(distribution: str, name: str, prior: Prior) -> Prior:
+    """Return the prior of a parameter of a prior, which must suit it."""
+    inside = f"{distribution}: the prior {prior} of {name}"
+    if name in ("value", "lower", "upper"):
+        raise PriorError(f"{distribution}: {name} must be a number, not the prior {prior}.")
+    if prior.nested:
+        raise PriorError(f"{inside} has a prior itself: priors may be nested once.")
+    allowed = ("positive",) if _is_positive(distribution, name) else ("positive", "real")
+    if prior.support not in allowed:
+        raise PriorError(f"{inside} has the support {prior.support}; allowed: {', '.join(allowed)}.")
+    return prior
 
 
 def _truncated(random: np.random.Generator, size: Any, mu: float, sigma: float, lower: float, upper: float) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 
-from bayesglmm.arraymath import ArrayMath
+from bayesglmm.arraymath import NUMPY, ArrayMath
 from bayesglmm.blocks import Floats, Ints, LatentForm, RandomBlock
 from bayesglmm.errors import FormulaError
 from bayesglmm.priors import Prior
@@ -49,6 +49,13 @@ class CovarianceParameter:
         Where searches begin, one number per entry or one for all; empty for the middle of an interval.
     title : str
         What it is, in words, for results.
+    priors : tuple of Prior
+        Default priors of the entries of a vector, where each has its own.
+    coefficient : bool
+        Whether it is the prior standard deviation of the coefficient that the block stands for, see
+        `Covariance.coefficient`: it is held, and users know it as the Normal prior of that coefficient.
+    hidden : bool
+        Whether tables leave it out, since what is derived of it says more.
     """
 
     name: str
@@ -59,6 +66,9 @@ class CovarianceParameter:
     prior: Prior | None = None
     start: tuple[float, ...] = ()
     title: str = ""
+    priors: tuple[Prior, ...] = ()
+    coefficient: bool = False
+    hidden: bool = False
 
     def bounds_of(self, j: int) -> tuple[float, float]:
         """Return where entry j lies."""
@@ -126,6 +136,8 @@ class Covariance(ABC):
         Keyword arguments that its word takes.
     matrices : tuple of str
         Those of them that name a matrix of ``bg.Model(..., cov={...})``.
+    posterior_only : str
+        Why maximum likelihood does not suit it; empty where it does.
     inherited : bool
         Whether its share of the variance is a heritability: the levels are related as a matrix says.
     scaled_root : bool
@@ -144,6 +156,7 @@ class Covariance(ABC):
     matrices: ClassVar[tuple[str, ...]] = ()
     inherited: ClassVar[bool] = False
     scaled_root: ClassVar[bool] = False
+    posterior_only: ClassVar[str] = ""
 
     # what there is -------------------------------------------------------------------------------------------------
 
@@ -162,6 +175,10 @@ class Covariance(ABC):
         """Return the derived quantities by class, from values of the parameters with leading axes of draws."""
         return {}
 
+    def coefficient(self, b: Floats) -> Floats | None:
+        """Return the population coefficient that a block stands for, of draws of b, shape (..., k); None for most."""
+        return None
+
     def distances(self, block: RandomBlock) -> tuple[Floats, str] | None:
         """Return how far apart the coefficients are, shape (k, k), and in what; None where they have no place."""
         return None
@@ -179,6 +196,25 @@ class Covariance(ABC):
             For keyword arguments or coefficients that it cannot work with.
         """
         return dict(setting.given)
+
+    def form(self, options: Mapping[str, Any]) -> LatentForm:
+        """Return the form in which engines see a block with these options."""
+        return self.latent
+
+    def at_distance(self, values: Mapping[str, Any], distance: Floats) -> Any:
+        """Return the correlation at distances, shape (..., m), where it is known without the coefficients' places."""
+        return None
+
+    def doubts(self, values: Mapping[str, Any], block: RandomBlock) -> str:
+        """Return what simpler structure these values of the parameters amount to, as a clause; else nothing.
+
+        Parameters
+        ----------
+        values : mapping of str to array
+            As for `factor`, without leading axes.
+        block : RandomBlock
+        """
+        return ""
 
     @property
     def new_levels(self) -> str:
@@ -200,6 +236,10 @@ class Covariance(ABC):
             Columns of the block.
         xp : ArrayMath
         """
+
+    def variances(self, values: Mapping[str, Any], k: int) -> Floats:
+        """Return the variances of a level's coefficients, shape (..., k), in numpy."""
+        return np.asarray(np.square(self.factor(values, k, NUMPY)).sum(axis=-1))
 
     def mixing(self, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> Any:
         """Return what takes the latent variables of a level to its coefficients, shape (..., k, k).

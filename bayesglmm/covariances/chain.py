@@ -17,7 +17,7 @@ from bayesglmm.blocks import Floats, Ints, RandomBlock
 from bayesglmm.covariances.base import CORRELATION, COVARIANCES, CovarianceParameter, Setting
 from bayesglmm.covariances.correlated import CORRELATION_PRIOR, Correlated, single
 from bayesglmm.covariances.positions import lags, positions, refuse_order_of_text
-from bayesglmm.covariances.spans import range_parameter
+from bayesglmm.covariances.spans import extent, fading_doubts, range_parameter
 
 
 class Chain(Correlated):
@@ -115,6 +115,14 @@ class OrnsteinUhlenbeck(Chain):
     def distances(self, block: RandomBlock) -> tuple[Floats, str]:
         times = block.options["times"]
         return np.abs(np.subtract.outer(times, times)), "time apart"
+
+    def at_distance(self, values: Mapping[str, Any], distance: Floats) -> Any:
+        return np.exp(-distance / values["range"])
+
+    def doubts(self, values: Mapping[str, Any], block: RandomBlock) -> str:
+        times = block.options["times"][:, None]
+        near, far = self.at_distance(values, np.array(extent(times)))
+        return fading_doubts(float(near), float(far), times, "time")
 
     def order(self, values: Mapping[str, Any], k: int) -> Ints:
         return np.argsort(values["times"])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bayesglmm.arraymath import ArrayMath
-from bayesglmm.blocks import RandomBlock
+from bayesglmm.blocks import Floats, RandomBlock
 from bayesglmm.covariances.base import Covariance, CovarianceParameter
 from bayesglmm.priors import Prior
 
@@ -42,6 +42,9 @@ class Correlated(Covariance):
     def scales(self, values: Mapping[str, Any], k: int) -> Any:
         """Return the standard deviation of every coefficient, shape (..., k)."""
         return values["sd"] if self.name == self.heterogeneous else single(values, "sd") * np.ones(k)
+
+    def variances(self, values: Mapping[str, Any], k: int) -> Floats:
+        return np.asarray(np.square(self.scales(values, k)))
 
     @abstractmethod
     def correlation(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:

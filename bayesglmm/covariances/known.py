@@ -9,9 +9,9 @@ a floor below its eigenvalues.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy import linalg, sparse
@@ -29,8 +29,9 @@ MOST_RELATED = 3000
 FLOOR = 1e-6
 """Smallest eigenvalue of K that counts, relative to its mean diagonal: no variance as far as data can tell."""
 _ASYMMETRY = 1e-8
-_SPECTRA: WeakKeyDictionary[RandomBlock, tuple[Floats, Floats]] = WeakKeyDictionary()
 _TOGETHER = 200  # columns of an inverse that are computed at once
+
+type Spectrum = tuple[Floats, Floats]
 
 
 class Known(Covariance):
@@ -71,9 +72,9 @@ class Known(Covariance):
         given, label = _given(setting), _label(setting)
         values = _symmetric(given.values, label)
         if given.inverse:
-            Q, log_det = values, _log_det(values, label)
+            Q, log_det, spectrum = values, _log_det(values, label), None
         else:
-            Q, log_det = inverse_of(values, label)
+            Q, log_det, spectrum = inverse_of(values, label)
         names = level_names(given, label, setting)
         place = {name: j for j, name in enumerate(names)}
         occurring = np.array([place[level] for level in setting.levels])
@@ -81,6 +82,8 @@ class Known(Covariance):
         rows, columns = lower_triangle(Q)
         every = np.arange(Q.shape[0])
         entries = np.concatenate([Q.diagonal(), np.asarray(Q[rows, columns]).ravel()])
+        if spectrum is not None:
+            _SPECTRA.keep(entries, spectrum)
         return {
             "matrix": setting.names["cov"],
             "row": np.concatenate([every, rows]),
@@ -120,17 +123,38 @@ class DiagonalKnown(Known):
         return self._learned(setting)
 
 
-def _spectrum(block: RandomBlock) -> tuple[Floats, Floats]:
-    """Return eigenvalues and eigenvectors of K^-1; kept as long as the block is."""
-    if block not in _SPECTRA:
-        own = block.options
+class _Spectra:
+    """Eigenvalues and eigenvectors by the array of entries that they are of, kept as long as that is."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Spectrum] = {}
+
+    def keep(self, entries: Floats, spectrum: Spectrum) -> None:
+        """Keep a spectrum."""
+        self._known[id(entries)] = spectrum
+        weakref.finalize(entries, self._known.pop, id(entries), None)
+
+    def of(self, entries: Floats) -> Spectrum | None:
+        """Return the spectrum that is known, if any."""
+        return self._known.get(id(entries))
+
+
+_SPECTRA = _Spectra()
+
+
+def _spectrum(block: RandomBlock) -> Spectrum:
+    """Return eigenvalues and eigenvectors of K^-1."""
+    own = block.options
+    found = _SPECTRA.of(own["entries"])
+    if found is None:
         Q = symmetric(own["entries"], own["row"], own["column"], len(block.levels)).toarray()
-        _SPECTRA[block] = linalg.eigh(Q)
-    return _SPECTRA[block]
+        found = linalg.eigh(Q)
+        _SPECTRA.keep(own["entries"], found)
+    return found
 
 
-def inverse_of(K: Any, label: str) -> tuple[Any, float]:
-    """Return the inverse of a covariance and its log determinant; sparse where levels are not related at all.
+def inverse_of(K: Any, label: str) -> tuple[Any, float, Spectrum | None]:
+    """Return the inverse of a covariance, sparse where levels are not related at all, and what was met on the way.
 
     Parameters
     ----------
@@ -139,6 +163,14 @@ def inverse_of(K: Any, label: str) -> tuple[Any, float]:
         semi-definite.
     label : str
         What it is called, for messages.
+
+    Returns
+    -------
+    Q : sparse array, shape (J, J)
+    log_det : float
+        log |Q|.
+    spectrum : tuple of ndarray, or None
+        Eigenvalues and eigenvectors of Q, where all levels are related to each other.
 
     Raises
     ------
@@ -169,7 +201,8 @@ def inverse_of(K: Any, label: str) -> tuple[Any, float]:
         entries.append(0.5 * (inverse + inverse.T).ravel())
         log_det -= float(np.log(values).sum())
     places = np.concatenate(rows), np.concatenate(columns)
-    return sparse.csr_array((np.concatenate(entries), places), shape=K.shape), log_det
+    spectrum = (1.0 / values, vectors) if len(rows) == 1 else None
+    return sparse.csr_array((np.concatenate(entries), places), shape=K.shape), log_det, spectrum
 
 
 def _log_det(Q: Any, label: str) -> float:

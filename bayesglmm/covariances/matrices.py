@@ -83,7 +83,7 @@ def known_factor(G: Any, names: Sequence[Any] | None = None) -> NamedMatrix:
 def _row_names(names: Sequence[Any] | None, size: int) -> tuple[str, ...] | None:
     if names is None:
         return None
-    found = tuple(_name(each) for each in names)
+    found = tuple(row_name(each) for each in names)
     if len(found) != size or len(set(found)) < size:
         raise DataError(
             f"A matrix with {size:,} rows needs as many distinct names; {len(found):,} were given, "
@@ -115,7 +115,7 @@ def named_matrix(label: str, given: Any) -> NamedMatrix:
         return _from_neighbours(label, neighbours)
     names = None
     if hasattr(given, "index") and hasattr(given, "columns"):
-        rows, columns = ([_name(each) for each in axis] for axis in (given.index, given.columns))
+        rows, columns = ([row_name(each) for each in axis] for axis in (given.index, given.columns))
         if sorted(rows) != sorted(columns) or len(set(rows)) < len(rows):
             raise DataError(f"{label}: index and columns of the matrix must hold the same names, each once.")
         place = {name: j for j, name in enumerate(columns)}
@@ -133,11 +133,11 @@ def named_matrix(label: str, given: Any) -> NamedMatrix:
 
 
 def _from_neighbours(label: str, neighbours: Mapping[Any, Iterable[Any]]) -> NamedMatrix:
-    names = tuple(_name(key) for key in neighbours)
+    names = tuple(row_name(key) for key in neighbours)
     place = {name: i for i, name in enumerate(names)}
     rows, columns = list[int](), list[int]()
     for own, others in zip(names, neighbours.values(), strict=True):
-        for other in map(_name, others):
+        for other in map(row_name, others):
             if other not in place:
                 raise DataError(
                     f"{label}: {own!r} has the neighbour {other!r}, which is none of its keys. "
@@ -148,7 +148,7 @@ def _from_neighbours(label: str, neighbours: Mapping[Any, Iterable[Any]]) -> Nam
     return NamedMatrix(names, sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(names),) * 2))
 
 
-def _name(value: Any) -> str:
+def row_name(value: Any) -> str:
     """Return the name that a level has in the data: 3 for 3 and for 3.0."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)

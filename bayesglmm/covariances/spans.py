@@ -46,3 +46,31 @@ def extent(points: Floats) -> tuple[float, float]:
     """Return the median distance of nearest neighbours and the largest distance (of a subset of many points)."""
     nearest = cKDTree(points).query(points, k=2)[0][:, 1]
     return float(np.median(nearest)), float(pdist(points[:: max(1, len(points) // _WIDEST)]).max())
+
+
+_ALONE, _ALIKE = 0.05, 0.95
+
+
+def fading_doubts(near: float, far: float, points: Floats, unit: str) -> str:
+    """Return whether a process over points is as good as independent effects, or as one effect for all of them.
+
+    Parameters
+    ----------
+    near, far : float
+        Its correlation at the typical distance of nearest neighbours, and at the largest distance.
+    points : ndarray, shape (k, d)
+    unit : str
+        What distances are in.
+    """
+    low, high = extent(points)
+    if near < _ALONE:
+        return (
+            f"the correlation of nearest neighbours ({low:.3g} apart in {unit}) is {near:.2g}: independent effects, "
+            "`homdiag`, describe these data as well"
+        )
+    if far > _ALIKE:
+        return (
+            f"the correlation over the largest distance ({high:.3g} in {unit}) is {far:.2g}: one effect per level, "
+            "`(1 | ...)`, describes these data as well"
+        )
+    return ""

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bayesglmm.blocks import Floats, Predictor, Response
+from bayesglmm.blocks import Floats, Predictor, Response, group_sizes
 from bayesglmm.design.checks import separated
 from bayesglmm.design.design import Design, FactorCoding, Rows
 from bayesglmm.design.frame import as_frame, convert, infinite, select, subset
 from bayesglmm.design.memory import check_memory, gigabytes
+from bayesglmm.design.missing import check_unobserved, said, unobserved
 from bayesglmm.design.needed import (
     check_known,
     check_matrices,
@@ -27,6 +28,7 @@ from bayesglmm.design.needed import (
 )
 from bayesglmm.design.nonlinear import bind_nonlinear, check_names, expression_names
 from bayesglmm.design.predictors import PredictorPart, bind_predictor, settle
+from bayesglmm.design.residual import ResidualSpec, bind_residual, read_residual
 from bayesglmm.design.response import ResponseCoder
 from bayesglmm.errors import DataError, FormulaError, ModelWarning, UnknownNameError, did_you_mean
 from bayesglmm.families.base import Family
@@ -56,6 +58,7 @@ def bind(
     likelihood_weights: str | ArrayLike | None = None,
     memory_limit: float | None = None,
     matrices: Mapping[str, Any] | None = None,
+    residual: str | None = None,
 ) -> Design:
     """Let a formula meet data.
 
@@ -74,6 +77,8 @@ def bind(
         In GB; default is what is free now.
     matrices : mapping of str to matrix, optional
         What covariance structures name: ``{"W": W}`` for ``car(1 | region, adjacency=W)``.
+    residual : str, optional
+        How residuals of a normal response are correlated within groups: ``"ar1(time | g)"``.
 
     Returns
     -------
@@ -97,17 +102,19 @@ def bind(
     check_names(spec, known, family)
     _refuse_response_on_the_right(spec)
     taken = [w for w in (weights, likelihood_weights) if isinstance(w, str)]
-    spec = expand_dots(spec, known, [*taken, *expression_names(spec)])
+    correlated = None if residual is None else read_residual(residual)
+    beside = {} if correlated is None else correlated.names
+    spec = expand_dots(spec, known, [*taken, *expression_names(spec), *beside])
     check_matrices(spec, matrices or {})
-    loaded = _load(spec, frame, weights, likelihood_weights)
-    notes: list[str] = []
-    if loaded.rows.dropped:
-        notes.append(_dropped(loaded.rows))
+    loaded = _load(spec, frame, weights, likelihood_weights, correlated)
+    notes = _notes(loaded.rows)
     coder = ResponseCoder(spec.response, spec.text, family)
     response = coder.code(loaded.columns, loaded.weights, loaded.likelihood_weights, notes)
     family.check(response)
     coder = ResponseCoder(spec.response, spec.text, family, response.categories or None)
     nonlinear = None if spec.nonlinear is None else bind_nonlinear(spec.nonlinear, loaded.columns)
+    if nonlinear is not None and residual is not None:
+        raise DataError(f"residual={residual!r} is for linear predictors; this one is nonlinear.")
     if nonlinear is not None:
         _refuse_several_predictors(spec, family, response)
         response = replace(response, covariates=nonlinear.covariates(loaded.columns))
@@ -121,24 +128,28 @@ def bind(
     binary = family.response in ("binary", "binomial") and MAIN in parts
     if binary and blocks[MAIN].fixed and parts[MAIN].linear.width:
         _warn_separation(separated(parts[MAIN].linear, blocks[MAIN].fixed[0], loaded.columns, response), notes)
-    return Design(
+    design = Design(
         spec,
         response,
         predictors,
         loaded.columns.n,
         loaded.rows,
         _coding(parts),
-        {group.group: len(group.levels) for part in parts.values() for group in part.groups},
+        group_sizes((group.group, group.levels) for part in parts.values() for group in part.groups),
         tuple(notes),
         loaded.data,
         {name: parts[key] for key in parts for name in names[key]},
         coder,
-        weights if isinstance(weights, str) or weights is None else np.asarray(weights, dtype=np.float64),
-        likelihood_weights
-        if isinstance(likelihood_weights, str) or likelihood_weights is None
-        else np.asarray(likelihood_weights, dtype=np.float64),
+        _as_given(weights),
+        _as_given(likelihood_weights),
         nonlinear,
+        None if correlated is None else bind_residual(correlated, loaded.columns, family, response),
     )
+    return check_unobserved(design)
+
+
+def _as_given(weights: str | ArrayLike | None) -> str | Floats | None:
+    return weights if isinstance(weights, str) or weights is None else np.asarray(weights, dtype=np.float64)
 
 
 def memory_estimate(spec: FormulaSpec, data: Any, family: Family) -> float:
@@ -156,13 +167,21 @@ def memory_estimate(spec: FormulaSpec, data: Any, family: Family) -> float:
     return gigabytes(_parts(spec, loaded.columns, family, []).values(), loaded.columns.n)
 
 
-def _load(spec: FormulaSpec, frame: pd.DataFrame, weights: Any, likelihood_weights: Any) -> _Loaded:
+def _load(
+    spec: FormulaSpec,
+    frame: pd.DataFrame,
+    weights: Any,
+    likelihood_weights: Any,
+    residual: ResidualSpec | None = None,
+) -> _Loaded:
     """Read the columns that are used and leave out rows with missing values."""
     known = list(frame.columns)
     used = list(check_known(response_names(spec), known, spec.text))
     used += check_known(expression_names(spec), known, spec.text)
     for predictor in spec.predictors.values():
         used += check_known(predictor_names(predictor), known, predictor.formula)
+    if residual is not None:
+        used += check_known(residual.names, known, residual.text)
     given = {"weights": weights, "likelihood_weights": likelihood_weights}
     used += [_known_weight(key, value, known) for key, value in given.items() if isinstance(value, str)]
     data = select(frame, used)
@@ -173,13 +192,15 @@ def _load(spec: FormulaSpec, frame: pd.DataFrame, weights: Any, likelihood_weigh
         key: _weight_values(key, value, len(frame)) for key, value in given.items() if not isinstance(value, str)
     }
     missing |= {f"{key}=": np.isnan(a) for key, a in arrays.items() if a is not None}
-    counts = {name: int(mask.sum()) for name, mask in missing.items() if mask.any()}
-    keep = ~np.any([missing[name] for name in counts], axis=0) if counts else None
+    absent = unobserved(spec, missing, len(frame), residual is not None)
+    gaps = [mask for mask in missing.values() if mask.any()]
+    counts = {name: int(lost.sum()) for name, mask in missing.items() if (lost := mask & ~absent).any()}
+    keep = ~np.any(gaps, axis=0) if gaps else None
     positions = np.arange(len(frame)) if keep is None else np.flatnonzero(keep)
     labels = frame.index.to_numpy() if keep is None else frame.index.to_numpy()[keep]
-    rows = Rows(len(frame), len(positions), counts, positions, labels)
+    rows = Rows(len(frame), len(positions), counts, positions, labels, np.flatnonzero(absent))
     if not len(positions):
-        raise DataError(f"No rows are left: every row has a missing value. {_dropped(rows)}")
+        raise DataError(" ".join(["No rows are left: every row has a missing value.", *_notes(rows)]))
     values = {name: subset(c.value, keep) for name, c in converted.items()}
     _refuse_infinite({name: value for name, value in values.items() if name not in optional}, labels)
     columns = Columns(len(positions), values, labels)
@@ -230,9 +251,12 @@ def _refuse_infinite(values: Mapping[str, Value], rows: NDArray[Any]) -> None:
             )
 
 
-def _dropped(rows: Rows) -> str:
+def _notes(rows: Rows) -> list[str]:
+    """Say which rows are not used."""
     shown = ", ".join(f"{name} ({count:,})" for name, count in rows.missing.items())
-    return f"{rows.dropped:,} of {rows.given:,} rows dropped: missing values in {shown}."
+    dropped = f"{rows.dropped:,} of {rows.given:,} rows dropped: missing values in {shown}."
+    aside = said(len(rows.unobserved))
+    return [dropped] * bool(rows.dropped) + [aside] * bool(len(rows.unobserved))
 
 
 def _parts(
@@ -280,7 +304,10 @@ def _refuse_response_on_the_right(spec: FormulaSpec) -> None:
 
 def _one_row_per_level(parts: Mapping[str, PredictorPart], n: int, family: Family) -> list[str]:
     names = dict.fromkeys(
-        g.group for part in parts.values() for g in part.groups if len(g.levels) == n and not g.related
+        g.group
+        for part in parts.values()
+        for g in part.groups
+        if len(g.levels) == n and not g.related and g.members == 1
     )
     alone = family.normal_residual and "sigma" not in parts
     residual = " The data cannot tell it from the residual." if alone else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bayesglmm.blocks import FixedBlock, Floats, Response
+from bayesglmm.design.separation import separation
 from bayesglmm.errors import DataError
 from bayesglmm.terms import Columns
 from bayesglmm.terms.linear import LinearPart
@@ -123,6 +124,8 @@ def _triangle(X: Floats, scale: Floats) -> Floats:
 def separated(linear: LinearPart, block: FixedBlock, columns: Columns, response: Response) -> list[str]:
     """Return sentences about levels and columns that decide a binary or binomial response completely.
 
+    Levels and single columns are looked at one by one; where none decides, a linear programme looks for several.
+
     Parameters
     ----------
     linear : LinearPart
@@ -152,4 +155,11 @@ def separated(linear: LinearPart, block: FixedBlock, columns: Columns, response:
         x0, x1 = block.X[failure, j], block.X[success, j]
         if x0.size and x1.size and (x0.max() <= x1.min() or x1.max() <= x0.min()):
             found.append(f"`{name}` separates successes from failures")
+    if not found:
+        direction = separation("binomial", response, block.X, block.columns)
+        if direction is not None:
+            found.append(
+                f"the combination {direction.combination} separates successes from failures (it decides "
+                f"{direction.rows:,} of {direction.total:,} rows)"
+            )
     return found

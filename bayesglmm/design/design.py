@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayesglmm.blocks import Block, Floats, Ints, Predictor, Response
+from bayesglmm.blocks import Block, Floats, Ints, Predictor, ResidualBlock, Response
 from bayesglmm.design.curves import curve, smooths
 from bayesglmm.design.nonlinear import NonlinearPart
 from bayesglmm.design.predictors import PredictorPart
@@ -34,6 +35,8 @@ class Rows:
         Positions of the rows used, from 0.
     labels : ndarray, shape (used,)
         Their labels in the index of the data frame.
+    unobserved : ndarray of int
+        Positions of the rows that lack their response alone, where ``mi()`` keeps them aside to be predicted.
     """
 
     given: int
@@ -41,11 +44,12 @@ class Rows:
     missing: Mapping[str, int]
     positions: Ints
     labels: NDArray[Any]
+    unobserved: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
 
     @property
     def dropped(self) -> int:
         """Rows left out because a value is missing."""
-        return self.given - self.used
+        return self.given - self.used - len(self.unobserved)
 
 
 class FactorCoding(NamedTuple):
@@ -99,6 +103,8 @@ class Design:
         As given by the user, when they were not columns of the data.
     nonlinear : NonlinearPart or None
         The expression of a nonlinear predictor; its parameters have the first predictors.
+    residual : ResidualBlock or None
+        How the residuals depend on each other within groups.
     """
 
     spec: FormulaSpec
@@ -115,6 +121,7 @@ class Design:
     weights: Floats | str | None = None
     likelihood_weights: Floats | str | None = None
     nonlinear: NonlinearPart | None = None
+    residual: ResidualBlock | None = None
 
     def __repr__(self) -> str:
         columns = ", ".join(f"{name}: {len(p.columns)} columns" for name, p in self.predictors.items())
@@ -143,6 +150,11 @@ class Design:
             For columns that lack, missing values, and levels of fixed factors that the model does not know.
         """
         return rebind(self.spec, self.parts, self.coder, data, groups, response, self.weights, self.nonlinear)
+
+    @property
+    def unobserved(self) -> pd.DataFrame:
+        """The rows of the data without a response, which ``mi()`` keeps aside to be predicted."""
+        return self.data.iloc[self.rows.unobserved]
 
     @property
     def smooths(self) -> dict[str, tuple[Smooth, ...]]:

@@ -8,22 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from bayesglmm.blocks import Predictor, Response
+from bayesglmm.design.design import Design
 
 
-def differing_part(
-    response: Response,
-    predictors: Mapping[str, Predictor],
-    other_response: Response,
-    other_predictors: Mapping[str, Predictor],
-) -> str | None:
-    """Return where two designs first differ, apart from the values of the response; None if nowhere.
-
-    Parameters
-    ----------
-    response, other_response : Response
-    predictors, other_predictors : mapping of str to Predictor
-    """
+def differing_part(one: Design, other: Design) -> str | None:
+    """Return where two designs first differ, apart from the values of the response; None if nowhere."""
+    response, other_response = one.response, other.response
     if len(response.y) != len(other_response.y):
         return f"number of rows used ({len(response.y)} and {len(other_response.y)})"
     ignored = ("y", "rows")
@@ -31,7 +21,7 @@ def differing_part(
     for name in parts:
         if _difference(getattr(response, name), getattr(other_response, name), name):
             return name
-    return _difference(predictors, other_predictors, "")
+    return _difference(one.predictors, other.predictors, "") or _difference(one.residual, other.residual, "residual")
 
 
 def _difference(a: Any, b: Any, where: str) -> str | None:

@@ -49,6 +49,7 @@ def predictor_names(spec: PredictorSpec, factors: bool = True) -> dict[str, Name
     nodes: list[Node] = [node for term in spec.fixed.terms for node in term]
     for group in spec.groups:
         nodes += [node for term in group.columns.terms for node in term]
+        nodes += [group.by] if group.by is not None else []  # decides the distribution of a new level, too
         nodes += [*group.factor, *_column_options(group)] if factors else []
     return _first(name for node in nodes for name in column_names(node))
 

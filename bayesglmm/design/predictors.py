@@ -12,10 +12,12 @@ from bayesglmm.blocks import FixedBlock, OffsetBlock, Predictor, RandomBlock
 from bayesglmm.design.checks import check_columns
 from bayesglmm.errors import FormulaError
 from bayesglmm.formula import GroupSpec, PredictorSpec
+from bayesglmm.formula.spec import Interaction
 from bayesglmm.formula.syntax import Call
 from bayesglmm.terms import TERMS, BoundTerm, Columns, Context
-from bayesglmm.terms.group import GroupPart, bind_group, group_text, refuse_shared_columns
+from bayesglmm.terms.group import GroupPart, bind_groups, group_text, refuse_shared_columns
 from bayesglmm.terms.linear import LinearPart, bind_linear
+from bayesglmm.terms.membership import MEMBERSHIP, bind_membership
 
 FIXED = "fixed"
 """Label of the block of the linear terms."""
@@ -97,11 +99,15 @@ def bind_predictor(
     """
     formula = spec.formula
     calls, plain = [], []
+    products: list[tuple[Call, Interaction]] = []
     for term in spec.fixed.terms:
         special = [node for node in term if isinstance(node, Call) and node.function in TERMS]
         if special and len(term) > 1:
-            message = f"`{special[0]}` is a term of its own and cannot take part in an interaction."
-            raise FormulaError(message, formula, special[0].position)
+            if len(special) > 1 or not TERMS.get(special[0].function).interacts:
+                message = f"`{special[0]}` is a term of its own and cannot take part in an interaction."
+                raise FormulaError(message, formula, special[0].position)
+            products.append((special[0], term))
+            continue
         calls += special
         if not special:
             plain.append(term)
@@ -110,9 +116,12 @@ def bind_predictor(
     linear = bind_linear(fixed, context, FIXED, constant)
     specials = tuple(TERMS.get(call.function).bind(call, context) for call in calls)
     _refuse_same_smooth(specials, calls, formula)
-    groups = tuple(bind_group(group, context, _label(group, spec.groups)) for group in spec.groups)
-    refuse_shared_columns(groups, spec.groups, formula)
-    return PredictorPart(linear, specials, groups, not constant)
+    for call, term in products:
+        others, label = [node for node in term if node != call], ":".join(map(str, term))
+        specials += (TERMS.get(call.function).bind_product(call, others, label, context),)
+    groups = [_bound_groups(group, context, _label(group, spec.groups)) for group in spec.groups]
+    refuse_shared_columns([parts[0] for parts in groups], spec.groups, formula)
+    return PredictorPart(linear, specials, tuple(part for parts in groups for part in parts), not constant)
 
 
 def _refuse_same_smooth(terms: Sequence[BoundTerm], calls: Sequence[Call], formula: str) -> None:
@@ -123,6 +132,11 @@ def _refuse_same_smooth(terms: Sequence[BoundTerm], calls: Sequence[Call], formu
                 message = f"There are two smooths called `{smooth.label}`: their sum is one. Leave one of them out."
                 raise FormulaError(message, formula, call.position)
             seen.add(smooth.label)
+
+
+def _bound_groups(spec: GroupSpec, context: Context, label: str) -> tuple[GroupPart, ...]:
+    several = any(isinstance(node, Call) and node.function == MEMBERSHIP for node in spec.factor)
+    return (bind_membership(spec, context, label),) if several else bind_groups(spec, context, label)
 
 
 def _label(group: GroupSpec, groups: Sequence[GroupSpec]) -> str:

@@ -15,7 +15,7 @@ from bayesglmm.formula.syntax import Binary, Call, Node
 from bayesglmm.terms.columns import Columns, Factor, Numeric, Value, as_factor
 from bayesglmm.terms.evaluate import Evaluator
 
-ADDITIONS = ("trials", "cens", "trunc", "weights")
+ADDITIONS = ("trials", "cens", "trunc", "weights", "mi")
 PROPORTIONS = ("prop", "p", "proportion")
 CATEGORICAL = ("ordinal", "nominal")
 

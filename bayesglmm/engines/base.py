@@ -26,6 +26,11 @@ class Settings:
         """Whether the answer is a posterior; if not, a parameter needs no prior."""
         return True
 
+    @property
+    def estimation(self) -> Any:
+        """How a fit with these settings finds estimates, as a function of a view; None where it is a posterior."""
+        return None
+
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         return asdict(self)
@@ -100,6 +105,27 @@ class Engine(ABC):
         seed : int
             Same seed, same result, bit for bit, on one machine.
         """
+
+
+def require_independent_rows(problem: Problem, what: str) -> None:
+    """Refuse correlated residuals.
+
+    Parameters
+    ----------
+    problem : Problem
+    what : str
+        Whoever cannot take them, at the beginning of a sentence.
+
+    Raises
+    ------
+    SettingsError
+    """
+    if problem.residual is not None:
+        raise SettingsError(
+            f"{what} takes the rows for independent given the predictor, and this model has correlated residuals, "
+            f'{problem.residual.block.label}. Use model.fit("laplace"), which is exact for normal responses, or '
+            'model.fit("nuts").'
+        )
 
 
 def require_integer(name: str, value: Any, minimum: int) -> None:

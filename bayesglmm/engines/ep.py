@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from bayesglmm.engines.base import ENGINES, Engine, Settings, require_integer
+from bayesglmm.engines.base import ENGINES, Engine, Settings, require_independent_rows, require_integer
 from bayesglmm.engines.kernels.ep import EPObjective
 from bayesglmm.engines.kernels.ep_sites import Schedule
+from bayesglmm.engines.kernels.likelihood import Estimation
+from bayesglmm.engines.kernels.optimum import Make
+from bayesglmm.engines.maximum import likelihood_run
 from bayesglmm.engines.modes import latent_view
 from bayesglmm.engines.nested import ApproximateRun, nested_posterior
 from bayesglmm.engines.progress import Progress
@@ -24,6 +27,10 @@ class EPSettings(Settings):
 
     Attributes
     ----------
+    objective : {"posterior", "ml"}
+        ``"posterior"``: the nested approximation of the posterior; ``"ml"``: the evidence given hyperparameters and
+        population coefficients is maximised over both, without priors, as glimix-core does. Estimates and answers are
+        those of maximum likelihood by Laplace's engine, with another approximation of the likelihood.
     schedule : {"parallel", "sequential"}
         Whether all sites are updated at once, or one after the other (Minka 2001). Both have the same fixed points;
         parallel updates are much faster.
@@ -47,6 +54,7 @@ class EPSettings(Settings):
         Show in a terminal or notebook what a fit of more than two seconds is doing.
     """
 
+    objective: Literal["posterior", "ml"] = "posterior"
     schedule: Literal["parallel", "sequential"] = "parallel"
     damping: float = 1.0
     sweeps: int = 200
@@ -57,8 +65,20 @@ class EPSettings(Settings):
     resample: bool | Literal["auto"] = "auto"
     progressbar: bool = True
 
+    @property
+    def uses_priors(self) -> bool:
+        """Maximum likelihood does not."""
+        return self.objective == "posterior"
+
     def check(self) -> None:
         """Raise `SettingsError` on a value out of range."""
+        if self.objective == "reml":
+            raise SettingsError(
+                'objective="reml" integrates coefficients without priors, under which a predictor may have no '
+                'distribution without its own row: expectation propagation knows "posterior" and "ml".'
+            )
+        if self.objective not in ("posterior", "ml"):
+            raise SettingsError(f'objective must be "posterior" or "ml", not {self.objective!r}.')
         if self.schedule not in ("parallel", "sequential"):
             raise SettingsError(f'schedule must be "parallel" or "sequential", not {self.schedule!r}.')
         for name, most in (("damping", 1.0), ("tolerance", 1e-3)):
@@ -77,6 +97,20 @@ class EPSettings(Settings):
         """How fixed points are searched."""
         return Schedule(self.schedule, float(self.damping), self.sweeps, float(self.tolerance))
 
+    @property
+    def make(self) -> Make:
+        """What returns the objective of a view and a kind."""
+        return partial(EPObjective, schedule=self.search)
+
+    @property
+    def estimation(self) -> Estimation | None:
+        """How the likelihood is maximised, for ``"ml"``."""
+        return (
+            None
+            if self.objective == "posterior"
+            else Estimation(self.objective, make=self.make, name=EPObjective.name)
+        )
+
 
 class EP(Engine):
     """Coefficients and group effects integrated out by expectation propagation, hyperparameters explored.
@@ -91,20 +125,22 @@ class EP(Engine):
     settings = EPSettings
 
     def run(self, problem: Problem, settings: EPSettings, seed: int) -> ApproximateRun:
-        """Approximate the posterior.
+        """Approximate the posterior, or maximise the likelihood.
 
         Raises
         ------
         SettingsError
-            If the model has several linear predictors or flat priors on coefficients, or is too large for sequential
-            updates.
+            If the model has several linear predictors, is too large for sequential updates, has flat priors on
+            coefficients (for the posterior) or priors that the user gave (for maximum likelihood).
         NotPositiveDefiniteError
             If there is no fixed point near the start values.
         InterruptedFitError
             On Ctrl-C: a search that has not ended leaves nothing to keep.
         """
+        require_independent_rows(problem, "Expectation propagation")
         _require_one_predictor(problem)
-        _require_proper_priors(problem)
+        if settings.uses_priors:
+            _require_proper_priors(problem)
         view = latent_view(problem)
         rows = len(problem.response.y)
         if settings.schedule == "sequential" and rows * view.size**2 > _ONE_BY_ONE:
@@ -113,8 +149,9 @@ class EP(Engine):
                 'which would take too long: use schedule="parallel", which finds the same fixed point.'
             )
         with Progress("Expectation propagation", settings.progressbar).running() as progress:
-            run, _ = nested_posterior(view, settings, seed, progress, partial(EPObjective, schedule=settings.search))
-            return run
+            if settings.estimation is not None:
+                return likelihood_run(view, settings.estimation, settings, seed, progress)
+            return nested_posterior(view, settings, seed, progress, settings.make)[0]
 
 
 def _require_one_predictor(problem: Problem) -> None:

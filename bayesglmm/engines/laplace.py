@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from bayesglmm.engines.base import ENGINES, Engine, Settings, require_integer
-from bayesglmm.engines.kernels.likelihood import likelihood_draws, maximum_likelihood
-from bayesglmm.engines.kernels.objective import LaplaceObjective
+from bayesglmm.engines.kernels.likelihood import Estimation
 from bayesglmm.engines.kernels.quadrature import Quadrature
+from bayesglmm.engines.kernels.spectral import normal_objective
+from bayesglmm.engines.maximum import likelihood_run
 from bayesglmm.engines.modes import keep_mode, latent_view
-from bayesglmm.engines.nested import ApproximateRun, natural_draws, nested_posterior
-from bayesglmm.engines.on_request import OnRequest
+from bayesglmm.engines.nested import ApproximateRun, nested_posterior
 from bayesglmm.engines.progress import Progress
 from bayesglmm.errors import SettingsError
-from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.problem import Problem
 
 
@@ -57,6 +55,11 @@ class LaplaceSettings(Settings):
         """Maximum likelihood does not."""
         return self.objective == "posterior"
 
+    @property
+    def estimation(self) -> Estimation | None:
+        """How the likelihood is maximised, for ``"ml"`` and ``"reml"``."""
+        return None if self.objective == "posterior" else Estimation(self.objective, self.quadrature)
+
     def check(self) -> None:
         """Raise `SettingsError` on a value out of range."""
         if self.objective not in ("posterior", "ml", "reml"):
@@ -89,45 +92,18 @@ class Laplace(Engine):
         InterruptedFitError
             On Ctrl-C: a search that has not ended leaves nothing to keep.
         """
-        view = latent_view(problem)
+        view = latent_view(problem, settings.objective)
         if settings.quadrature > 1:
             Quadrature(view, settings.quadrature)  # refuses before anything is searched
         with Progress("Laplace", settings.progressbar).running() as progress:
-            if settings.objective != "posterior":
-                return _likelihood(view, settings, seed, progress)
-            run, mode = nested_posterior(view, settings, seed, progress, LaplaceObjective, settings.quadrature)
+            if settings.estimation is not None:
+                run = likelihood_run(view, settings.estimation, settings, seed, progress)
+                assert run.likelihood is not None
+                keep_mode(problem, settings.objective, settings.quadrature, run.likelihood.mode)
+                return run
+            run, mode = nested_posterior(view, settings, seed, progress, normal_objective, settings.quadrature)
             keep_mode(problem, "posterior", 1, mode)
             return run
-
-
-def _likelihood(view: LatentView, settings: LaplaceSettings, seed: int, progress: Progress) -> ApproximateRun:
-    # A parameter may be held, and a flat prior is no prior.
-    harmless = ("Fixed", "Flat")
-    given = [slot for slot in view.problem.priors if slot.source not in ("default", "flat")]
-    free = sorted({slot.source for slot in given if slot.prior.distribution not in harmless})
-    if free:
-        raise SettingsError(
-            f'objective="{settings.objective}" uses no priors, but there are some for {", ".join(free)}: leave them '
-            'out, or use objective="posterior".'
-        )
-    start = time.perf_counter()
-    progress.now("maximising the likelihood")
-    found = maximum_likelihood(view, settings.objective, settings.quadrature, progress.report)
-    seconds = {"optimise": time.perf_counter() - start}
-    keep_mode(view.problem, settings.objective, settings.quadrature, found.mode)
-
-    def draws() -> dict[str, Any]:
-        drawn = likelihood_draws(view, found, settings.chains * settings.draws, seed)
-        return natural_draws(view, drawn, settings.chains)
-
-    return ApproximateRun(
-        draws=OnRequest(draws),
-        stats={},
-        seconds=seconds,
-        notes=("Default priors are not used.", *found.sentences),
-        numbers={"loglik": found.loglik, "aic": found.aic, "bic": found.bic},
-        likelihood=found,
-    )
 
 
 ENGINES.register(Laplace())

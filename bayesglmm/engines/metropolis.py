@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bayesglmm.blocks import Floats
-from bayesglmm.engines.base import ENGINES, Engine, Run, Settings, require_integer
+from bayesglmm.engines.base import ENGINES, Engine, Run, Settings, require_independent_rows, require_integer
 from bayesglmm.engines.chains import ChainProgress, Kernel, Plan, run_chains
 from bayesglmm.engines.kernels.block import BlockKernel
 from bayesglmm.engines.kernels.centre import centre_of
@@ -130,6 +130,7 @@ class Metropolis(Engine):
         """
         if not problem.model.free_RVs:
             raise SettingsError("There is nothing to sample: every parameter of the model is held.")
+        require_independent_rows(problem, "The Metropolis engine")
         view = latent_view(problem)
         start = time.perf_counter()
         progress = ChainProgress("Metropolis", settings.progressbar)

@@ -9,7 +9,7 @@ from bayesglmm.engines.kernels.likelihood import maximum_likelihood
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import Objective
 from bayesglmm.engines.kernels.optimum import maximise
-from bayesglmm.graph.latent import LatentView
+from bayesglmm.graph.latent import LatentView, restricted
 from bayesglmm.graph.problem import Problem
 
 _VIEW, _MODES = "laplace", "modes"  # in the problem's workspace
@@ -30,11 +30,13 @@ class Mode(NamedTuple):
     x: Floats
 
 
-def latent_view(problem: Problem) -> LatentView:
-    """Return the structured view of a problem, the same one whoever asks."""
-    if _VIEW not in problem.workspace:
-        problem.workspace[_VIEW] = LatentView(problem)
-    view: LatentView = problem.workspace[_VIEW]
+def latent_view(problem: Problem, objective: Objective = "posterior") -> LatentView:
+    """Return the structured view of a problem, the same one whoever asks; that of ``"reml"`` may be another one."""
+    seen = restricted(problem) if objective == "reml" else problem
+    key = _VIEW if seen is problem else f"{_VIEW}, restricted"
+    if key not in problem.workspace:
+        problem.workspace[key] = LatentView(seen)
+    view: LatentView = problem.workspace[key]
     return view
 
 
@@ -66,7 +68,7 @@ def mode_of(problem: Problem, objective: Objective = "posterior", nodes: int = 1
     nodes = 1 if objective == "posterior" else nodes
     known: dict[tuple[str, int], Mode] = problem.workspace.setdefault(_MODES, {})
     if (objective, nodes) not in known:
-        view = latent_view(problem)
+        view = latent_view(problem, objective)
         found = maximise(view).mode if objective == "posterior" else maximum_likelihood(view, objective, nodes).mode
         keep_mode(problem, objective, nodes, found)
     return known[objective, nodes]

@@ -35,15 +35,18 @@ def uncovered(problem: Problem, conditioned: ConditionedModel) -> str:
         return "it has more than one linear predictor"
     if _row_code(problem) is None:
         return f"the family {family.name!r} with {problem.links[main.names.parameter].name} link"
-    if response_extras(problem.response, family):
-        return "responses are censored, truncated or weighted"
+    if response_extras(problem.response, family) or problem.residual is not None:
+        return "responses are censored, truncated, weighted or correlated"
+    if problem.hyperpriors:
+        return "standard deviations share a prior with parameters of its own"
     if problem.cutpoint_shift is not None or problem.roles.get(main.names.beta) == "theta":
         return "population coefficients have priors that are not normal"
     if conditioned.related or conditioned.parts or not conditioned.blocks:
         return "its coefficients depend on each other across levels, or it has no groups"
     for part in main.blocks:
         level = part.names.u in conditioned.blocks
-        if not part.covariance.scaled_root or (not level and "cor" in part.parameters):
+        one_level = part.block.shares is None and part.block.index.min(initial=0) >= 0
+        if not one_level or not part.covariance.scaled_root or (not level and "cor" in part.parameters):
             return f"the covariance structure of {part.block.label}"
     for slot in _positive(problem).values():
         if slot.prior.distribution not in positive_priors.CODES:

@@ -136,7 +136,11 @@ def _prepare(problem: Problem) -> Prepared:
     theta = np.concatenate([np.ravel(start[value.name]) for value in view.theta_values] or [np.zeros(0)])
     try:
         mode, _ = laplace_mode(view, theta)
-    except (NotPositiveDefiniteError, NoDerivativeError):
+    except (
+        NotPositiveDefiniteError,
+        NoDerivativeError,
+        SettingsError,
+    ):  # the last: correlations that it does not take
         return Prepared(problem, None, "No mode of the group effects was found: sampled without conditioning on it.")
     theta = mode.theta
     etas = [offset + A @ mode.x for offset, A in view.design(theta)]
@@ -144,6 +148,10 @@ def _prepare(problem: Problem) -> Prepared:
     slope, curvature = np.asarray(rows.d1)[0], -np.asarray(rows.d2)[0, 0]
     # A floor keeps rows whose likelihood is flat or convex at the mode from having a wild working response.
     weights = np.maximum(curvature, 1e-3 * np.mean(np.abs(curvature)) + 1e-10)
+    response, whitening = etas[0] + slope / weights, view.whitening(view.natural(theta))
+    if whitening is not None:  # what correlated rows weigh together, a share for each
+        shared = whitening.matrix.T @ (weights * whitening.matrix.sum(axis=1))
+        weights = np.maximum(shared, 0.05 * weights)
     parts = [*coupled_parts(view), *filter(None, [main_part(view)])]
     at = np.concatenate(
         [np.zeros(0, dtype=np.intp), *(np.arange(part.slice.start, part.slice.stop) for part in parts)]
@@ -151,4 +159,4 @@ def _prepare(problem: Problem) -> Prepared:
     unit = np.zeros((view.size, len(at)))
     unit[at, np.arange(len(at))] = 1.0
     covariance = mode.factor.solve(unit)[at] if len(at) else np.zeros((0, 0))
-    return Prepared(problem, ConditionedModel(view, etas[0] + slope / weights, weights, theta, mode.x, covariance))
+    return Prepared(problem, ConditionedModel(view, response, weights, theta, mode.x, covariance))

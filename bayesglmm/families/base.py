@@ -198,6 +198,9 @@ class Family(ABC):
     normal_residual : bool
         Whether the response, or a fixed function of it, is normal around the main parameter with variance sigma^2:
         normal group effects are then integrated out exactly, and one effect per row cannot be told from it.
+    error_sd : str
+        The parameter that is the standard deviation of additive normal errors, which may then be correlated within
+        groups; empty where there are none.
     censorable : bool
         Whether PyMC has (or the family gives) a log distribution function, for ``cens()`` and ``trunc()``.
     support : tuple of float
@@ -214,6 +217,7 @@ class Family(ABC):
     response: ClassVar[str] = "numeric"
     takes_weights: ClassVar[bool] = False
     normal_residual: ClassVar[bool] = False
+    error_sd: ClassVar[str] = ""
     censorable: ClassVar[bool] = False
     support: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
     links: ClassVar[tuple[str, ...] | None] = None

@@ -33,6 +33,7 @@ class Gaussian(Family):
     )
     takes_weights = True
     normal_residual = True
+    error_sd = "sigma"
     censorable = True
 
     def check(self, response: Response) -> None:

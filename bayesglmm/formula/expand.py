@@ -51,7 +51,7 @@ def expand(tree: Node, formula: str) -> tuple[FixedSpec, tuple[GroupSpec, ...]]:
     # As a + a is a: (1 | a/b) + (1 | a/c) holds (1 | a) once.
     distinct: dict[Hashable, GroupSpec] = {}
     for group in expansion.groups:
-        key = (group.columns, frozenset(group.factor), group.word, group.options)
+        key = (group.columns, frozenset(group.factor), group.word, group.options, group.by)
         distinct.setdefault(key, group)
     return fixed, tuple(distinct.values())
 
@@ -289,33 +289,35 @@ class _Expansion:
         columns = _Expansion(self.formula, "columns").fixed(bar.left)
         if not columns.intercept and not columns.terms:
             self.fail(f"Nothing varies by group in `{node}`: write `(1 | {bar.right})` for the constant.", node)
-        right = bar.right
+        right, by = bar.right, None
         if isinstance(right, Call) and right.function == "gr" and word in ("us", "diag"):
-            right, word, options = self.known(right, word)
+            right, word, options, by = self.described(right, word)
         factors = _Expansion(self.formula, "factor")
         for factor in factors.ordered(factors.terms(right)):
-            self.groups.append(GroupSpec(str(node), columns, factor, word, options, node.position))
+            self.groups.append(GroupSpec(str(node), columns, factor, word, options, node.position, by))
         return {}
 
-    def known(self, call: Call, word: str) -> tuple[Node, str, tuple[tuple[str, Node], ...]]:
-        """Return factor, covariance word and options of ``gr(g, cov=K)``; ``gr(g)`` is ``g``, as in brms."""
+    def described(self, call: Call, word: str) -> tuple[Node, str, tuple[tuple[str, Node], ...], Node | None]:
+        """Return factor, covariance word, options and `by` of ``gr(g, cov=K)``; ``gr(g)`` is ``g``, as in brms."""
         if len(call.args) != 1:
             self.fail("`gr(...)` takes one grouping factor, and the name of its covariance: `gr(g, cov=K)`.", call)
+        given = dict(call.kwargs)
         for name, value in call.kwargs:
-            if name != "cov":
+            if name not in ("cov", "by"):
                 self.fail(
-                    f"`gr(...)` has no option `{name}` here, only `cov=`; other structures have a word in front of "
-                    "the term, `word(1 | g, option=...)`.",
+                    f"`gr(...)` has no option `{name}` here, only `cov=` and `by=`; other structures have a word in "
+                    "front of the term, `word(1 | g, option=...)`.",
                     call,
                 )
             refuse_bars_and_dots(value, self.formula)
-        if not call.kwargs:
-            return call.args[0], word, ()
-        return (
-            call.args[0],
-            next(known for known, bar in KNOWN.items() if (bar == "||") == (word == "diag")),
-            call.kwargs,
-        )
+        if len(given) == 2:
+            self.fail(
+                "`gr(...)` takes `cov=` or `by=`: the levels that a matrix relates have one standard deviation.", call
+            )
+        if "cov" not in given:
+            return call.args[0], word, (), given.get("by")
+        known = next(known for known, bar in KNOWN.items() if (bar == "||") == (word == "diag"))
+        return call.args[0], known, call.kwargs, None
 
     def check_place_of_group(self, node: Group | Call, removing: bool, product: Binary | None) -> None:
         if self.place != "formula":

@@ -55,6 +55,8 @@ class GroupSpec:
         Keyword arguments of the word.
     position : int
         Offset of the term in its predictor's formula.
+    by : Node or None
+        Of ``(1 | gr(g, by=z))``: the factor whose levels each have a covariance of their own.
     """
 
     text: str
@@ -63,6 +65,7 @@ class GroupSpec:
     word: str = "us"
     options: tuple[tuple[str, Node], ...] = ()
     position: int = field(default=0, compare=False)
+    by: Node | None = None
 
 
 @dataclass(frozen=True)
@@ -161,5 +164,5 @@ class FormulaSpec:
             nodes += [atom for term in predictor.fixed.terms for atom in term]
             for group in predictor.groups:
                 nodes += [atom for term in group.columns.terms for atom in term]
-                nodes += [*group.factor, *(value for _, value in group.options)]
+                nodes += [*group.factor, *(value for _, value in group.options), *([group.by] if group.by else [])]
         return nodes

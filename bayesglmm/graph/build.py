@@ -10,7 +10,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayesglmm.arraymath import pytensor_math
-from bayesglmm.blocks import Floats, Predictor, RandomBlock, Response
+from bayesglmm.blocks import Floats, Predictor, RandomBlock, ResidualBlock, Response
 from bayesglmm.covariances import COVARIANCES, CovarianceParameter
 from bayesglmm.expressions import Expression
 from bayesglmm.families import Family
@@ -26,12 +26,16 @@ from bayesglmm.graph.declare import (
     held_and_free,
     vector_start,
 )
+from bayesglmm.graph.hyperpriors import Shared, hyperpriors
 from bayesglmm.graph.names import BlockNames, PredictorNames, predictor_names
-from bayesglmm.graph.observation import ROWS, Likelihood, observe
+from bayesglmm.graph.observation import OBSERVED_DATA, ROWS, Likelihood, observe, observed_values
 from bayesglmm.graph.predictor import Gather, PredictorArrays, linear_predictor, predictor_arrays
-from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem, Role
+from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem, ResidualParts, Role
+from bayesglmm.graph.residual import conditional_predictor, row_sds
+from bayesglmm.graph.residual_slots import RESIDUAL
 from bayesglmm.graph.slots import PriorTable, Slot
-from bayesglmm.links import Link
+from bayesglmm.links import Link, Linked
+from bayesglmm.residuals import RESIDUALS
 
 
 def build(
@@ -42,6 +46,7 @@ def build(
     priors: PriorTable,
     rows: Any = None,
     expression: Expression | None = None,
+    residual: ResidualBlock | None = None,
 ) -> Problem:
     """Assemble the PyMC model.
 
@@ -59,13 +64,15 @@ def build(
         Labels of the rows; 0..n-1 if absent.
     expression : Expression, optional
         How the first predictors make the main one; its columns are the covariates of the response.
+    residual : ResidualBlock, optional
+        How the residuals depend on each other.
 
     Returns
     -------
     Problem
     """
     main = family.main_predictors(response)
-    builder = _Builder(priors, len(response.y))
+    builder = _Builder(priors, len(response.y), residual is not None)
     with pm.Model() as builder.model:
         builder.model.add_coord(ROWS, _row_labels(rows, len(response.y)))
         shift = None if expression is not None else _cutpoint_shift(family, priors, predictors)
@@ -86,7 +93,14 @@ def build(
         columns = [
             builder.data(f"covariate_{j + 1}", response.covariates[c]) for j, c in enumerate(likelihood.columns)
         ]
-        observe(likelihood, response, [*etas, *values, *data.values(), *columns], builder.data)
+        observed = builder.data(OBSERVED_DATA, observed_values(response, family))
+        correlated = None
+        if residual is not None:
+            sd = dict(zip(predictors, etas, strict=True)).get(family.error_sd)
+            sds = None if sd is None else Linked(sd, links[family.error_sd], pytensor_math()).value
+            sds = row_sds(sds, data.get("weights"), pytensor_math())
+            correlated, etas[0] = builder.residual(residual, family.error_sd, observed, etas[0], sds)
+        observe(likelihood, response, [*etas, *values, *data.values(), *columns], builder.data, observed)
     problem = Problem(
         model=builder.model,
         roles=builder.roles,
@@ -98,6 +112,8 @@ def build(
         likelihood=likelihood,
         cutpoint_shift=shift,
         priors=priors,
+        residual=correlated,
+        hyperpriors=tuple(builder.hyperpriors.values()),
     )
     check_reach(problem)
     return problem
@@ -123,10 +139,13 @@ class _Builder:
 
     model: pm.Model
 
-    def __init__(self, priors: PriorTable, n: int) -> None:
+    def __init__(self, priors: PriorTable, n: int, correlated: bool = False) -> None:
         self.priors = priors
         self.n = n
+        self.correlated = correlated
         self.roles: dict[str, Role] = {}
+        self.hyperpriors = hyperpriors(priors)
+        self.shared: dict[tuple[str, str], Any] = {}
 
     def data(self, name: str, values: Any, *dims: str) -> Any:
         """Put row-wise numbers into the model."""
@@ -170,7 +189,9 @@ class _Builder:
         C = centring(X, own)
         variable = declare_coefficients(names.beta, dim, own, C, _whitening(X, C, own, self.priors.spread))
         gaussian = all(slot.prior.distribution in ("Normal", "Flat") for slot in own)
-        self.roles[names.beta] = "fixed" if gaussian else "theta"
+        # What moves the correlation of rows is a hyperparameter: rows are whitened given it.
+        whitens = self.correlated and names.prefix != ""
+        self.roles[names.beta] = "fixed" if gaussian and not whitens else "theta"
         return declared, declared.complete(variable)
 
     def _block(
@@ -184,40 +205,63 @@ class _Builder:
         for parameter in covariance.parameters(block):
             own = slots[parameter.name]
             declare = self._correlation if parameter.kind == "correlation" else self._vector
-            parameters[parameter.name], values[parameter.name] = declare(block, names, parameter, own)
+            parameters[parameter.name], values[parameter.name] = declare(block.terms, names, parameter, own)
         u = declare_latent(names.u, (names.level_dim, names.term_dim), covariance, block, values)
         self.roles[names.u] = block.latent
         return BlockParts(block, names, parameters), covariance.apply(u, values, block, pytensor_math())
 
     def _correlation(
-        self, block: RandomBlock, names: BlockNames, parameter: CovarianceParameter, slots: Sequence[Slot]
+        self, terms: tuple[str, ...], names: BlockNames, parameter: CovarianceParameter, slots: Sequence[Slot]
     ) -> tuple[Declared, Any]:
-        k, eta = len(block.terms), np.float64(slots[0].prior.parameters["eta"])
+        k, eta = len(parameter.components), np.float64(slots[0].prior.parameters["eta"])
         declared = Declared(names.variable("cholesky"), np.arange(k), np.zeros(k), "correlation")
-        self.model.add_coord(names.cor_dims[1], block.terms)
+        self.model.add_coord(names.cor_dims[1], terms)
         self.roles[declared.name] = "theta"
         # With a start of its own PyMC need not compile the draws to find one.
         return declared, pm.LKJCorr(declared.name, n=k, eta=eta, dims=names.cor_dims, initval=np.eye(k))
 
     def _vector(
-        self, block: RandomBlock, names: BlockNames, parameter: CovarianceParameter, slots: Sequence[Slot]
+        self, terms: tuple[str, ...], names: BlockNames, parameter: CovarianceParameter, slots: Sequence[Slot]
     ) -> tuple[Declared, Any]:
         kind: DeclaredKind = "scale" if parameter.kind == "scale" else "vector"
         declared = held_and_free(slots, names.variable(parameter.name), kind)
         if not declared.is_free:
             return declared, pt.as_tensor(declared.constant)
-        dim = names.dim(parameter.name, parameter.components == block.terms)
+        dim = names.dim(parameter.name, parameter.components == terms)
         if len(declared.free) < len(slots):
             dim = f"{dim}_free"
         self.model.add_coord(dim, [parameter.components[j] for j in declared.free])
         free = [slots[j] for j in declared.free]
         if kind == "scale":
-            variable = declare_scales(declared.name, dim, free)
+            variable = declare_scales(declared.name, dim, free, self.hyper(free))
         else:
             start = vector_start(parameter, slots)
             variable = declare_vector(declared.name, dim, free, [start[j] for j in declared.free])
         self.roles[declared.name] = "theta"
         return declared, declared.complete(variable)
+
+    def residual(self, block: ResidualBlock, sd: str, y: Any, eta: Any, sds: Any) -> tuple[ResidualParts, Any]:
+        """Declare the correlation of residuals; return it and the predictor of each row given the earlier ones."""
+        names, parameters = BlockNames("", RESIDUAL), dict[str, Declared]()
+        values: dict[str, Any] = {}
+        for parameter in RESIDUALS.get(block.structure).parameters(block):
+            own = self.priors.residual[parameter.name]
+            if parameter.kind == "correlation":
+                self.model.add_coord(names.term_dim, parameter.components)
+            declare = self._correlation if parameter.kind == "correlation" else self._vector
+            parameters[parameter.name], values[parameter.name] = declare(block.times, names, parameter, own)
+        part = ResidualParts(block, names, parameters, sd)
+        eta, log_det = conditional_predictor(part, values, y, eta, sds)
+        pm.Potential("log_whitening", log_det)
+        return part, eta
+
+    def hyper(self, slots: Sequence[Slot]) -> Shared:
+        """Return the parameters of these priors that are estimated, declared when they are first met."""
+        for key in ((slot.source, parameter) for slot in slots for parameter in slot.prior.nested):
+            if key not in self.shared:
+                self.shared[key] = self.hyperpriors[key].declare()
+                self.roles[self.hyperpriors[key].name] = "theta"
+        return self.shared
 
     def _arrays(self, predictor: Predictor, names: PredictorNames, shift: Floats | None) -> PredictorArrays:
         arrays = predictor_arrays(predictor)
@@ -228,12 +272,16 @@ class _Builder:
         offset = None if arrays.offset is None else self.data(f"{prefix}offset", arrays.offset)
         gathers = []
         for gather, own in zip(arrays.gathers, names.blocks, strict=True):
-            index = None if gather.index is None else self.data(own.variable("index"), gather.index)
+            several = () if gather.index is None or gather.index.ndim == 1 else (own.member_dim,)
+            if several:
+                self.model.add_coord(own.member_dim, np.arange(1, gather.index.shape[1] + 1))
+            index = None if gather.index is None else self.data(own.variable("index"), gather.index, *several)
             column = None if gather.column is None else self.data(own.variable("column"), gather.column)
             if gather.Z is None or column is not None:  # no level is unknown to the model
                 gathers.append(Gather(index, None, gather.k, column))
                 continue
-            gathers.append(Gather(index, self.data(own.variable("Z"), gather.Z, own.term_dim), gather.k))
+            Z = self.data(own.variable("Z"), gather.Z, own.term_dim, *several)
+            gathers.append(Gather(index, Z, gather.k))
         return PredictorArrays(X, offset, tuple(gathers), arrays.n)
 
     def dispersion(self, family: Family, response: Response, name: str) -> tuple[Declared, Any]:

@@ -42,16 +42,25 @@ def level_blocks(view: LatentView) -> dict[str, tuple[LevelBlock, BlockParts]]:
     found = {}
     for part in view.problem.predictors[0].blocks:
         block = part.block
-        if len(block.terms) <= _COLUMNS and len(block.levels) > 1 and block.latent == "spherical":
+        several = len(block.levels) > 1 and block.shares is None
+        if len(block.terms) <= _COLUMNS and several and block.latent == "spherical":
             columns = tuple(np.ascontiguousarray(column) for column in block.X.T)
             found[part.names.u] = (LevelBlock(part.names.u, block.index, columns, len(block.levels)), part)
     return found
 
 
 def coupled_parts(view: LatentView) -> list[LatentPart]:
-    """Return the stretches of x in precision form without axes, where a dense covariance of them is not too large."""
+    """Return the stretches of x whose levels depend on each other, where a dense covariance is not too large.
+
+    That is in precision form without axes, or of the main predictor with rows that belong to several levels.
+    """
     related = related_blocks(view)
-    found = [part for part in view.parts if part.role == "precision" and part.name not in related]
+    several = {part.names.u for part in view.problem.predictors[0].blocks if part.block.shares is not None}
+    found = [
+        part
+        for part in view.parts
+        if (part.role == "precision" and part.name not in related) or part.name in several
+    ]
     return found if sum(part.slice.stop - part.slice.start for part in found) <= _COUPLED else []
 
 

@@ -8,7 +8,8 @@ density is their product. Components held by ``Prior("Fixed", ...)`` are constan
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -20,11 +21,13 @@ from bayesglmm.arraymath import pytensor_math
 from bayesglmm.blocks import Floats, RandomBlock
 from bayesglmm.covariances import Covariance, CovarianceParameter
 from bayesglmm.graph.bounds import BoundedTransform
+from bayesglmm.graph.hyperpriors import Shared
 from bayesglmm.graph.slots import Slot
 from bayesglmm.graph.transforms import LinearTransform, LogTransform
 from bayesglmm.linalg import precision_draws, symmetric
 from bayesglmm.priors import Prior
 
+type Nested = Mapping[tuple[int, str], int]
 type DeclaredKind = Literal["coefficient", "scale", "vector", "correlation", "dispersion"]
 
 
@@ -67,8 +70,10 @@ class Declared:
 
 def held_and_free(slots: Sequence[Slot], name: str, kind: DeclaredKind = "coefficient") -> Declared:
     """Sort the components of a vector into held and free ones."""
-    held = np.array([slot.prior.distribution == "Fixed" for slot in slots], dtype=bool)
-    constant = np.array([slot.prior.parameters["value"] if h else 0.0 for slot, h in zip(slots, held, strict=True)])
+    held = np.array([slot.prior.distribution == "Fixed" or slot.kind == "normal" for slot in slots], dtype=bool)
+    names = ["sigma" if slot.kind == "normal" else "value" for slot in slots]
+    known = [slot.prior.parameters[key] if h else 0.0 for slot, h, key in zip(slots, held, names, strict=True)]
+    constant = np.array(known)
     return Declared(name, np.flatnonzero(~held), constant, kind)
 
 
@@ -113,19 +118,24 @@ def declare_coefficients(name: str, dim: str, slots: Sequence[Slot], C: Floats, 
     )
 
 
-def declare_scales(name: str, dim: str, slots: Sequence[Slot]) -> Any:
-    """Declare free standard deviations, shape (q,)."""
+def declare_scales(name: str, dim: str, slots: Sequence[Slot], shared: Shared) -> Any:
+    """Declare free standard deviations, shape (q,); `shared` has parameters of their priors that are estimated."""
     priors = [slot.prior for slot in slots]
+    keys = {(j, key): (slot.source, key) for j, slot in enumerate(slots) for key in slot.prior.nested}
+    order = list(dict.fromkeys(keys.values()))
+    nested = {place: order.index(key) for place, key in keys.items()}
+    variables = [shared[key] for key in order]
     if _one_distribution(priors):
-        return _vector(name, dim, priors, transforms.log, positive=True)
-    parts = ComponentPriors(tuple(priors), np.eye(len(slots)))
+        return _vector(name, dim, priors, transforms.log, positive=True, nested=nested, variables=variables)
+    parts = ComponentPriors(tuple(priors), np.eye(len(slots)), nested=nested)
     return pm.CustomDist(
         name,
         pt.as_tensor(np.zeros(len(slots))),
+        *variables,
         logp=parts.logp,
         random=parts.random,
         support_point=parts.support_point,
-        signature="(p)->(p)",
+        signature=",".join(["(p)", *["()"] * len(variables)]) + "->(p)",
         class_name="StandardDeviations",
         dims=dim,
         default_transform=LogTransform(),
@@ -197,10 +207,11 @@ def declare_latent(
     rows, columns = covariance.couplings(block)
     shape = len(block.levels), len(block.terms)
     twice = np.where(rows == columns, 1.0, 2.0)
+    left, right = pt.as_tensor(rows), pt.as_tensor(columns)  # PyTensor looks at every number of an array in an index
 
     def logp(value: Any, entries: Any, log_det: Any) -> Any:
         flat = pt.flatten(value)
-        square = pt.sum(entries * twice * flat[rows] * flat[columns])
+        square = pt.sum(entries * twice * flat[left] * flat[right])
         return 0.5 * (log_det - square - shape[0] * shape[1] * np.log(2.0 * np.pi))
 
     def random(entries: Any, log_det: Any, *, rng: np.random.Generator, size: Any = None) -> Any:
@@ -252,16 +263,40 @@ def _one_distribution(priors: Sequence[Prior]) -> bool:
 
 
 def _vector(
-    name: str, dim: str, priors: Sequence[Prior], transform: Any, positive: bool, initial: Floats | None = None
+    name: str,
+    dim: str,
+    priors: Sequence[Prior],
+    transform: Any,
+    positive: bool,
+    initial: Floats | None = None,
+    nested: Nested = MappingProxyType({}),
+    variables: Sequence[Any] = (),
 ) -> Any:
     kind, start = priors[0].distribution, {} if initial is None else {"initval": initial}
     if kind == "Flat":
         return (pm.HalfFlat if positive else pm.Flat)(name, dims=dim, default_transform=transform, **start)
-    parameters = {key: np.array([prior.parameters[key] for prior in priors]) for key in priors[0].parameters}
+    parameters = _parameters(priors, range(len(priors)), nested, variables)
     if priors[0].support == "bounded" and positive:  # an interval of its own for every component
         low, high = np.array([prior.bounds for prior in priors]).T
         transform = BoundedTransform(np.maximum(low, 0.0), high)
     return getattr(pm, kind)(name, **parameters, dims=dim, default_transform=transform, **start)
+
+
+def _parameters(
+    priors: Sequence[Prior], members: Sequence[int], nested: Nested, variables: Sequence[Any]
+) -> dict[str, Any]:
+    """Return the parameters of some components of one distribution, by name; tensors where some are estimated."""
+    found: dict[str, Any] = {}
+    for key in priors[members[0]].parameters:
+        if any((j, key) in nested for j in members):
+            values = [
+                variables[nested[j, key]] if (j, key) in nested else np.float64(priors[j].parameters[key])
+                for j in members
+            ]
+            found[key] = pt.stack(values)
+        else:
+            found[key] = np.array([priors[j].parameters[key] for j in members])
+    return found
 
 
 def _start(prior: Prior) -> float:
@@ -282,14 +317,17 @@ class ComponentPriors:
         Unit determinant: it only shifts the intercept by multiples of the other coefficients.
     shift, width : ndarray or float
         The priors are on (C value - shift) / width.
+    nested : mapping of (int, str) to int
+        Which of the further arguments is a parameter that is estimated, by component and parameter.
     """
 
     priors: tuple[Prior, ...]
     C: Floats
     shift: Any = 0.0
     width: Any = 1.0
+    nested: Nested = field(default_factory=dict)
 
-    def logp(self, value: Any, *unused: Any) -> Any:
+    def logp(self, value: Any, unused: Any, *variables: Any) -> Any:
         """Return the log density of a vector as a graph."""
         coordinates = (pt.dot(pt.as_tensor(self.C), value) - self.shift) / self.width
         total = pt.constant(-float(np.sum(np.log(self.width))))
@@ -297,16 +335,17 @@ class ComponentPriors:
             if distribution == "Flat":
                 continue
             members = [j for j, prior in enumerate(self.priors) if prior.distribution == distribution]
-            dist = getattr(pm, distribution).dist(**self._parameters(members))
+            dist = getattr(pm, distribution).dist(**_parameters(self.priors, members, self.nested, variables))
             total = total + pt.sum(pm.logp(dist, coordinates[np.array(members)]))
         return total
 
-    def random(self, *unused: Any, rng: np.random.Generator, size: Any = None) -> Floats:
+    def random(self, unused: Any, *variables: Any, rng: np.random.Generator, size: Any = None) -> Floats:
         """Draw vectors; Flat components cannot be drawn from."""
         shape = (*(() if size is None else tuple(np.atleast_1d(size))), len(self.priors))
         draws = np.empty(shape)
         for j, prior in enumerate(self.priors):
-            draws[..., j] = prior.draw(rng, shape[:-1])
+            given = {key: float(variables[self.nested[j, key]]) for key in prior.nested}
+            draws[..., j] = prior.given(given).draw(rng, shape[:-1])
         found: Floats = (draws * self.width + self.shift) @ np.linalg.inv(self.C).T
         return found
 
@@ -314,7 +353,3 @@ class ComponentPriors:
         """Return where samplers may start."""
         starts = [_start(prior) for prior in self.priors]
         return pt.as_tensor(np.linalg.solve(self.C, np.array(starts) * self.width + self.shift))
-
-    def _parameters(self, members: Sequence[int]) -> dict[str, Any]:
-        keys = self.priors[members[0]].parameters
-        return {key: np.array([self.priors[j].parameters[key] for j in members]) for key in keys}

@@ -11,7 +11,9 @@ import numpy as np
 from bayesglmm.arraymath import NUMPY
 from bayesglmm.covariances import CovarianceParameter
 from bayesglmm.graph.declare import Declared
-from bayesglmm.graph.problem import BlockParts, Problem
+from bayesglmm.graph.names import BlockNames
+from bayesglmm.graph.problem import BlockParts, Problem, ResidualParts
+from bayesglmm.graph.residual_slots import RESIDUAL
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,10 @@ def posterior_variables(problem: Problem, draws: Mapping[str, Any]) -> dict[str,
             found[names.beta] = Variable(beta, (names.column_dim,), coords, attrs)
         for block in part.blocks:
             found.update(_block_variables(block, draws, shape, names.parameter))
+    if problem.residual is not None:
+        found |= _residual_variables(problem.residual, draws, shape)
+    for own in problem.hyperpriors:
+        found[own.name] = Variable(draws[own.name], (), {}, {"parameter": own.label, "kind": "parameter of a prior"})
     for name, declared in problem.dispersions.items():
         found[name] = _dispersion(problem, name, declared, draws, shape)
     return found
@@ -83,23 +89,38 @@ def _block_variables(
             whole = np.einsum("...ij,...kj->...ik", whole, whole)
         else:
             values[declared.name] = whole = _complete(whole, shape)
-        found[names.variable(declared.name)] = _parameter(declared, whole, part, attrs)
+        found[names.variable(declared.name)] = _parameter(declared, whole, names, block.terms, attrs)
     derived = covariance.derive(values, block)
     for declared in covariance.derived(block):
-        found[names.variable(declared.name)] = _parameter(declared, derived[declared.name], part, attrs)
+        found[names.variable(declared.name)] = _parameter(declared, derived[declared.name], names, block.terms, attrs)
     b = covariance.apply(draws[names.u], values, block, NUMPY)
     coords = {names.level_dim: block.levels, names.term_dim: block.terms}
     found[names.b] = Variable(b, (names.level_dim, names.term_dim), coords, attrs | {"kind": "group coefficients"})
     return found
 
 
-def _parameter(parameter: CovarianceParameter, values: Any, part: BlockParts, attrs: Mapping[str, str]) -> Variable:
+def _residual_variables(part: ResidualParts, draws: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Variable]:
+    block, values, found = part.block, part.values(draws), dict[str, Variable]()
+    attrs = {"parameter": part.sd, "term": block.label, "group": RESIDUAL, "covariance": block.structure}
+    for declared in part.structure.parameters(block):
+        whole = values[declared.name]
+        if declared.kind == "correlation":
+            whole = np.einsum("...ij,...kj->...ik", whole, whole)
+        else:
+            whole = _complete(whole, shape)
+        found[part.names.variable(declared.name)] = _parameter(declared, whole, part.names, (), attrs)
+    return found
+
+
+def _parameter(
+    parameter: CovarianceParameter, values: Any, names: BlockNames, terms: tuple[str, ...], attrs: Mapping[str, str]
+) -> Variable:
     """Return a parameter of a covariance structure, or a quantity derived from it, as a variable."""
-    names, components = part.names, parameter.components
+    components = parameter.components
     if parameter.kind == "correlation":
         coords = dict.fromkeys(names.cor_dims, components)
         return Variable(values, names.cor_dims, coords, {**attrs, "kind": parameter.title or "correlation"})
-    dim = names.dim(parameter.name, components == part.block.terms)
+    dim = names.dim(parameter.name, components == terms)
     return Variable(values, (dim,), {dim: components}, {**attrs, "kind": parameter.title or "standard deviation"})
 
 

@@ -18,11 +18,13 @@ import pytensor.tensor as pt
 
 from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats, Predictor, Response
+from bayesglmm.errors import BayesglmmError
 from bayesglmm.families.base import ResponseData
 from bayesglmm.graph.compiler import INTERPRETED
 from bayesglmm.graph.observation import extended_logp, observed_values, response_extras
 from bayesglmm.graph.predictor import PredictorArrays, linear_predictor, predictor_arrays
-from bayesglmm.graph.problem import Problem
+from bayesglmm.graph.problem import Problem, ResidualParts
+from bayesglmm.graph.residual import correlate, row_sds, whitened
 from bayesglmm.links import LINKS, Linked
 
 
@@ -102,7 +104,13 @@ class Evaluator:
         rng: np.random.Generator,
         response: Response | None = None,
     ) -> Any:
-        """Return one simulated response per draw and row, shape (S, n), within the bounds of truncated rows."""
+        """Return one simulated response per draw and row, shape (S, n), within the bounds of truncated rows.
+
+        Residuals of the model's own rows are correlated as in the model. Where a response is given, every row stands
+        for itself: its distribution is the same whatever its correlation with others.
+        """
+        if response is None and self.problem.residual is not None:
+            return self._correlated(self.problem.residual, draws, etas, rng)
         inputs = self._inputs(draws, etas, response)
         function, generators = self._simulator
         for generator in generators:
@@ -131,6 +139,9 @@ class Evaluator:
     def log_likelihood(self, draws: Mapping[str, Floats], etas: Mapping[str, Floats], rows: Any = None) -> Floats:
         """Return the log-likelihood of the observed rows, shape (S, n), with censoring, truncation and weights.
 
+        Where residuals are correlated it is that of each row given the earlier ones of its group, so that their sum
+        is the joint one; then there are no single `rows`.
+
         Parameters
         ----------
         draws, etas : mapping of str to ndarray
@@ -138,14 +149,53 @@ class Evaluator:
         rows : ndarray of int, shape (m,), optional
             Which rows `etas` belong to; all if absent.
         """
-        response, family = self.problem.response, self.problem.family
+        response, family, part = self.problem.response, self.problem.family, self.problem.residual
+        volume: Any = 0.0
+        if part is not None:
+            if rows is not None:
+                raise BayesglmmError(f"The residuals {part.block.label} are correlated: no row stands for itself.")
+            main, y = self.problem.predictors[0].names.parameter, observed_values(response, family)
+            sds = self._row_sds(part, draws, etas)
+            white, volume = whitened(part, part.of_posterior(draws), sds, y - etas[main])
+            etas = {**etas, main: y - white}
         inputs, extras = self._inputs(draws, etas, response), response_extras(response, family)
         parameters = len(self.problem.predictors) + len(self.problem.dispersions)
         by_row = [observed_values(response, family), *inputs[parameters:], *extras.values()]
         if rows is not None:
             by_row = [np.asarray(values)[rows] for values in by_row]
         y, *others = by_row
-        return np.asarray(self._logp(y, *inputs[:parameters], *others))
+        return np.asarray(volume + self._logp(y, *inputs[:parameters], *others))
+
+    def _correlated(
+        self, part: ResidualParts, draws: Mapping[str, Floats], etas: Mapping[str, Floats], rng: np.random.Generator
+    ) -> Floats:
+        """Return the mean plus correlated residuals."""
+        sds, sd = self._row_sds(part, draws, etas), self.values(draws, etas)[part.sd].value
+        weights = self.problem.response.weights
+        sd = sd if weights is None else sd / np.sqrt(weights)
+        mean = np.asarray(self.mean(draws, etas))
+        # T~ is relative to the standard deviations of the rows, so that they multiply independent numbers.
+        return mean + correlate(part, part.of_posterior(draws), sds, sd * rng.standard_normal(mean.shape))
+
+    def given_earlier(self, draws: Mapping[str, Floats], etas: Mapping[str, Floats]) -> tuple[Floats, Floats] | None:
+        """Return mean and standard deviation of each row given the earlier ones of its group, each (S, n).
+
+        None where rows are independent.
+        """
+        part, response = self.problem.residual, self.problem.response
+        if part is None:
+            return None
+        y, sds = observed_values(response, self.problem.family), self._row_sds(part, draws, etas)
+        mean, sd = np.asarray(self.mean(draws, etas)), self.values(draws, etas)[part.sd].value
+        white, volume = whitened(part, part.of_posterior(draws), sds, y - mean)
+        sd = sd if response.weights is None else sd / np.sqrt(response.weights)
+        # y - white has the mean; the residual that is left has the standard deviation s_i / T_ii.
+        scale = np.exp(-volume)
+        return y - white * scale, sd * scale
+
+    def _row_sds(self, part: ResidualParts, draws: Mapping[str, Floats], etas: Mapping[str, Floats]) -> Any:
+        sd = self.values(draws, etas)[part.sd].value if part.sd in etas else None
+        return row_sds(sd, self.problem.response.weights, NUMPY)
 
     def _data(self, response: Response | None) -> ResponseData:
         chosen = response or self.problem.response

@@ -15,12 +15,15 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.graph.replace import vectorize_graph
 
-from bayesglmm.arraymath import NUMPY, pytensor_math
+from bayesglmm.arraymath import NUMPY, ArrayMath, pytensor_math
 from bayesglmm.blocks import Floats
 from bayesglmm.graph.bounds import BoundedTransform
 from bayesglmm.graph.compiler import SMALL, compiled_once
 from bayesglmm.graph.declare import bounded, vector_start
+from bayesglmm.graph.observation import observed_values
 from bayesglmm.graph.problem import BlockParts, Problem
+from bayesglmm.graph.residual import Whitening, entries, row_sds
+from bayesglmm.links import Linked
 
 # Compiling the prior of many hyperparameters once more, for arrays, takes seconds; a few hundred points do not.
 _COSTLY = 16
@@ -48,7 +51,7 @@ class Hyperparameters:
     @cached_property
     def theta_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Shapes of theta's value variables: static where PyTensor knows them, else from the declarations."""
-        vectors = [part for block in self.problem.blocks for part in block.parameters.values()]
+        vectors = [part for block in self.problem.structured for part in block.parameters.values()]
         declared: dict[str, Any] = {part.name: part for part in vectors}
         declared |= {part.names.beta: part.beta for part in self.problem.predictors if part.beta is not None}
         declared |= dict(self.problem.dispersions)
@@ -147,6 +150,12 @@ class Hyperparameters:
             values = part.tensors(natural)
             entries, log_det = part.covariance.precision(values, part.block, xp)
             total = total + pt.sum(entries * cotangent) + 0.5 * log_det
+        if self.problem.residual is not None:
+            diagonal, below = self._whitening_entries(natural, xp)
+            cotangents = [pt.dvector(), pt.dvector()]
+            inputs += cotangents
+            total = total + pt.sum(diagonal * cotangents[0]) + pt.sum(below * cotangents[1])
+            total = total + pt.sum(pt.log(diagonal))
         others = [name for name, declared in self.problem.dispersions.items() if declared.is_free]
         for name in [*others, *self._theta_coefficients]:
             cotangent = natural[name].type()
@@ -154,6 +163,37 @@ class Hyperparameters:
             total = total + pt.sum(natural[name] * cotangent)
         gradient = pt.grad(total, list(self.theta_values), disconnected_inputs="ignore", return_disconnected="zero")
         return self._compile(inputs, gradient)
+
+    def _whitening_entries(self, natural: Mapping[str, Any], xp: ArrayMath) -> tuple[Any, Any]:
+        """Return the entries of T~ from the natural values of theta, numbers or tensors; see `graph.residual`."""
+        part = self.problem.residual
+        assert part is not None
+        sd = None
+        for p in self.problem.predictors:
+            if p.names.parameter == part.sd and p.beta is not None:
+                eta = p.predictor.X @ p.beta.complete(natural.get(p.beta.name))
+                eta = eta if p.predictor.offset is None else eta + p.predictor.offset
+                sd = Linked(eta, self.problem.links[part.sd], xp).value
+        values = part.values(natural)
+        return entries(part, values, row_sds(sd, self.problem.response.weights, xp), xp)
+
+    def whitening(self, natural: Mapping[str, Any]) -> Whitening | None:
+        """Return what makes the rows independent for theta's natural values; None where they are.
+
+        Parameters
+        ----------
+        natural : mapping
+            From `natural`.
+        """
+        part = self.problem.residual
+        if part is None:
+            return None
+        return Whitening.of(part, *self._whitening_entries(natural, NUMPY), self.observed)
+
+    @property
+    def observed(self) -> Floats:
+        """The response, shape (n,)."""
+        return np.asarray(observed_values(self.problem.response, self.problem.family))
 
     @cached_property
     def bounds(self) -> dict[str, BoundedTransform]:
@@ -186,6 +226,7 @@ class Hyperparameters:
         dispersions: Mapping[str, Any],
         beta: Mapping[str, Floats],
         precisions: Sequence[Floats] = (),
+        whitening: Sequence[Floats] = (),
     ) -> Floats:
         """Return the gradient in theta of a function whose derivatives in the natural quantities are given.
 
@@ -200,6 +241,8 @@ class Hyperparameters:
             Derivative in those population coefficients that are part of theta.
         precisions : sequence of ndarray
             Derivative in the entries of Q of every block in precision form, besides that of log |Q| / 2.
+        whitening : sequence of ndarray
+            Where residuals are correlated: derivatives in the entries of T~, besides that of log |T|.
 
         Returns
         -------
@@ -208,7 +251,7 @@ class Hyperparameters:
         if not self.theta_values:
             return np.zeros(0)
         inputs: list[Any] = [np.asarray(M, dtype=float) for M in factors]
-        inputs += [np.asarray(entries, dtype=float) for entries in precisions]
+        inputs += [np.asarray(given, dtype=float) for given in (*precisions, *whitening)]
         for name, declared in self.problem.dispersions.items():
             if declared.is_free:
                 inputs.append(np.asarray(dispersions[name], dtype=float))
@@ -272,7 +315,8 @@ class Hyperparameters:
 
         The rest is at the graph's initial point.
         """
-        starts = self._block_starts()
+        shared = {own.name: np.array([own.start]) for own in self.problem.hyperpriors}
+        starts = shared | self._block_starts()
         names = self.problem.names("theta")
         known = all(name in starts for name in names)
         start = {} if known else self.problem.model.initial_point(random_seed=0)
@@ -284,13 +328,13 @@ class Hyperparameters:
 
     def _block_starts(self) -> dict[str, Floats | None]:
         """Return unconstrained starts of the parameters of all blocks; None stands for zeros."""
-        spread, found = self.problem.priors.spread, dict[str, Floats | None]()
+        spread, found = self.problem.priors.spread, self._residual_starts()
         for predictor in self.problem.predictors:
             default = spread if predictor is self.problem.predictors[0] else 1.0
             size = self.problem.priors.spreads.get(predictor.names.parameter, default)
             slots = self.problem.priors.blocks[predictor.names.parameter]
             for block, classes in zip(predictor.blocks, slots, strict=True):
-                columns = block.block.X.std(axis=0)
+                columns = block.block.spreads
                 for parameter in block.covariance.parameters(block.block):
                     declared = block.parameters[parameter.name]
                     if declared.kind == "correlation":
@@ -304,4 +348,17 @@ class Hyperparameters:
                     elif declared.is_free:
                         natural = vector_start(parameter, own, typical)[declared.free]
                         found[declared.name] = bounded([own[j] for j in declared.free]).to_line(natural)
+        return found
+
+    def _residual_starts(self) -> dict[str, Floats | None]:
+        """Return unconstrained starts of the correlation of residuals."""
+        part, found = self.problem.residual, dict[str, Floats | None]()
+        for parameter in () if part is None else part.structure.parameters(part.block):
+            assert part is not None
+            declared, own = part.parameters[parameter.name], self.problem.priors.residual[parameter.name]
+            if declared.kind == "correlation":
+                found[declared.name] = None
+            elif declared.is_free:
+                natural = vector_start(parameter, own)[declared.free]
+                found[declared.name] = bounded([own[j] for j in declared.free]).to_line(natural)
         return found

@@ -4,14 +4,15 @@
 
 with x the population coefficients and the latent coefficients of every random block, theta the standard deviations,
 correlations and dispersions on PyMC's unconstrained scale. Nothing here is a second model: l is the expression of
-the observed variable, the prior of theta is PyMC's, and A comes from the blocks that built the graph.
+the observed variable, the prior of theta is PyMC's, and A comes from the blocks that built the graph. Where residuals
+are correlated, `whitening` gives another offset and A with which the rows are independent.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,8 +26,8 @@ from bayesglmm.graph.build import centring
 from bayesglmm.graph.compiler import INTERPRETED
 from bayesglmm.graph.elementwise import Elementwise
 from bayesglmm.graph.hyperparameters import Hyperparameters
-from bayesglmm.graph.predictor import predictor_arrays
-from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem
+from bayesglmm.graph.predictor import level_columns, predictor_arrays
+from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem, Role
 from bayesglmm.linalg import symmetric
 
 _OTHER_STARTS = 100
@@ -132,11 +133,11 @@ class LatentView(Hyperparameters):
         """Return Q(theta), sparse, shape (size, size): the identity for spherical blocks."""
         if not self._coupled:
             return self.still_precision
-        natural, out = self.natural(theta), self.still_precision.tolil()
+        natural, out = self.natural(theta), self.still_precision
         for part, block in self._coupled_parts():
             rows, columns = block.covariance.couplings(block.block)
             entries, _ = self.block_precision(block, natural)
-            out[part.slice, part.slice] = symmetric(entries, rows, columns, part.slice.stop - part.slice.start)
+            out = out + symmetric(entries, rows + part.slice.start, columns + part.slice.start, self.size)
         return sparse.csr_array(out)
 
     @cached_property
@@ -225,9 +226,12 @@ class LatentView(Hyperparameters):
 
     def log_joint(self, x: Floats, theta: Floats, jacobian: bool = True) -> float:
         """Return log p(y, x, theta); flat priors of coefficients contribute nothing."""
-        etas = [offset + A @ x for offset, A in self.design(theta)]
-        rows = self.elementwise(etas, self.dispersions(self.natural(theta)))
-        return float(rows.value.sum()) + self.log_prior_x(x, theta) + self.log_prior(theta, jacobian)
+        etas, natural = [offset + A @ x for offset, A in self.design(theta)], self.natural(theta)
+        whitening, volume = self.whitening(natural), 0.0
+        if whitening is not None:
+            etas[0], volume = whitening.predictor(etas[0]), whitening.log_det
+        rows = self.elementwise(etas, self.dispersions(natural))
+        return float(rows.value.sum()) + volume + self.log_prior_x(x, theta) + self.log_prior(theta, jacobian)
 
     def log_prior_x(self, x: Floats, theta: Floats) -> float:
         """Return log N(x; m, Q^-1), over the directions in which Q is not zero."""
@@ -265,6 +269,21 @@ class LatentView(Hyperparameters):
         return point
 
 
+def restricted(problem: Problem) -> Problem:
+    """Return the problem as its restricted likelihood sees it.
+
+    That integrates the coefficients of the mean (Patterson and Thompson 1971), not those of standard deviations and
+    the like, which belong to the hyperparameters; nlme and glmmTMB do the same.
+    """
+    mean = problem.family.main_predictors(problem.response)
+    inner = () if problem.likelihood.expression is None else problem.likelihood.expression.parameters
+    beside = {p.names.beta for p in problem.predictors if p.names.parameter not in (*mean, *inner)}
+    roles: dict[str, Role] = {
+        name: "theta" if name in beside and role == "fixed" else role for name, role in problem.roles.items()
+    }
+    return problem if roles == problem.roles else replace(problem, roles=roles)
+
+
 def _latent_variables(predictor: PredictorParts, problem: Problem) -> list[tuple[str, str, tuple[int, ...]]]:
     found: list[tuple[str, str, tuple[int, ...]]] = []
     if predictor.beta is not None and predictor.beta.is_free and problem.roles[predictor.names.beta] == "fixed":
@@ -276,10 +295,5 @@ def _latent_variables(predictor: PredictorParts, problem: Problem) -> list[tuple
 
 def _block_columns(part: BlockParts, natural: Mapping[str, Floats]) -> Any:
     """Return Z Lambda of a spherical block, sparse with k entries per row."""
-    block = part.block
-    n, k = block.X.shape
     values = {name: np.asarray(value) for name, value in part.values(natural).items()}
-    rows = block.X @ part.covariance.mixing(values, block, NUMPY)
-    columns = block.index[:, None] * k + np.arange(k)
-    pointer = np.arange(0, n * k + 1, k)
-    return sparse.csr_array((rows.ravel(), columns.ravel(), pointer), shape=(n, len(block.levels) * k))
+    return level_columns(part.block, part.covariance.mixing(values, part.block, NUMPY))

@@ -75,6 +75,11 @@ class BlockNames:
         return self.variable("basis" if self.smooth else "term")
 
     @property
+    def member_dim(self) -> str:
+        """Dimension of the memberships, where a row belongs to several levels."""
+        return self.variable("member")
+
+    @property
     def cor_dims(self) -> tuple[str, str]:
         """Dimensions of the correlation matrix."""
         return self.term_dim, self.variable("term2")

@@ -86,7 +86,9 @@ class Likelihood:
         return self.family.dist(self.linked(inputs), self.data(inputs))
 
 
-def observe(likelihood: Likelihood, response: Response, inputs: Sequence[Any], data: Callable[..., Any]) -> Any:
+def observe(
+    likelihood: Likelihood, response: Response, inputs: Sequence[Any], data: Callable[..., Any], observed: Any
+) -> Any:
     """Register the observed variable ``y`` with the open model.
 
     Parameters
@@ -97,12 +99,13 @@ def observe(likelihood: Likelihood, response: Response, inputs: Sequence[Any], d
         Predictors, dispersions, then trials and weights.
     data : callable
         ``data(name, values)`` puts row-wise numbers into the model and returns their tensor.
+    observed : TensorVariable
+        `observed_values` of the response, in the model.
 
     Returns
     -------
     TensorVariable
     """
-    observed = data(OBSERVED_DATA, observed_values(response, likelihood.family))
     extras = {name: data(name, values) for name, values in response_extras(response, likelihood.family).items()}
     if not extras:
         variable = likelihood.dist(inputs)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from bayesglmm.blocks import Predictor, RandomBlock
 
@@ -17,9 +18,9 @@ class Gather:
 
     Attributes
     ----------
-    index : array of int, shape (n,), or None
-        Level of each row; None if there is one level for all rows, as in a smooth.
-    Z : array, shape (n, k), or None
+    index : array of int, shape (n,) or (n, M), or None
+        Level of each row, or levels; None if there is one level for all rows, as in a smooth.
+    Z : array, shape (n, k) or (n, k, M), or None
         Varying columns; None for an intercept alone, which needs no product.
     k : int
         Number of columns.
@@ -54,8 +55,10 @@ class PredictorArrays:
 
 
 def gather_arrays(block: RandomBlock) -> Gather:
-    """Return index and columns of a block; rows of unknown levels (index -1) get zero columns."""
+    """Return index and columns of a block; rows of unknown levels (a negative index) get zero columns."""
     unknown = block.index < 0
+    if block.shares is not None:
+        return Gather(np.maximum(block.index, 0), np.where(unknown[:, None], 0.0, block.shares), len(block.terms))
     Z, index = block.X, block.index
     if unknown.any():
         Z, index = np.where(unknown[:, None], 0.0, Z), np.maximum(index, 0)
@@ -65,6 +68,25 @@ def gather_arrays(block: RandomBlock) -> Gather:
         return Gather(None if single else index, known, Z.shape[1], block.column)
     plain = Z.shape[1] == 1 and bool(np.all(Z == 1.0))
     return Gather(None if single else index, None if plain else Z, Z.shape[1])
+
+
+def level_columns(block: RandomBlock, mixing: Any) -> Any:
+    """Return Z Lambda as a sparse matrix, shape (n, J k); column ``level * k + j``.
+
+    Parameters
+    ----------
+    block : RandomBlock
+        Whose levels are all known.
+    mixing : ndarray, shape (k, k)
+        Lambda.
+    """
+    n, k = block.X.shape
+    shape, pointer = (n, len(block.levels) * k), np.arange(0, n * k + 1, k)
+    parts = [
+        sparse.csr_array(((Z @ mixing).ravel(), (index[:, None] * k + np.arange(k)).ravel(), pointer), shape=shape)
+        for index, Z in block.memberships
+    ]
+    return sum(parts[1:], parts[0])
 
 
 def predictor_arrays(predictor: Predictor) -> PredictorArrays:
@@ -110,4 +132,6 @@ def _group_part(gather: Gather, b: Any) -> Any:
         return row[..., :1] if gather.Z is None else row @ gather.Z.T
     if gather.Z is None:
         return b[..., 0][..., gather.index]
+    if gather.index.ndim == 2:
+        return sum((b[..., j][..., gather.index] * gather.Z[:, j]).sum(axis=-1) for j in range(gather.k))
     return sum(b[..., j][..., gather.index] * gather.Z[:, j] for j in range(gather.k))

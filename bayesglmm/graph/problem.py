@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from bayesglmm.blocks import Floats, Predictor, RandomBlock, Response
+from bayesglmm.arraymath import NUMPY
+from bayesglmm.blocks import Floats, Predictor, RandomBlock, ResidualBlock, Response
 from bayesglmm.covariances import COVARIANCES, Covariance
 from bayesglmm.families import Family
 from bayesglmm.graph.declare import Declared, DeclaredKind
+from bayesglmm.graph.hyperpriors import Hyperprior
 from bayesglmm.graph.names import BlockNames, PredictorNames
 from bayesglmm.graph.observation import Likelihood
 from bayesglmm.graph.slots import PriorTable
 from bayesglmm.links import Link
+from bayesglmm.residuals import RESIDUALS, Residual
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -63,6 +66,47 @@ class BlockParts:
 
 
 @dataclass(frozen=True)
+class ResidualParts:
+    """The correlation of residuals and the variables that the graph made for it.
+
+    Attributes
+    ----------
+    block : ResidualBlock
+    names : BlockNames
+    parameters : mapping of str to Declared
+        The structure's parameters by class: ``cor``, ``range``.
+    sd : str
+        The family parameter that is the residuals' standard deviation.
+    """
+
+    block: ResidualBlock
+    names: BlockNames
+    parameters: Mapping[str, Declared]
+    sd: str
+
+    @property
+    def structure(self) -> Residual:
+        """The structure, from the registry."""
+        return RESIDUALS.get(self.block.structure)
+
+    def values(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters by class, from the values (or draws) of the free variables."""
+        return {name: part.complete(variables.get(part.name)) for name, part in self.parameters.items()}
+
+    def of_posterior(self, draws: Mapping[str, Floats]) -> dict[str, Any]:
+        """Return the parameters by class from draws of the posterior's variables, which hold whole matrices."""
+        found: dict[str, Any] = {}
+        for name, part in self.parameters.items():
+            values = draws[self.names.variable(name)]
+            found[name] = NUMPY.cholesky(values) if part.kind == "correlation" else values
+        return found
+
+    def of_kind(self, *kinds: DeclaredKind) -> dict[str, Declared]:
+        """Return the parameters of some kinds by class."""
+        return {name: part for name, part in self.parameters.items() if part.kind in kinds}
+
+
+@dataclass(frozen=True)
 class PredictorParts:
     """One predictor and the variables that the graph made for it.
 
@@ -104,6 +148,10 @@ class Problem:
     cutpoint_shift : ndarray or None
         Column means that the graph takes off X where cutpoints are centred: cutpoints = centred + shift beta.
     priors : PriorTable
+    residual : ResidualParts or None
+        How the residuals of a normal response depend on each other.
+    hyperpriors : tuple of Hyperprior
+        Parameters of priors that are estimated.
     workspace : dict
         Where engines keep what they prepared, so that a second fit of the same model need not do it again.
     shared : dict
@@ -121,6 +169,8 @@ class Problem:
     likelihood: Likelihood
     cutpoint_shift: Floats | None
     priors: PriorTable
+    residual: ResidualParts | None = None
+    hyperpriors: tuple[Hyperprior, ...] = ()
     workspace: dict[str, Any] = field(default_factory=dict, repr=False)
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -128,6 +178,11 @@ class Problem:
     def blocks(self) -> tuple[BlockParts, ...]:
         """All random blocks of all predictors."""
         return tuple(part for predictor in self.predictors for part in predictor.blocks)
+
+    @property
+    def structured(self) -> tuple[BlockParts | ResidualParts, ...]:
+        """Everything that has parameters of a covariance: the random blocks, then the residuals."""
+        return self.blocks if self.residual is None else (*self.blocks, self.residual)
 
     @property
     def linear_predictors(self) -> tuple[PredictorParts, ...]:
@@ -151,6 +206,10 @@ class Problem:
             for block, classes in zip(part.blocks, self.priors.blocks[parameter], strict=True):
                 for what, declared in block.of_kind("scale", "vector").items():
                     found[declared.name] = tuple(classes[what][j].label for j in declared.free)
+        if self.residual is not None:
+            for what, declared in self.residual.of_kind("vector").items():
+                found[declared.name] = tuple(self.priors.residual[what][j].label for j in declared.free)
+        found |= {own.name: (own.label,) for own in self.hyperpriors}
         for name, declared in self.dispersions.items():
             size = len(declared.constant)
             found[name] = (name,) if size == 1 else tuple(f"{name}[{j + 1}]" for j in range(size))

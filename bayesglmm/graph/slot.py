@@ -11,7 +11,7 @@ import numpy as np
 from bayesglmm.errors import PriorError
 from bayesglmm.priors import Prior
 
-type Kind = Literal["coefficient", "scale", "vector", "correlation", "dispersion"]
+type Kind = Literal["coefficient", "normal", "scale", "vector", "correlation", "dispersion"]
 
 _RANGES = {"real": (-np.inf, np.inf), "positive": (0.0, np.inf), "unit": (0.0, 1.0)}
 
@@ -24,7 +24,7 @@ class Slot:
     ----------
     keys : tuple of str
         Keys of ``priors=`` that reach it, the most specific first.
-    kind : {"coefficient", "scale", "vector", "correlation", "dispersion"}
+    kind : {"coefficient", "normal", "scale", "vector", "correlation", "dispersion"}
     prior : Prior
         The default, or what the user gave.
     source : str
@@ -81,6 +81,8 @@ class PriorTable:
         Standard deviation of the response on the link scale that the defaults were scaled with.
     spreads : mapping of str to float
         The same for the parameters of a nonlinear predictor: how far a priori each may lie from its centre.
+    residual : mapping of str to tuple of Slot
+        By class, the parameters of the correlation of residuals.
     """
 
     coefficients: Mapping[str, tuple[Slot, ...]]
@@ -88,6 +90,7 @@ class PriorTable:
     dispersions: Mapping[str, Slot]
     spread: float = 1.0
     spreads: Mapping[str, float] = field(default_factory=dict)
+    residual: Mapping[str, tuple[Slot, ...]] = field(default_factory=dict)
 
     def require(self) -> None:
         """Raise `PriorError` if a parameter has no prior: then there is no posterior."""
@@ -108,4 +111,6 @@ class PriorTable:
             for block in blocks:
                 for slots in block.values():
                     yield from slots
+        for slots in self.residual.values():
+            yield from slots
         yield from self.dispersions.values()

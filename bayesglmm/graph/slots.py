@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from bayesglmm.arraymath import NUMPY
-from bayesglmm.blocks import Floats, Predictor, RandomBlock
+from bayesglmm.blocks import Floats, Predictor, RandomBlock, ResidualBlock
 from bayesglmm.covariances import COVARIANCES, CovarianceParameter
 from bayesglmm.errors import DataError, PriorError, did_you_mean
 from bayesglmm.families import Family, FamilyParameter
 from bayesglmm.families.base import ResponseScale
 from bayesglmm.graph.parameter_slots import parameter_slots
+from bayesglmm.graph.residual_slots import residual_slots
 from bayesglmm.graph.slot import PriorTable, Slot
 from bayesglmm.links import LINKS, Link
 from bayesglmm.priors import Prior
@@ -24,6 +25,7 @@ __all__ = ["PriorTable", "Slot", "prior_table"]
 _SUPPORTS: Mapping[str, tuple[str, ...]] = {
     "coefficient": ("real", "bounded", "positive", "unit", "any"),
     "scale": ("positive", "bounded", "any"),
+    "normal": ("real",),
     "correlation": ("correlation",),
     "real": ("real", "bounded", "any"),
     "positive": ("positive", "bounded", "any"),
@@ -41,6 +43,7 @@ def prior_table(
     residual: float = 1.0,
     links: Mapping[str, Link] | None = None,
     nonlinear: Mapping[str, float | None] | None = None,
+    correlated: ResidualBlock | None = None,
 ) -> PriorTable:
     """Give every parameter of the model its prior.
 
@@ -60,6 +63,8 @@ def prior_table(
         Of the predictors; the family's own where absent.
     nonlinear : mapping of str to float or None, optional
         The predictors that are parameters of an expression, with their start values. They have no default priors.
+    correlated : ResidualBlock, optional
+        How the residuals depend on each other.
 
     Raises
     ------
@@ -100,8 +105,9 @@ def prior_table(
         slot = dispersions.get(parameter.name)
         if slot is not None and slot.prior.distribution == "Fixed" and parameter.ordered:
             raise PriorError(f"{parameter.name} is a vector and cannot be held at one value; give it another prior.")
+    correlations = residual_slots(correlated, chooser.fill)
     chooser.finish(frozenset(predictors) - set(main) - set(nonlinear or ()))
-    table = PriorTable(coefficients, blocks, dispersions, scale.spread, spreads)
+    table = PriorTable(coefficients, blocks, dispersions, scale.spread, spreads, correlations)
     _check_labels(table)
     return table
 
@@ -171,18 +177,28 @@ def _coefficient_slots(predictor: Predictor, scale: ResponseScale, prefix: str) 
 
 def _block_slots(block: RandomBlock, parameter: CovarianceParameter, scale: ResponseScale, prefix: str) -> list[Slot]:
     head = f"{prefix}{parameter.name}"
+    some = () if block.portion is None else (f"{head}[{block.group}, {block.portion.label}]",)
     if parameter.kind == "correlation":
-        return [Slot((f"{head}[{block.group}]", head), "correlation", Prior("LKJ", eta=2.0))]
+        return [Slot((*some, f"{head}[{block.group}]", head), "correlation", Prior("LKJ", eta=2.0))]
+    if parameter.coefficient:
+        spread = 2.5 * scale.spread / _sd(block.X.mean(axis=1))
+        keys = (f"{prefix}{block.label}", f"{prefix}fixed")
+        return [Slot(keys, "normal", Prior("Normal", mu=0.0, sigma=spread))]
     columns = parameter.columns or (None,) * len(parameter.components)
     slots = []
     for position, (component, j) in enumerate(zip(parameter.components, columns, strict=True)):
-        spread = scale.spread / (1.0 if j is None else _sd(block.X[:, j]))
+        spread = scale.spread / (1.0 if j is None else _unit(block, j))
         own = f"{head}[{block.group}]"  # of one standard deviation for all columns there is no more to say
-        keys = (own, head) if component == block.group else (f"{head}[{block.group}, {component}]", own, head)
+        keys = (own, head) if component == block.group else (f"{head}[{block.group}, {component}]", *some, own, head)
         bounds = parameter.bounds_of(position)
-        prior = parameter.prior or _scaled_prior(parameter, bounds, spread)
+        own_prior = parameter.priors[position] if parameter.priors else parameter.prior
+        prior = own_prior or _scaled_prior(parameter, bounds, spread)
         slots.append(Slot(keys, "scale" if parameter.kind == "scale" else "vector", prior, bounds=bounds))
     return slots
+
+
+def _unit(block: RandomBlock, j: int) -> float:
+    return _sd(block.X[:, j]) if block.portion is None else block.portion.spreads[j] or 1.0
 
 
 def _scaled_prior(parameter: CovarianceParameter, bounds: tuple[float, float], spread: float) -> Prior:
@@ -221,6 +237,8 @@ class _Chooser:
         """Return the slot with the user's prior in it, if there is one; `also` is a further accepted prefix."""
         keys = tuple(f"{also}{key}" for key in slot.keys) + slot.keys if also else slot.keys
         keys = tuple(_normal(key) for key in keys)
+        if self.flat and slot.kind == "normal":
+            raise PriorError(f'{slot.label} needs a prior: priors="flat" leaves a simplex without any.')
         if self.flat:
             prior = Prior("LKJ", eta=1.0) if slot.kind == "correlation" else Prior("Flat")
             if slot.kind == "vector" and np.all(np.isfinite(slot.bounds)):
@@ -267,6 +285,13 @@ def _check(key: str, prior: Prior, slot: Slot) -> None:
         raise PriorError(
             f"The prior {prior} for {key!r} does not suit {slot.label} (a {_WORDS.get(slot.kind, slot.kind)}): its "
             f"support is {prior.support}, allowed: {', '.join(allowed)}."
+        )
+    if slot.kind == "normal" and (prior.distribution != "Normal" or prior.parameters["mu"] != 0.0):
+        raise PriorError(f"The prior {prior} for {key!r} does not suit {slot.label}: it is Normal around 0.")
+    if prior.nested and slot.kind != "scale":
+        raise PriorError(
+            f"The prior {prior} for {key!r} has a prior inside, which is for standard deviations of group effects "
+            f"and smooths only, not for {slot.label}."
         )
     lowest, highest = slot.range
     for value in _ends(prior):

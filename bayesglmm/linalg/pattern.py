@@ -11,6 +11,7 @@ quicker or smaller.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ QUICK = 0.02
 # Seconds of an evaluation of likelihood and predictor: Python's overhead, and per row.
 _EVALUATION = 1e-4, 1e-7
 _MANY = 5.0
+_FULL = 0.5  # share of the border that couplings fill, from which on it is dense whatever the order
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,6 +234,8 @@ class Pattern:
         """The sparse Cholesky factorisation, where it was chosen; None for the arrow."""
         if not self.crossed or (self._arrow_seconds < QUICK and self.arrow_gigabytes < 1.0):
             return None
+        if 2.0 * sum(len(rows) for rows, _ in self.couplings.values()) > _FULL * len(self.border) ** 2:
+            return None  # relations that fill the border leave nothing to eliminate
         found = Layout(self)
         cheaper = found.elimination.seconds < 0.5 * self._arrow_seconds
         smaller = self.arrow_gigabytes > 1.0 and found.elimination.gigabytes < 0.8 * self.arrow_gigabytes
@@ -351,7 +355,7 @@ def _index_sets(groups: Sequence[GroupColumns]) -> tuple[int, ...]:
 def _chain(
     groups: Sequence[GroupColumns], index_sets: Sequence[int], coupled: Container[int], smallest: int
 ) -> tuple[tuple[Corner, ...], dict[tuple[int, int], Ints]]:
-    """Return the corners: the factor with most columns, then those it is nested in, finest first."""
+    """Return the corners, finest first: the factor with most columns, those it is nested in, those nested in it."""
     sets = {first: [g for g, own in enumerate(index_sets) if own == first] for first in index_sets}
     sized = [
         (groups[m[0]].levels * sum(groups[g].width for g in m), m)
@@ -366,11 +370,11 @@ def _chain(
     for columns, members in order:
         if columns < smallest:
             continue
-        corner = _corner(groups, members)
-        found = [_parent(finer, corner) for finer in corners]
-        if all(parent is not None for parent in found):
-            parents |= {(c, len(corners)): parent for c, parent in enumerate(found) if parent is not None}
-            corners.append(corner)
+        chain = sorted([*corners, _corner(groups, members)], key=lambda corner: -corner.levels)
+        pairs = itertools.combinations(range(len(chain)), 2)
+        found = {(c, d): _parent(chain[c], chain[d]) for c, d in pairs}
+        if all(parent is not None for parent in found.values()):
+            corners, parents = chain, {pair: parent for pair, parent in found.items() if parent is not None}
     return tuple(corners), parents
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from bayesglmm.linalg.arrow import ArrowBlocks, ArrowFactor
 from bayesglmm.linalg.base import Factor, Floats, Ints, PriorPrecision, SelectedInverse
@@ -56,6 +57,20 @@ class Rows:
             _beside(pattern.n, [v for part, v in zip(pattern.dense, dense, strict=True) if part.predictor == p])
             for p in range(pattern.predictors)
         )
+
+    def mixed(self, matrix: sparse.csr_array, predictor: int = 0) -> Rows:
+        """Return the same with the rows of one predictor multiplied by a matrix, shape (n, n).
+
+        It may mix rows only that have the same level of every group of that predictor.
+        """
+        found = Rows.__new__(Rows)
+        found.pattern = self.pattern
+        found.groups = tuple(
+            (matrix @ values.T).T if group.predictor == predictor else values
+            for group, values in zip(self.pattern.groups, self.groups, strict=True)
+        )
+        found.dense = tuple(matrix @ values if p == predictor else values for p, values in enumerate(self.dense))
+        return found
 
     @cached_property
     def _corners(self) -> tuple[Floats, ...]:

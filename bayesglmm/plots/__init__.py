@@ -11,14 +11,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayesglmm.plots.answers import comparisons, predictions, slopes
     from bayesglmm.plots.comparison import compare_engines
     from bayesglmm.plots.correlations import correlation
     from bayesglmm.plots.effects import caterpillar
     from bayesglmm.plots.integrands import laplace_quality
     from bayesglmm.plots.intervals import forest
     from bayesglmm.plots.maps import effect_map
+    from bayesglmm.plots.model_comparison import compare_models, pareto_k
     from bayesglmm.plots.pooling import shrinkage
     from bayesglmm.plots.predictive import posterior_predictive, prior_predictive
+    from bayesglmm.plots.predictive_checks import ppc
+    from bayesglmm.plots.residual_figures import residuals
     from bayesglmm.plots.smooths import smooth
     from bayesglmm.plots.surfaces import surface
     from bayesglmm.plots.traces import trace_panel
@@ -28,15 +32,22 @@ __all__ = [
     "acceptance",
     "caterpillar",
     "compare_engines",
+    "compare_models",
+    "comparisons",
     "correlation",
     "effect_map",
     "forest",
     "laplace_quality",
     "metropolis_path",
+    "pareto_k",
     "posterior_predictive",
+    "ppc",
+    "predictions",
     "prior_predictive",
+    "residuals",
     "running_mean",
     "shrinkage",
+    "slopes",
     "smooth",
     "surface",
     "trace_panel",
@@ -47,15 +58,22 @@ _FILES = {
     "acceptance": "walks",
     "caterpillar": "effects",
     "compare_engines": "comparison",
+    "compare_models": "model_comparison",
+    "comparisons": "answers",
     "correlation": "correlations",
     "effect_map": "maps",
     "forest": "intervals",
     "laplace_quality": "integrands",
     "metropolis_path": "walks",
+    "pareto_k": "model_comparison",
     "posterior_predictive": "predictive",
+    "predictions": "answers",
+    "ppc": "predictive_checks",
     "prior_predictive": "predictive",
+    "residuals": "residual_figures",
     "running_mean": "walks",
     "shrinkage": "pooling",
+    "slopes": "answers",
     "smooth": "smooths",
     "surface": "surfaces",
     "trace_panel": "traces",

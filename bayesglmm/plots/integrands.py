@@ -140,10 +140,12 @@ def _curves(fit: Fitted) -> list[Integrands]:
     problem = fit.problem
     if not any(block.block.kind == "group" for block in problem.blocks):
         raise SettingsError("The model has no group effects: its formula has no term such as (1 | g).")
+    if problem.residual is not None:
+        raise SettingsError("With correlated residuals the integrand of a level is no product over its rows.")
     settings: dict[str, Any] = json.loads(fit.data.attrs.get("settings") or "{}")
     objective: Literal["posterior", "ml", "reml"] = settings.get("objective", "posterior")
     mode = mode_of(problem, objective, settings.get("quadrature", 1))
-    return integrands(latent_view(problem), mode.theta, mode.x)
+    return integrands(latent_view(problem, objective), mode.theta, mode.x)
 
 
 def _chosen(found: list[Integrands], group: str | None) -> list[Integrands]:

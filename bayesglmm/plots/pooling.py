@@ -131,7 +131,7 @@ def pooling(fit: Fitted, facet: Facet) -> Pooling:
     """Return both estimates for every group."""
     means = point_of(fit)
     own = facet.block.block
-    columns, name = facet.part.predictor.columns, own.terms[facet.column]
+    columns, name = facet.part.predictor.columns, own.columns[facet.column]
     overall = float(means[facet.part.names.beta][columns.index(name)]) if name in columns else 0.0
     alone = no_pooling(fit.problem, means, facet.block, facet.column)
     together = overall + means[facet.block.names.b][:, facet.column]

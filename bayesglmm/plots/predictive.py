@@ -109,7 +109,7 @@ def prior_predictive(
     -------
     matplotlib.figure.Figure
     """
-    return _figure(_responses(draws, "prior"), kind, prob, ax, figsize)
+    return _figure(responses_of(draws, "prior"), kind, prob, ax, figsize)
 
 
 def posterior_predictive(
@@ -142,10 +142,10 @@ def posterior_predictive(
     if "posterior_predictive" not in fit.data.children:
         posterior = fit.data["posterior"]
         fit.posterior_predictive(seed=seed, draws=min(draws, posterior.sizes["chain"] * posterior.sizes["draw"]))
-    return _figure(_responses(fit.data, "posterior"), kind, prob, ax, figsize)
+    return _figure(responses_of(fit.data, "posterior"), kind, prob, ax, figsize)
 
 
-def _responses(tree: xr.DataTree, source: str) -> Responses:
+def responses_of(tree: xr.DataTree, source: str) -> Responses:
     for group in (f"{source}_predictive", "observed_data"):
         if group not in tree.children or OBSERVED not in tree[group].data_vars:
             raise SettingsError(f"There is no group {group!r} with the variable {OBSERVED!r} in these draws.")
@@ -170,7 +170,12 @@ def _figure(
     own_figure = ax is None
     if ax is None:
         ax = new_figure(figsize or (7.0, 4.2)).subplots()
-    drawing = {"continuous": _continuous, "counts": _counts, "proportions": _proportions, "categories": _categories}
+    drawing = {
+        "continuous": densities,
+        "counts": _counts,
+        "proportions": proportion_bars,
+        "categories": category_bars,
+    }
     keys = drawing[chosen](ax, data, prob)
     ax.set_title(f"{data.source.capitalize()} predictive", fontsize=11, color=INK, loc="left")
     if own_figure:
@@ -192,7 +197,7 @@ def _zeros(data: Responses, prob: float) -> str:
     return f" above 0\nzeros: {shares} ({percent(prob)} interval)"
 
 
-def _continuous(ax: Axes, data: Responses, prob: float) -> list[Artist]:
+def densities(ax: Axes, data: Responses, prob: float) -> list[Artist]:
     """Draw a density per simulated data set; on a logarithmic axis where they span powers of ten."""
     draws = list(data.simulated[:: -(-len(data.simulated) // CURVES)])
     seen, zeros = data.observed, _zeros(data, prob)
@@ -237,16 +242,16 @@ def _continuous(ax: Axes, data: Responses, prob: float) -> list[Artist]:
 def _counts(ax: Axes, data: Responses, prob: float) -> list[Artist]:
     """Draw the share of rows with each count on a square-root axis, as a rootogram; large counts in bins."""
     highest = int(max(np.quantile(data.simulated, 0.99), data.observed.max()))
-    starts = np.arange(highest + 1) if highest < BARS else _bins(highest)
+    starts = np.arange(highest + 1) if highest < BARS else count_bins(highest)
     edges = np.append(starts, highest + 1).astype(float)
-    labels = [_range_text(int(a), int(b) - 1) for a, b in pairwise(edges)]
+    labels = [range_text(int(a), int(b) - 1) for a, b in pairwise(edges)]
     edges = np.append(edges, np.inf)  # what lies beyond counts as well
     if (data.simulated > highest).any():
-        labels.append(f">{_short(highest)}")
+        labels.append(f">{short_count(highest)}")
     else:
         edges = edges[:-1]
-    simulated, observed = _shares(data.simulated, edges), _shares(data.observed[None], edges)[0]
-    keys = _bars(ax, simulated, observed, labels, prob)
+    simulated, observed = bin_shares(data.simulated, edges), bin_shares(data.observed[None], edges)[0]
+    keys = bars(ax, simulated, observed, labels, prob)
     # On the square-root scale intervals of rare and frequent counts are equally wide.
     ax.set_yscale("function", functions=(_signed_root, _signed_square))
     ax.set_ylim(0.0, None)
@@ -262,20 +267,20 @@ def _signed_square(values: Any) -> Any:
     return np.sign(values) * np.square(values)
 
 
-def _bins(highest: int) -> Any:
+def count_bins(highest: int) -> Any:
     """Return the first counts of bins that grow with the count: 0 and 1 stay alone, they are what models miss."""
     return np.unique(np.concatenate([[0], np.geomspace(1, highest + 1, 18)[:-1].astype(int)]))
 
 
-def _short(count: int) -> str:
+def short_count(count: int) -> str:
     return f"{count}" if count < 10000 else f"{count:.1e}".replace("e+0", "e").replace("e+", "e")
 
 
-def _range_text(first: int, last: int) -> str:
-    return _short(first) if first == last else f"{_short(first)}–{_short(last)}"
+def range_text(first: int, last: int) -> str:
+    return short_count(first) if first == last else f"{short_count(first)}–{short_count(last)}"
 
 
-def _shares(values: Floats, edges: Floats) -> Floats:
+def bin_shares(values: Floats, edges: Floats) -> Floats:
     """Return the share of each row's values in each bin [edge, next edge), shape (S, bins)."""
     bins = np.searchsorted(edges, values, side="right") - 1
     inside = (bins >= 0) & (bins < len(edges) - 1)
@@ -284,7 +289,7 @@ def _shares(values: Floats, edges: Floats) -> Floats:
     return np.asarray(counts / values.shape[1])
 
 
-def _proportions(ax: Axes, data: Responses, prob: float) -> list[Artist]:
+def proportion_bars(ax: Axes, data: Responses, prob: float) -> list[Artist]:
     """Draw the share of rows with each proportion, or in each tenth (its lower end included) where they are many."""
     trials = np.ones_like(data.observed) if data.trials is None else np.maximum(data.trials, 1.0)
     drawn, seen = data.simulated / trials, data.observed / trials
@@ -298,22 +303,22 @@ def _proportions(ax: Axes, data: Responses, prob: float) -> list[Artist]:
         edges = np.round(np.linspace(0.0, 1.0, 11), 9)
         labels = [f"{a:.1f}–{b:.1f}" for a, b in pairwise(edges)]
         edges[-1] = 1.0 + 1e-9
-    simulated, observed = _shares(drawn, edges), _shares(seen[None], edges)[0]
-    keys = _bars(ax, simulated, observed, labels, prob)
+    simulated, observed = bin_shares(drawn, edges), bin_shares(seen[None], edges)[0]
+    keys = bars(ax, simulated, observed, labels, prob)
     titles(ax, "", f"proportion: {data.name}", "share of rows")
     return keys
 
 
-def _categories(ax: Axes, data: Responses, prob: float) -> list[Artist]:
+def category_bars(ax: Axes, data: Responses, prob: float) -> list[Artist]:
     last = int(max(data.observed.max(), data.simulated.max(), len(data.categories) - 1, 1))
     edges = np.linspace(-0.5, last + 0.5, last + 2)
     labels = list(data.categories) or [f"{code}" for code in range(last + 1)]
-    keys = _bars(ax, _shares(data.simulated, edges), _shares(data.observed[None], edges)[0], labels, prob)
+    keys = bars(ax, bin_shares(data.simulated, edges), bin_shares(data.observed[None], edges)[0], labels, prob)
     titles(ax, "", data.name, "share of rows")
     return keys
 
 
-def _bars(ax: Axes, simulated: Floats, observed: Floats, labels: Sequence[str], prob: float) -> list[Artist]:
+def bars(ax: Axes, simulated: Floats, observed: Floats, labels: Sequence[str], prob: float) -> list[Artist]:
     """Draw observed shares as bars, and means and intervals of simulated shares as points with lines."""
     places = np.arange(len(labels))
     lower, upper = np.quantile(simulated, [(1 - prob) / 2, (1 + prob) / 2], axis=0)

@@ -16,7 +16,10 @@ def pack_prior(prior: Prior) -> dict[str, Any]:
     """Return a prior as plain values."""
     return {
         "distribution": prior.distribution,
-        "parameters": {name: written(value) for name, value in prior.parameters.items()},
+        "parameters": {
+            name: pack_prior(value) if isinstance(value, Prior) else written(value)
+            for name, value in prior.parameters.items()
+        },
     }
 
 
@@ -29,7 +32,10 @@ def unpack_prior(document: Any) -> Prior:
     """
     if not isinstance(document, dict):
         raise StorageError("The document holds a prior that makes no sense.")
-    parameters = {name: number(value) for name, value in take(document, "parameters", dict).items()}
+    parameters = {
+        name: unpack_prior(value) if isinstance(value, dict) else number(value)
+        for name, value in take(document, "parameters", dict).items()
+    }
     return Prior(take(document, "distribution", str), **parameters)
 
 
@@ -94,6 +100,7 @@ def restore_table(table: PriorTable, document: Mapping[str, Any]) -> PriorTable:
         name: tuple({what: tuple(map(filled, slots)) for what, slots in block.items()} for block in own)
         for name, own in table.blocks.items()
     }
+    residual = {what: tuple(map(filled, slots)) for what, slots in table.residual.items()}
     dispersions = {name: filled(slot) for name, slot in table.dispersions.items()}
     if next(stored, None) is not None:
         raise StorageError("The file holds priors for parameters that its model has not.")
@@ -105,4 +112,5 @@ def restore_table(table: PriorTable, document: Mapping[str, Any]) -> PriorTable:
         for name in _scales(table)
         if name in scales
     }
-    return replace(table, coefficients=coefficients, blocks=blocks, dispersions=dispersions, **own)
+    own |= {"coefficients": coefficients, "blocks": blocks, "residual": residual, "dispersions": dispersions}
+    return replace(table, **own)

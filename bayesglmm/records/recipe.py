@@ -103,6 +103,7 @@ def packed(model: Recorded, data: bool = True) -> Packed:
         "priors_given": pack_given(model.given["priors"]),
         "priors": pack_table(model.priors),
         "cov": matrices,
+        "residual": model.given.get("residual"),
         **weights,
         "data": {**frame, "sha256": frame_hash(design.data), "included": data},
         "learned": summary(numbers),
@@ -201,10 +202,17 @@ def arguments(
         "link": document.get("link_given") if link is None else link,
         "priors": unpack_given(document.get("priors_given")),
         "cov": unpack_matrices(document.get("cov"), variables),
+        "residual": _unpack_residual(document.get("residual")),
         **{key: _unpack_weights(document.get(key), variables) for key in ("weights", "likelihood_weights")},
     }
     _check_link_names(keywords["link"])
     return Arguments(_unpack_formula(document.get("formula")), frame, chosen, keywords)
+
+
+def _unpack_residual(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise StorageError("The document holds a residual structure that makes no sense.")
 
 
 def _known(registry: Any, name: Any, what: str, shown: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,12 @@ PREFIX = "acceptance_"
 _OVERALL = "acceptance_rate"  # NUTS has it, too
 _LOW, _LOWEST, _HIGH = 0.1, 0.02, 0.9
 _SLOW = 0.02  # independent draws per draw
+_APART = {
+    "random-walk": 'Use proposal="block", which moves coefficients, group effects and standard deviations together, '
+    "or run very much longer: a random walk of single coordinates needs ten to a hundred times as many draws.",
+    "iwls": 'Use proposal="block", which moves a standard deviation and all effects that belong to it together, or '
+    "run longer (twice tune= and draws=).",
+}
 
 
 def proposal_checks(stats: xr.Dataset, settings: Mapping[str, Any], found: Sequence[Parameter]) -> Iterator[Check]:
@@ -47,6 +54,17 @@ def proposal_checks(stats: xr.Dataset, settings: Mapping[str, Any], found: Seque
     slow = _slowest([parameter for parameter in found if parameter.kind == "sd"])
     if slow is not None:
         yield _mixing(*slow, settings)
+
+
+def together(checks: Sequence[Check], settings: Mapping[str, Any]) -> list[Check]:
+    """Return checks of mixing with the advice that suits proposals of single coordinates or blocks.
+
+    A standard deviation and its group effects hold each other where they are; longer runs help such chains little.
+    """
+    proposal = settings.get("proposal")
+    if proposal not in _APART:
+        return list(checks)
+    return [replace(check, advice=_APART[str(proposal)]) if check.advice else check for check in checks]
 
 
 def _low(rates: Mapping[str, float], settings: Mapping[str, Any]) -> Check:

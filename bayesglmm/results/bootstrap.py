@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayesglmm.engines.kernels.likelihood import maximum_likelihood
-from bayesglmm.engines.kernels.objective import Objective
+from bayesglmm.engines.kernels.likelihood import Estimation
 from bayesglmm.errors import BayesglmmError
 from bayesglmm.graph.evaluate import Evaluator
-from bayesglmm.graph.latent import LatentView
+from bayesglmm.graph.latent import LatentView, restricted
 from bayesglmm.graph.observation import observed_values
 from bayesglmm.linalg import NotPositiveDefiniteError
 from bayesglmm.results.draws import interval, require_count, stacked
@@ -83,8 +82,7 @@ def bootstrap(
     n: int,
     workers: int,
     seed: int | None,
-    objective: Objective,
-    nodes: int,
+    estimation: Estimation,
 ) -> Bootstrap:
     """Simulate and fit; see `LikelihoodFit.bootstrap`.
 
@@ -95,9 +93,8 @@ def bootstrap(
         The estimates as the only draw.
     n, workers : int
     seed : int or None
-    objective : {"ml", "reml"}
-    nodes : int
-        Of quadrature.
+    estimation : Estimation
+        How each is fitted.
     """
     import cloudpickle
     from joblib import Parallel, delayed
@@ -115,7 +112,7 @@ def bootstrap(
         # joblib's own way of pickling methods fails on some that PyTensor's random variables hold.
         lean = cloudpickle.dumps(lean)
     responses = _pieces(_simulated(evaluator, estimated, n, seed), size)
-    parts = Parallel(n_jobs=workers)(delayed(_fit_all)(lean, part, objective, nodes) for part in responses)
+    parts = Parallel(n_jobs=workers)(delayed(_fit_all)(lean, part, estimation) for part in responses)
     original = {parameter.label: float(parameter.values[0, 0]) for parameter in parameters(problem, estimated)}
     labels = [*original, "loglik"]
     rows = [row or [np.nan] * len(labels) for part in parts for row in part]
@@ -146,19 +143,19 @@ def _pieces(responses: Iterator[Any], size: int) -> Iterator[list[Any]]:
         yield part
 
 
-def _fit_all(sent: Problem | bytes, responses: Sequence[Any], objective: Objective, nodes: int) -> list[list[float]]:
+def _fit_all(sent: Problem | bytes, responses: Sequence[Any], estimation: Estimation) -> list[list[float]]:
     """Return population parameters and log-likelihood for every response; nothing where the search failed."""
     problem = pickle.loads(sent) if isinstance(sent, bytes) else sent
-    view = LatentView(problem)
+    view = LatentView(restricted(problem) if estimation.kind == "reml" else problem)
     # The original again: whatever compiles does so here, and the copies of the view share it.
     with warnings.catch_warnings():
         # A graph that was sent to another process has lost where its search would start, which is not used.
         warnings.filterwarnings("ignore", "Support point not defined")
-        estimates(problem, maximum_likelihood(view, objective, nodes))
+        estimates(problem, estimation(view))
     rows: list[list[float]] = []
     for y in responses:
         try:
-            found = maximum_likelihood(with_response(view, y), objective, nodes)
+            found = estimation(with_response(view, y))
         except NotPositiveDefiniteError:
             rows.append([])
             continue

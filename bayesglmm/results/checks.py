@@ -11,6 +11,7 @@ import pandas as pd
 type Word = Literal["good", "check", "bad"]
 _ORDER: tuple[Word, ...] = ("good", "check", "bad")
 
+COLUMNS = ("check", "value", "threshold", "verdict", "meaning", "advice", "about")
 CHAINS_AGREE = "the chains agree and hold enough independent draws; the numbers can be used."
 
 
@@ -31,6 +32,10 @@ class Check:
         What it says about the numbers, in plain words.
     advice : str
         What to do; empty where all is well.
+    about : {"computation", "model"}
+        Whether it speaks of the numbers, as the verdict of a fit does, or of what model and data are to each other.
+    parameters : tuple of str
+        Labels of the parameters, columns or terms concerned.
     """
 
     name: str
@@ -40,6 +45,8 @@ class Check:
     finding: str
     meaning: str
     advice: str = ""
+    about: Literal["computation", "model"] = "computation"
+    parameters: tuple[str, ...] = ()
 
 
 class Verdict(str):
@@ -103,6 +110,14 @@ def verdict_of(checks: Sequence[Check], good: str = CHAINS_AGREE) -> Verdict:
 
 
 def table(checks: Sequence[Check]) -> pd.DataFrame:
-    """Return the checks as a table, one row each."""
-    rows = [(c.name, c.value, c.threshold, c.verdict, f"{c.finding} {c.meaning}", c.advice) for c in checks]
-    return pd.DataFrame(rows, columns=["check", "value", "threshold", "verdict", "meaning", "advice"])
+    """Return the checks as a table, one row each, the worst first."""
+    rows = [
+        (c.name, c.value, c.threshold, c.verdict, f"{c.finding} {c.meaning}".strip(), c.advice, c.about)
+        for c in sorted(checks, key=severity)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def severity(check: Check) -> tuple[int, bool]:
+    """Return what sorts checks: bad before check before good, and the numbers before the model."""
+    return -_ORDER.index(check.verdict), check.about == "model"

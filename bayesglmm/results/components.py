@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from bayesglmm.blocks import Floats
 from bayesglmm.results.draws import stacked, summarise
-from bayesglmm.results.levels import level_factor
+from bayesglmm.results.levels import level_factor, level_values
 from bayesglmm.results.tables import prefix_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayesglmm.graph.problem import Problem
+    from bayesglmm.graph.problem import BlockParts, Problem
 
 MOST = 40  # coefficients, of which shares are a table to be read
 NOTHING = 1e-4  # share of the variance, below which a direction is none
@@ -26,6 +28,9 @@ def components(problem: Problem, posterior: xr.Dataset, prob: float) -> pd.DataF
     for predictor in problem.predictors:
         for part in predictor.blocks:
             k = len(part.block.terms)
+            words = _doubts(part, draws)
+            if words:
+                notes.append(f"{prefix_of(problem, predictor)}{part.block.label}: {words}.")
             if part.block.kind != "group" or not 2 <= k <= MOST:
                 continue
             factor = level_factor(part, draws)
@@ -44,3 +49,12 @@ def components(problem: Problem, posterior: xr.Dataset, prob: float) -> pd.DataF
     found = pd.concat(frames, ignore_index=True) if frames else empty
     found.attrs["note"] = " ".join(notes)
     return found
+
+
+def _doubts(part: BlockParts, draws: Mapping[str, Floats]) -> str:
+    """Return what a structure amounts to at the medians of its parameters."""
+    values = {
+        name: np.median(own, axis=0) for name, own in level_values(part, draws).items() if name in part.parameters
+    }
+    with np.errstate(all="ignore"):  # a range has no value beside a standard deviation of zero
+        return part.covariance.doubts(part.block.constants | values, part.block)

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from bayesglmm.results import facts
-from bayesglmm.results.acceptance import proposal_checks
+from bayesglmm.results.acceptance import proposal_checks, together
 from bayesglmm.results.approximation import approximation_checks
+from bayesglmm.results.checking.divergences import divergences
 from bayesglmm.results.checks import Check, Word
 from bayesglmm.results.convergence import bfmi, statistics, worst_r_hat
 from bayesglmm.results.optimum import optimum_checks
@@ -41,7 +42,7 @@ def run_checks(problem: Problem, data: xr.DataTree) -> list[Check]:
     """
     convergence, quality = facts.read(data.attrs, "convergence"), facts.read(data.attrs, "quality")
     if convergence is not None:
-        return optimum_checks(problem, convergence)
+        return optimum_checks(problem, convergence, data["estimates"].to_dataset())
     posterior = data["posterior"].to_dataset()
     if quality is not None:
         found = parameters(problem, posterior)
@@ -52,9 +53,9 @@ def run_checks(problem: Problem, data: xr.DataTree) -> list[Check]:
     found = parameters(problem, posterior)
     checks = [_finite(found)]
     checks += _chains(posterior.sizes["chain"], posterior.sizes["draw"], settings)
-    checks += _population(found)
-    checks += _group_effects(problem, posterior)
-    checks += _sampler(stats, settings)
+    mixing = [*_population(found), *_group_effects(problem, posterior)]
+    checks += together(mixing, settings)
+    checks += _sampler(stats, settings, found)
     checks += proposal_checks(stats, settings, found)
     return checks
 
@@ -183,9 +184,9 @@ def _group_effects(problem: Problem, posterior: xr.Dataset) -> Iterator[Check]:
     )
 
 
-def _sampler(stats: xr.Dataset, settings: dict[str, Any]) -> Iterator[Check]:
+def _sampler(stats: xr.Dataset, settings: dict[str, Any], found: Sequence[Parameter]) -> Iterator[Check]:
     if "diverging" in stats:
-        yield _divergences(np.asarray(stats["diverging"].values), settings)
+        yield divergences(np.asarray(stats["diverging"].values), settings, found)
     if "reached_max_treedepth" in stats:
         share = float(np.mean(stats["reached_max_treedepth"].values))
         often = share > 0.01
@@ -214,26 +215,3 @@ def _sampler(stats: xr.Dataset, settings: dict[str, Any]) -> Iterator[Check]:
             if low
             else "",
         )
-
-
-def _divergences(diverging: Any, settings: dict[str, Any]) -> Check:
-    count, total = int(diverging.sum()), diverging.size
-    grade = _graded(count, count == 0, count <= 0.01 * total)
-    target = settings.get("target_accept")
-    now = f" (now {target:g})" if isinstance(target, float) else ""
-    higher = 0.99 if isinstance(target, float) and target >= 0.95 else 0.95
-    return Check(
-        "divergences",
-        float(count),
-        "0",
-        grade,
-        f"{count} of {total} draws {'is' if count == 1 else 'are'} divergent." if count else "No divergent draws.",
-        "The sampler could not follow the posterior into a narrow corner, so part of it may be missing, most often "
-        "where a group standard deviation is near zero."
-        if count
-        else "",
-        f"Use model.fit(target_accept={higher:g}){now}; if divergences stay, give a tighter prior to the group "
-        "standard deviations or simplify the group terms."
-        if count
-        else "",
-    )

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 from bayesglmm.results import diagnose as diagnosis
 from bayesglmm.results import facts, tables
 from bayesglmm.results.approximation import good_words
-from bayesglmm.results.checks import CHAINS_AGREE, Check, Verdict, table, verdict_of
-from bayesglmm.results.draws import check_choice
+from bayesglmm.results.checking.answers import CheckingAnswers
+from bayesglmm.results.checks import CHAINS_AGREE, Check, Verdict, verdict_of
+from bayesglmm.results.effects.answers import EffectAnswers
+from bayesglmm.results.evaluation.answers import EvaluationAnswers
 from bayesglmm.results.likelihood_questions import LikelihoodQuestions
+from bayesglmm.results.missing_answers import MissingAnswers
+from bayesglmm.results.prediction_answers import PredictionAnswers
 from bayesglmm.results.protocols import EngineRun, EngineSettings, FittedModel, Rebindable
+from bayesglmm.results.report_answer import ReportAnswer
 from bayesglmm.results.schema import ESTIMATES, POSTERIOR, Meta, assemble
 from bayesglmm.results.smooth_answers import SmoothAnswers
 from bayesglmm.results.text import fit_html, fit_text
@@ -27,7 +32,17 @@ if TYPE_CHECKING:
     from bayesglmm.graph.problem import Problem
 
 
-class Fit(VarianceAnswers, SmoothAnswers, LikelihoodQuestions):
+class Fit(
+    EvaluationAnswers,
+    PredictionAnswers,
+    MissingAnswers,
+    EffectAnswers,
+    CheckingAnswers,
+    VarianceAnswers,
+    SmoothAnswers,
+    ReportAnswer,
+    LikelihoodQuestions,
+):
     """A fitted model.
 
     Made by ``model.fit()``; all numbers are in `data`, and every method answers one question from them.
@@ -118,13 +133,15 @@ class Fit(VarianceAnswers, SmoothAnswers, LikelihoodQuestions):
 
     # ------------------------------------------------------------------------------------------------- tables
 
-    def summary(self, prob: float = 0.95) -> pd.DataFrame:
+    def summary(self, prob: float = 0.95, sensitivity: bool = False) -> pd.DataFrame:
         """Return all population-level parameters with convergence statistics.
 
         Parameters
         ----------
         prob : float
             Posterior probability of the interval between `lower` and `upper`.
+        sensitivity : bool
+            Whether to add what `prior_sensitivity` finds: the columns prior, likelihood, diagnosis.
 
         Returns
         -------
@@ -133,7 +150,8 @@ class Fit(VarianceAnswers, SmoothAnswers, LikelihoodQuestions):
             ``sigma``. Columns: mean, sd, lower, upper (equal-tailed), ess_bulk, ess_tail, r_hat, mcse_mean. Draws
             that are independent by construction count fully and have no R-hat.
         """
-        return tables.summary(self.parameters, prob, facts.statistics_of(self.data.attrs))
+        found = tables.summary(self.parameters, prob, facts.statistics_of(self.data.attrs))
+        return found.join(self.prior_sensitivity()) if sensitivity else found
 
     def fixed(self, prob: float = 0.95) -> pd.DataFrame:
         """Return the population coefficients, on the scale of the linear predictor.
@@ -194,71 +212,10 @@ class Fit(VarianceAnswers, SmoothAnswers, LikelihoodQuestions):
 
     # ------------------------------------------------------------------------------------------------- rows
 
-    def predict(
-        self,
-        new: Any = None,
-        groups: str | Mapping[str, str] = "these",
-        scale: str = "response",
-        prob: float = 0.95,
-        seed: int | None = None,
-        draws: int | None = None,
-    ) -> pd.DataFrame:
-        """Predict for the rows used, or for new ones.
-
-        Parameters
-        ----------
-        new : DataFrame (pandas, polars) or mapping, optional
-            New rows; offsets are computed from them. The rows used if absent.
-        groups : {"these", "typical", "new", "average", "these or new"} or mapping
-            Which group effects: ``"these"`` those of the rows' own levels, which must be known; ``"typical"`` none,
-            a group in the middle; ``"new"`` those of a group not seen, drawn from the distribution of groups once
-            per posterior draw, whatever level a row has; ``"average"`` the expected response integrated over the
-            distribution of groups (Gauss-Hermite quadrature within each posterior draw), which on the scale of the
-            linear predictor is the typical group; ``"these or new"`` known levels their own, unknown ones drawn. A
-            mapping chooses for each grouping factor: ``{"herd": "new"}``, the others keep their own. Smooths always
-            stay.
-        scale : {"response", "link", "outcome"}
-            ``"response"``: the expected response (a proportion for binomial families); ``"link"``: the linear
-            predictor; ``"outcome"``: a future observation (a count of successes for binomial families).
-        prob : float
-            Posterior probability of the interval.
-        seed : int, optional
-            For new groups and outcomes; same seed, same numbers.
-        draws : int, optional
-            Use this many posterior draws, evenly spaced; all if absent.
-
-        Returns
-        -------
-        DataFrame
-            One row per row of the data, with its index: mean, sd, lower, upper. For ordinal and nominal responses
-            one row per row and category, with the column `category`; outcomes are then the shares of draws in
-            which the category occurs, and ``scale="link"`` has one row per linear predictor. ``frame.attrs["note"]``
-            says in a sentence what is predicted.
-
-        Raises
-        ------
-        DataError
-            For levels that the model has not seen, with ``groups="these"``.
-
-        Warns
-        -----
-        ModelWarning
-            For rows outside of the data of a smooth: the note says so too.
-        """
-        from bayesglmm.results.predict import predict
-
-        return predict(self._evaluator, self.draws, self.design, new, groups, scale, prob, seed, draws)
-
-    def fitted(self, scale: str = "response", prob: float = 0.95) -> pd.DataFrame:
-        """Return the expected response, or with ``scale="link"`` the linear predictor, of the rows used.
-
-        The same as ``predict(groups="these", scale=scale)``.
-        """
-        check_choice("scale", scale, ("response", "link"))
-        return self.predict(scale=scale, prob=prob)
-
     def log_likelihood(self) -> xr.DataTree:
         """Return the log-likelihood of every row under every draw, and add it to `data`, where ArviZ looks for it.
+
+        With correlated residuals it is that of a row given the earlier ones of its group: the sum is the joint one.
 
         Returns
         -------
@@ -334,16 +291,6 @@ class Fit(VarianceAnswers, SmoothAnswers, LikelihoodQuestions):
             return verdict_of(self._checks, CHAINS_AGREE)
         worth = diagnosis.resampled_worth(self.parameters, self.data.attrs)
         return verdict_of(self._checks, good_words(quality, worth))
-
-    def diagnose(self) -> pd.DataFrame:
-        """Return every check of the engine: value, threshold, verdict, what it means and what to do.
-
-        Returns
-        -------
-        DataFrame
-            Columns: check, value, threshold, verdict, meaning, advice.
-        """
-        return table(self._checks)
 
     def __repr__(self) -> str:
         return fit_text(self)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bayesglmm.graph.problem import BlockParts, Problem
 
 THESE, TYPICAL, NEW, AVERAGE, KNOWN_OR_NEW = "these", "typical", "new", "average", "these or new"
+_MOST_NUMBERS = 5e8
+_DENSE = 200  # coefficients per level up to which a dense factor is quicker than a sparse one
 CHOICES = (THESE, TYPICAL, NEW, AVERAGE, KNOWN_OR_NEW)
 
 
@@ -68,17 +70,19 @@ def _implied(name: str, groups: Mapping[str, str]) -> str:
     return next((word for word in (NEW, AVERAGE, KNOWN_OR_NEW) if word in words), THESE)
 
 
-def require_known(rows: NewRows, chosen: Mapping[str, str]) -> None:
+def require_known(problem: Problem, rows: NewRows, chosen: Mapping[str, str]) -> None:
     """Raise if rows that should use their own levels have levels that the model has never seen."""
     for levels in (each for blocks in rows.new_levels.values() for each in blocks):
         if levels.levels and chosen.get(levels.group) == THESE:
             shown = ", ".join(map(repr, levels.levels[:10])) + (", ..." if len(levels.levels) > 10 else "")
             many = f"{len(levels.levels)} levels" if len(levels.levels) > 1 else "a level"
+            own = next(part.block.levels for part in problem.blocks if part.block.group == levels.group)
             raise DataError(
-                f"The new data have {many} of {levels.group!r} that the model has not seen: {shown}. There is no "
-                f"estimate of their effects. groups={NEW!r} predicts for a new {levels.group} (its effect is drawn "
-                f"from the distribution of {levels.group}), groups={KNOWN_OR_NEW!r} does so for the unknown levels "
-                f"only, groups={TYPICAL!r} sets group effects to zero, groups={AVERAGE!r} averages over them."
+                f"The new data have {many} of {levels.group!r} that the model has not seen: {shown}. "
+                f"{did_you_mean(levels.levels[0], own)} There is no estimate of unknown effects. "
+                f"groups={NEW!r} predicts for a new {levels.group} (its effect is drawn from the distribution of "
+                f"{levels.group}), groups={KNOWN_OR_NEW!r} does so for the unknown levels only, groups={TYPICAL!r} "
+                f"sets group effects to zero, groups={AVERAGE!r} averages over them."
             )
 
 
@@ -97,7 +101,25 @@ def semidefinite_factor(matrix: Floats) -> Floats:
 
 
 def level_factor(part: BlockParts, draws: Mapping[str, Floats]) -> Floats:
-    """Return Lambda, shape (S, k, k): the effects of a new level are Lambda z with z standard normal."""
+    """Return Lambda, shape (S, k, k): the effects of a new level are Lambda z with z standard normal.
+
+    Raises
+    ------
+    DataError
+        Where these are too many numbers: thousands of coefficients per level at each of thousands of draws.
+    """
+    size, k = len(draws[part.names.b]), len(part.block.terms)
+    if float(size) * k * k > _MOST_NUMBERS:
+        raise DataError(
+            f"The covariance of the {k:,} coefficients of `{part.block.label}` at each of {size:,} draws is "
+            f"{8e-9 * size * k * k:,.0f} GB, too much; groups={THESE!r} and groups={TYPICAL!r} need none."
+        )
+    factor: Floats = part.covariance.factor(level_values(part, draws), k, NUMPY)
+    return factor
+
+
+def level_values(part: BlockParts, draws: Mapping[str, Floats]) -> dict[str, Any]:
+    """Return the parameters of a block's covariance by class, shape (S, ...), as its structure takes them."""
     values: dict[str, Any] = part.block.constants
     for declared in part.covariance.parameters(part.block):
         drawn = draws[part.names.variable(declared.name)]
@@ -108,14 +130,14 @@ def level_factor(part: BlockParts, draws: Mapping[str, Floats]) -> Floats:
         else:
             # Undefined, too, and so is what stands there.
             values[declared.name] = np.where(np.isnan(drawn), 0.0, drawn)
-    factor: Floats = part.covariance.factor(values, len(part.block.terms), NUMPY)
-    return factor
+    return values
 
 
 def simulated_effects(part: BlockParts, draws: Mapping[str, Floats], rng: np.random.Generator) -> Floats:
     """Return effects of all levels drawn from their distribution at each draw of its parameters, shape (S, J, k)."""
     block, size = part.block, len(draws[part.names.b])
-    if not part.covariance.new_levels:  # levels are independent of each other
+    alone = not part.covariance.new_levels  # levels are independent of each other
+    if alone and (block.latent == "spherical" or len(block.terms) <= _DENSE):
         z = rng.standard_normal(np.shape(draws[part.names.b]))
         return np.asarray(z @ np.swapaxes(level_factor(part, draws), -1, -2))
     rows, columns = part.covariance.couplings(block)
@@ -159,8 +181,8 @@ def place(
 ) -> Effects:
     """Replace the coefficients of grouping factors as chosen; smooths always stay.
 
-    Only summaries of single rows are reported, so one new level per draw serves all rows: the same numbers as
-    with a level for each, and curves over a grid of rows come out smooth.
+    A new level has one effect per draw, which all of its rows share: averages and differences of rows then have the
+    right spread, and curves over a grid of rows come out smooth.
 
     Parameters
     ----------
@@ -195,11 +217,17 @@ def _replaced(
     if word == THESE or (word == KNOWN_OR_NEW and not (block.index < 0).any()):
         return block, b
     size, k = len(b), len(block.terms)
-    everyone = np.zeros_like(block.index)
+    everyone = np.zeros(len(block.X), dtype=np.intp)
     if word in (TYPICAL, AVERAGE):
-        return replace(block, levels=("typical",), index=everyone), np.zeros((size, 1, k))
-    new = np.einsum("sij,sj->si", level_factor(part, draws), rng.standard_normal((size, k)))[:, None, :]
+        return replace(block, levels=("typical",), index=everyone, shares=None), np.zeros((size, 1, k))
+    count = 1 if word == NEW else -int(block.index.min())  # a row may belong to several levels that are new
+    if word == NEW and block.shares is None:  # rows of one level share its effect, whatever level that is
+        found, own = np.unique(block.index, return_inverse=True)
+        count, everyone = len(found), own.reshape(-1)
+    new = np.einsum("sij,slj->sli", level_factor(part, draws), rng.standard_normal((size, count, k)))
     if word == NEW:
-        return replace(block, levels=("new",), index=everyone), new
-    index = np.where(block.index < 0, b.shape[1], block.index)
-    return replace(block, levels=(*block.levels, "new"), index=index), np.concatenate([b, new], axis=1)
+        names = tuple(f"new {j + 1}" for j in range(count))
+        return replace(block, levels=names, index=everyone, shares=None), new
+    index = np.where(block.index < 0, b.shape[1] - 1 - block.index, block.index)
+    names = ("new",) if count == 1 else tuple(f"new {j + 1}" for j in range(count))
+    return replace(block, levels=(*block.levels, *names), index=index), np.concatenate([b, new], axis=1)

@@ -14,7 +14,7 @@ from bayesglmm.errors import BayesglmmError, ModelWarning
 from bayesglmm.results import tables
 from bayesglmm.results.checks import Check, Verdict, verdict_of
 from bayesglmm.results.fit import Fit
-from bayesglmm.results.likelihood_quality import good_words, laplace_check
+from bayesglmm.results.likelihood_quality import good_words, likelihood_check
 from bayesglmm.results.optimum import has_maximum
 from bayesglmm.results.protocols import Rebindable
 from bayesglmm.results.schema import ASYMPTOTIC, ESTIMATES, asymptotic
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from bayesglmm.engines.kernels.likelihood import Estimation
     from bayesglmm.graph.problem import Problem
     from bayesglmm.results.bootstrap import Bootstrap
     from bayesglmm.results.profile import Profile
@@ -95,15 +96,16 @@ class LikelihoodFit(Fit):
     def _estimates(self) -> xr.Dataset:
         return self.data[ESTIMATES].to_dataset()
 
-    def summary(self, prob: float = 0.95) -> pd.DataFrame:
-        """Return all population-level parameters.
+    def summary(self, prob: float = 0.95, sensitivity: bool = False) -> pd.DataFrame:
+        """Return all population-level parameters; there are no priors for `sensitivity`.
 
         Returns
         -------
         DataFrame
             Index: labels as in `Fit.summary`. Columns: estimate, se, lower, upper.
         """
-        return tables.labelled(self.parameters, prob, self._wald.describe)
+        found = tables.labelled(self.parameters, prob, self._wald.describe)
+        return found.join(self.prior_sensitivity()) if sensitivity else found
 
     def fixed(self, prob: float = 0.95) -> pd.DataFrame:
         """Return the population coefficients, on the scale of the linear predictor.
@@ -158,6 +160,7 @@ class LikelihoodFit(Fit):
         prob: float = 0.95,
         seed: int | None = None,
         draws: int | None = None,
+        offset: Any = None,
     ) -> pd.DataFrame:
         """Predict for the rows used, or for new ones.
 
@@ -170,18 +173,20 @@ class LikelihoodFit(Fit):
             is a number, and its asymptotic spread. What is drawn (new groups, outcomes) has no such number: there
             the estimate is the mean of what was drawn. ``"these or new"`` draws for unknown groups only.
         """
-        from bayesglmm.results.predict import drawn_rows, predict
+        from bayesglmm.results.predict import Question, drawn_rows, predict
+        from bayesglmm.results.printed import AnswerTable
 
-        drawn = super().predict(new, groups, scale, prob, seed, draws)
-        found = drawn.rename(columns=_RENAMED)
+        drawn = super().predict(new, groups, scale, prob, seed, draws, offset)
+        found = AnswerTable(drawn.rename(columns=_RENAMED))
         found.attrs = drawn.attrs
         if scale == "outcome":
             return found
         with warnings.catch_warnings():  # the draws have warned already
             warnings.simplefilter("ignore", ModelWarning)
-            random = drawn_rows(self._evaluator, self.design, new, groups)
+            random = drawn_rows(self._evaluator, self.design, new, groups, offset)
             if not random.all():
-                at = predict(self._evaluator, self.point, self.design, new, groups, scale, prob)["mean"].to_numpy()
+                question = Question(groups, scale, offset=offset)
+                at = predict(self._evaluator, self.point, self.design, new, question, prob)["mean"].to_numpy()
                 random = np.repeat(random, len(found) // len(random))  # categories follow rows
                 found["estimate"] = np.where(random, found["estimate"], at)
         return found
@@ -198,16 +203,17 @@ class LikelihoodFit(Fit):
     def verdict(self) -> Verdict:
         """Whether the search ended at a maximum, and Laplace's approximation is good there.
 
-        ``"good"``, ``"check"`` or ``"bad"``; ``print(fit.verdict)`` says why. The approximation is compared with
-        quadrature where the likelihood is a product over levels; see `bayesglmm.results.likelihood_quality`.
+        ``"good"``, ``"check"`` or ``"bad"``; ``print(fit.verdict)`` says why. The approximation of the likelihood
+        (Laplace's, or that of expectation propagation) is compared with quadrature where the likelihood is a product
+        over levels; see `bayesglmm.results.likelihood_quality`.
         """
-        return verdict_of(self._checks, good_words(self._approximation))
+        return verdict_of(self._checks, good_words(self._approximation, self._estimation.name))
 
     @cached_property
     def _approximation(self) -> Check | None:
         if not has_maximum(json.loads(self.data.attrs["convergence"])):
             return None  # there are no estimates to judge it at
-        return laplace_check(self.problem, self._settings["objective"], self._settings["quadrature"])
+        return likelihood_check(self.problem, self._estimation)
 
     @cached_property
     def _checks(self) -> list[Check]:
@@ -265,12 +271,11 @@ class LikelihoodFit(Fit):
         from bayesglmm.graph.latent import LatentView
         from bayesglmm.results.profile import profile
 
-        settings = self._settings
-        if settings["objective"] == "reml":
+        if self._settings["objective"] == "reml":
             raise BayesglmmError('profile needs a fit with objective="ml"; this one has "reml".')
         wanted = [parameters] if isinstance(parameters, str) else parameters
         with suitable_threads(self.problem):
-            return profile(self.problem, LatentView(self.problem), settings["quadrature"], reach, wanted)
+            return profile(self.problem, LatentView(self.problem), self._estimation, reach, wanted)
 
     def bootstrap(self, n: int = 500, workers: int = 1, seed: int | None = None) -> Bootstrap:
         """Simulate responses from the estimates, with new group effects, and fit each (parametric bootstrap).
@@ -298,13 +303,20 @@ class LikelihoodFit(Fit):
         from bayesglmm.engines.threads import suitable_threads
         from bayesglmm.results.bootstrap import bootstrap
 
-        objective, nodes = self._settings["objective"], self._settings["quadrature"]
         with suitable_threads(self.problem):
-            return bootstrap(self._evaluator, self.point, n, workers, seed, objective, nodes)
+            return bootstrap(self._evaluator, self.point, n, workers, seed, self._estimation)
 
     @property
     def _settings(self) -> dict[str, Any]:
         return dict(json.loads(self.data.attrs["settings"]))
+
+    @property
+    def _estimation(self) -> Estimation:
+        """How the estimates were found."""
+        from bayesglmm.engines import ENGINES
+
+        found: Estimation = ENGINES.get(self.data.attrs["engine"]).configure(**self._settings).estimation
+        return found
 
     @property
     def _model(self) -> FittedModel:

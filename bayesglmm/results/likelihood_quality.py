@@ -1,4 +1,4 @@
-"""Is Laplace's approximation good enough for maximum likelihood? What quadrature would change, in standard errors."""
+"""Is an approximation good enough for maximum likelihood? What quadrature would change, in standard errors."""
 
 from __future__ import annotations
 
@@ -8,51 +8,53 @@ from typing import TYPE_CHECKING
 from bayesglmm.results.checks import Check, Word
 
 if TYPE_CHECKING:
+    from bayesglmm.engines.kernels.likelihood import Estimation
     from bayesglmm.graph.problem import Problem
 
 _GOOD, _CHECK = 0.1, 0.3  # standard errors: the limits of the verdict on the posterior
 _MOST = 3e7  # rows times nodes times evaluations: some seconds
 
 
-def laplace_check(problem: Problem, objective: str, nodes: int) -> Check | None:
+def likelihood_check(problem: Problem, estimation: Estimation) -> Check | None:
     """Judge the approximation at the estimates.
 
     Parameters
     ----------
     problem : Problem
-    objective : {"ml", "reml"}
-    nodes : int
-        Of quadrature in the fit.
+    estimation : Estimation
+        Of the fit.
 
     Returns
     -------
     Check or None
         None where nothing is approximated: gaussian responses, models without group effects, and fits by quadrature.
     """
-    if nodes > 1 or is_exact(problem):
+    if estimation.nodes > 1 or is_exact(problem):
         return None
-    from bayesglmm.engines.kernels.likelihood import maximum_likelihood
     from bayesglmm.engines.kernels.likelihood_error import likelihood_error
     from bayesglmm.engines.kernels.quadrature import factorises
     from bayesglmm.engines.modes import latent_view
     from bayesglmm.engines.threads import suitable_threads
 
     view = latent_view(problem)
-    if objective != "ml" or not factorises(view):
-        return _unjudged("It can be where there is one grouping factor and no smooth, by maximum likelihood.")
+    name = estimation.name
+    if estimation.kind != "ml" or not factorises(view):
+        return _unjudged(name, "It can be where there is one grouping factor and no smooth, by maximum likelihood.")
     parameters = view.theta_size + sum(len(part.predictor.columns) for part in problem.predictors)
     if 15.0 * len(problem.response.y) * 2.0 * parameters > _MOST:
-        return _unjudged("The data have many rows: comparing it with quadrature would take longer than the fit.")
+        return _unjudged(
+            name, "The data have many rows: comparing it with quadrature would take longer than the fit."
+        )
     with suitable_threads(problem):
-        found = likelihood_error(view, maximum_likelihood(view, "ml"))
-    name, worst = max(found.shifts.items(), key=lambda item: _size(item[1]), default=("", 0.0))
+        found = likelihood_error(view, estimation)
+    moved, worst = max(found.shifts.items(), key=lambda item: _size(item[1]), default=("", 0.0))
     word: Word = "good" if _size(worst) < _GOOD else "check" if _size(worst) < _CHECK else "bad"
     return Check(
         "approximation",
         abs(worst),
         f"< {_GOOD}",
         word,
-        f"Quadrature in the place of Laplace's approximation would move {name or 'no estimate'} by {abs(worst):.2f} "
+        f"Quadrature in the place of {name} would move {moved or 'no estimate'} by {abs(worst):.2f} "
         f"standard errors, and the log-likelihood by {found.loglik:.2f}.",
         {"good": "", "check": "The approximation is rough here.", "bad": "The approximation is poor here."}[word],
         "" if word == "good" else 'Use model.fit("laplace", objective="ml", quadrature=15).',
@@ -78,23 +80,23 @@ def _size(shift: float) -> float:
     return math.inf if math.isnan(shift) else abs(shift)
 
 
-def _unjudged(why: str) -> Check:
+def _unjudged(name: str, why: str) -> Check:
     return Check(
         "approximation",
         math.nan,
         "reported only",
         "good",
-        "How good Laplace's approximation is was not judged.",
+        f"How good {name} is was not judged.",
         why,
-        'The verdict of model.fit("laplace"), on the posterior, judges it.',
+        "The verdict on the posterior of the same engine, without objective=, judges it.",
     )
 
 
-def good_words(check: Check | None) -> str:
+def good_words(check: Check | None, name: str) -> str:
     """Return what a good verdict says."""
     found = "the search ended at a maximum of the likelihood"
     if check is None:
         return f"{found}."
     if math.isnan(check.value):
-        return f"{found}; how good Laplace's approximation is was not judged (fit.diagnose() says how)."
-    return f"{found}, and Laplace's approximation is good there."
+        return f"{found}; how good {name} is was not judged (fit.diagnose() says how)."
+    return f"{found}, and {name} is good there."

@@ -26,9 +26,7 @@ class LikelihoodQuestions(RunFacts):
         BayesglmmError
             For posteriors.
         """
-        self._unanswered(
-            "drop_terms", "posteriors are compared by their predictions (fit.log_likelihood() and ArviZ)"
-        )
+        self._unanswered("drop_terms", "posteriors are compared by their predictions (bg.compare_models)")
 
     def profile(self, parameters: str | Sequence[str] | None = None, reach: float = 0.99) -> Profile:
         """Profile the likelihood: for maximum likelihood fits, see `LikelihoodFit`.

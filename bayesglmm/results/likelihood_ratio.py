@@ -151,7 +151,8 @@ def _labelled(fits: tuple[Fit, ...], named: Mapping[str, Fit]) -> dict[str, Fit]
     for fit in fits:
         if not isinstance(fit, Fit):
             raise BayesglmmError(f"likelihood_ratio compares fits, not {type(fit).__name__}.")
-        label = str(fit.data.attrs["formula"])
+        residual = fit.problem.residual
+        label = str(fit.data.attrs["formula"]) + ("" if residual is None else f", residual {residual.block.label}")
         found[label if label not in found else f"{label} [{len(found) + 1}]"] = fit
     found |= named
     if len(found) < 2:

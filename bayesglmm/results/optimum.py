@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesglmm.results.checks import Check
+from bayesglmm.results.wald import Wald
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from bayesglmm.graph.problem import Problem
 
 _NAMED = 5  # coefficients
+NEARLY_ZERO = "nearly zero"
 
 
-def optimum_checks(problem: Problem, convergence: Mapping[str, Any]) -> list[Check]:
+def optimum_checks(
+    problem: Problem, convergence: Mapping[str, Any], estimates: xr.Dataset | None = None
+) -> list[Check]:
     """Return the checks of maximum likelihood estimates.
 
     Parameters
@@ -23,6 +29,8 @@ def optimum_checks(problem: Problem, convergence: Mapping[str, Any]) -> list[Che
     problem : Problem
     convergence : mapping
         As `bayesglmm.results.facts` keeps it.
+    estimates : xarray.Dataset, optional
+        With standard errors, for what is nearly zero.
     """
     boundary = convergence["boundary"]
     return [
@@ -37,8 +45,30 @@ def optimum_checks(problem: Problem, convergence: Mapping[str, Any]) -> list[Che
             if boundary
             else "",
         ),
+        *(() if estimates is None or not has_maximum(convergence) else _nearly_zero(problem, estimates)),
         *_not_told_apart(problem),
     ]
+
+
+def _nearly_zero(problem: Problem, estimates: xr.Dataset) -> Iterator[Check]:
+    """Find standard deviations whose standard errors exceed them: Wald's interval on the log scale says nothing."""
+    wald = Wald(problem, estimates)
+    table = wald.describe(wald.parameters, 0.95)
+    for parameter, row in zip(wald.parameters, table.itertuples(), strict=True):
+        value, error = float(table.at[row.Index, "estimate"]), float(table.at[row.Index, "se"])
+        if parameter.kind != "sd" or not value > 0.0 or not error > value:
+            continue
+        low, high = table.loc[row.Index, ["lower", "upper"]].astype(float)
+        yield Check(
+            NEARLY_ZERO,
+            error / value,
+            "reported only",
+            "good",
+            f"{parameter.label} is estimated as {value:.2g}, nearly zero, with a standard error of {error:.2g}.",
+            f"Its Wald interval, {low:.1g} to {high:.1g}, is symmetric for the logarithm, which has no end at zero: "
+            f'do not read it. fit.profile("{parameter.label}") has an interval that can begin at zero.',
+            parameters=(parameter.label,),
+        )
 
 
 def has_maximum(convergence: Mapping[str, Any]) -> bool:

@@ -16,9 +16,8 @@ from scipy import interpolate, linalg, optimize
 
 from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels.identified import standard_errors
-from bayesglmm.engines.kernels.likelihood import Likelihood, hyperparameter_labels, maximum_likelihood
+from bayesglmm.engines.kernels.likelihood import Estimation, Likelihood, hyperparameter_labels
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.quadrature import Quadrature
 from bayesglmm.errors import SettingsError, UnknownNameError, did_you_mean
 from bayesglmm.graph.latent import LatentView
@@ -117,7 +116,11 @@ def _inverse(zeta: Floats, value: Floats, at: float, edges: tuple[float, float])
 
 
 def profile(
-    problem: Problem, view: LatentView, nodes: int, reach: float = 0.99, wanted: Sequence[str] | None = None
+    problem: Problem,
+    view: LatentView,
+    estimation: Estimation,
+    reach: float = 0.99,
+    wanted: Sequence[str] | None = None,
 ) -> Profile:
     """Profile the likelihood; see `LikelihoodFit.profile`.
 
@@ -125,19 +128,19 @@ def profile(
     ----------
     problem : Problem
     view : LatentView
-    nodes : int
-        Of quadrature.
+    estimation : Estimation
+        Of maximum likelihood.
     reach : float
     wanted : sequence of str, optional
         Labels of the parameters; all if absent.
     """
-    found = maximum_likelihood(view, "ml", nodes)
+    found = estimation(view)
     owner = _coordinates(problem, found)
     known = [parameter.label for parameter in _values(problem, found, found.psi[None])]
     for name in wanted or ():
         if name not in owner:
             raise UnknownNameError(f"No profile of {name!r}. {did_you_mean(name, owner)}")
-    walker = _Walker(found, view, nodes, normal_quantile(reach))
+    walker = _Walker(found, view, estimation, normal_quantile(reach))
     tables, edges = [], dict[str, tuple[float, float]]()
     for j in sorted({owner[name] for name in wanted or owner}):
         psi, zeta = walker.walk(j)
@@ -198,7 +201,7 @@ class _Walker:
 
     found: Likelihood
     view: LatentView
-    nodes: int
+    estimation: Estimation
     end: float
     near: ConditionalMode = field(init=False)
 
@@ -207,7 +210,7 @@ class _Walker:
         self.errors = np.sqrt(np.diag(self.found.covariance))
         self.errors[self.zeros] = _RELEASED
         self.grown = np.concatenate([self.view.initial_theta + _SMALL, np.zeros(len(self.errors))])
-        self.surface = _by_quadrature(self) if self.nodes > 1 else _by_laplace(self)
+        self.surface = _by_quadrature(self) if self.estimation.nodes > 1 else _by_approximation(self)
         scales = {part.name for block in self.view.problem.blocks for part in block.of_kind("scale").values()}
         shapes = zip(self.view.problem.names("theta"), self.view.theta_shapes, strict=True)
         kinds = [np.full(int(np.prod(shape)), name in scales) for name, shape in shapes]
@@ -319,8 +322,8 @@ def _root(C: Floats) -> Floats:
 type _Surface = Callable[[Floats, Any], tuple[float, Floats]]
 
 
-def _by_laplace(walker: _Walker) -> _Surface:
-    objective = LaplaceObjective(walker.view, "ml")
+def _by_approximation(walker: _Walker) -> _Surface:
+    objective = walker.estimation.make(walker.view, "ml")
 
     def evaluate(psi: Floats, others: Any) -> tuple[float, Floats]:
         try:
@@ -333,7 +336,7 @@ def _by_laplace(walker: _Walker) -> _Surface:
 
 
 def _by_quadrature(walker: _Walker) -> _Surface:
-    quadrature, t = Quadrature(walker.view, walker.nodes), walker.view.theta_size
+    quadrature, t = Quadrature(walker.view, walker.estimation.nodes), walker.view.theta_size
 
     def value(psi: Floats) -> float:
         try:

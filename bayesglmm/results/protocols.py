@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bayesglmm.blocks import Block, Floats, Ints, Predictor
@@ -167,6 +169,14 @@ class Rebindable(Protocol):
         """Return the new rows; without `groups` the grouping factors need not be among their columns."""
 
     @property
+    def rows(self) -> Any:
+        """Which rows of the data are used: `positions` and `labels`."""
+
+    @property
+    def unobserved(self) -> Any:
+        """The rows of the data frame without a response, which are to be predicted."""
+
+    @property
     def smooths(self) -> Mapping[str, Sequence[Smooth]]:
         """The smooths of every predictor, by family parameter."""
 
@@ -200,5 +210,23 @@ class FittedModel(Protocol):
     def without(self, term: str) -> FittedModel:
         """Return the model of the same rows without a population term."""
 
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The arguments of the model beside formula, data and family, as the user gave them."""
+
+    def changed(self, formula: Any = ..., data: Any = ..., **given: Any) -> FittedModel:
+        """Return the model with other formulas, data or arguments."""
+
     def fit(self, engine: str = ..., *, seed: int | None = ..., **settings: Any) -> Fit:
         """Infer."""
+
+    def report(
+        self,
+        fit: Fit,
+        path: str | os.PathLike[str],
+        *,
+        others: Mapping[str, Fit] | None,
+        title: str | None,
+        prob: float,
+    ) -> Path:
+        """Write the report of a fit; see `Fit.report`."""

@@ -60,7 +60,8 @@ class RunFacts:
         return self._number(
             "log_evidence",
             'The likelihood averaged over proper priors comes with model.fit("laplace"), without objective= and flat '
-            'priors, and with model.fit("ep"); fit.loglik, the maximised log-likelihood, is another number.',
+            'priors, and with model.fit("ep"); fit.bridge() estimates it from the draws of NUTS and Metropolis. '
+            "fit.loglik, the maximised log-likelihood, is another number.",
         )
 
     @property
@@ -80,5 +81,5 @@ class RunFacts:
 
 _OF_LIKELIHOOD = (
     'It comes with model.fit("laplace", objective="ml"). Posteriors are compared by their predictions '
-    "(fit.log_likelihood() and ArviZ) or by fit.log_evidence."
+    "(fit.loo(), fit.kfold()) or by fit.log_evidence."
 )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _COLLINEAR = 1e-10  # share of a candidate's sum of squares that the model's columns must leave
 _ROWS = 10_000
+_FULL = 0.1  # share of the entries of a precision that makes it a dense one
 _GRID, _STEPS = np.linspace(-4.0, 4.0, 13), 24  # of log ratios of variances, around that of the null model
 _GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 
@@ -183,7 +184,7 @@ def _null(view: LatentView, found: Likelihood) -> _Null:
         if part.role == "spherical":
             spread += (own @ own.T).toarray()
         else:
-            spread += own @ splu(sparse.csc_array(Q[part.slice, part.slice])).solve(own.T.toarray())
+            spread += _related(own, Q[part.slice, part.slice])
     normal = (
         problem.family.normal_residual and problem.links[problem.predictors[0].names.parameter].name == "identity"
     )
@@ -197,6 +198,14 @@ def _null(view: LatentView, found: Likelihood) -> _Null:
         scaled=bool(normal and free and problem.dispersions and len(problem.predictors) == 1),
         normal=bool(normal),
     )
+
+
+def _related(own: Any, Q: Any) -> Floats:
+    """Return A Q^-1 A' for sparse A and Q; of a Q that is hardly sparse by LAPACK."""
+    if Q.nnz < _FULL * Q.shape[0] ** 2:
+        return np.asarray(own @ splu(sparse.csc_array(Q)).solve(own.T.toarray()))
+    root = linalg.solve_triangular(linalg.cholesky(Q.toarray(), lower=True), own.T.toarray(), lower=True)
+    return np.asarray(root.T @ root)
 
 
 class _Held:
@@ -322,6 +331,8 @@ def _check(problem: Problem) -> None:
         raise BayesglmmError(
             "A scan needs one linear predictor to which candidates are added; this model has others."
         )
+    if problem.residual is not None:
+        raise BayesglmmError(f"A scan takes the rows for independent; this model has {problem.residual.block.label}.")
     if any(parameter.ordered for parameter in problem.family.parameters):
         raise BayesglmmError("A scan takes no ordinal families: cutpoints are estimated together with every effect.")
     n = problem.predictors[0].predictor.n

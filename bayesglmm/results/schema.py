@@ -216,6 +216,12 @@ def _predictor_data(part: PredictorParts) -> Iterator[tuple[str, tuple[str, ...]
     for block in part.blocks:
         own = block.names
         labels = np.array(block.block.terms, dtype=object)
+        if block.block.shares is not None:
+            members = {own.member_dim: np.arange(1, block.block.shares.shape[2] + 1)}
+            yield own.variable("index"), (own.member_dim,), block.block.index, members
+            dims = (own.term_dim, own.member_dim)
+            yield own.variable("Z"), dims, block.block.shares, {own.term_dim: labels} | members
+            continue
         yield own.variable("index"), (), block.block.index, {}
         if block.block.column is None:
             yield own.variable("Z"), (own.term_dim,), block.block.X, {own.term_dim: labels}

@@ -12,6 +12,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from bayesglmm.blocks import Floats, Ints, RandomBlock
+from bayesglmm.graph.predictor import level_columns
 from bayesglmm.results.draws import interval, stacked
 from bayesglmm.results.levels import level_factor
 from bayesglmm.results.smooths import FittedSmooth, contribution, fitted_smooths
@@ -133,17 +134,13 @@ def _system(fit: Fit, point: Mapping[str, Floats]) -> tuple[list[Any], Floats, d
                 places[label].append(np.array([start + position]))
         start += len(free)
         for block in part.blocks:
-            Z = block.block.X @ level_factor(block, point)[0]
-            n, k = Z.shape
-            index, J = block.block.index, len(block.block.levels)
-            pointer = np.arange(0, n * k + 1, k)
-            at = (index[:, None] * k + np.arange(k)).ravel()
-            own.append(sparse.csc_array(sparse.csr_array((Z.ravel(), at, pointer), shape=(n, J * k))))
-            precision.append(np.ones(J * k))
+            own.append(sparse.csc_array(level_columns(block.block, level_factor(block, point)[0])))
+            width = own[-1].shape[1]
+            precision.append(np.ones(width))
             label = f"{prefix}{block.block.label}"
             if label in places:
-                places[label].append(np.arange(start, start + J * k))
-            start += J * k
+                places[label].append(np.arange(start, start + width))
+            start += width
         blocks.append(own)
     total, A, offset = start, [], 0
     for own in blocks:
@@ -225,7 +222,7 @@ def _rows(n: int) -> Ints:
 
 def _some(block: Any, rows: Ints) -> Any:
     if isinstance(block, RandomBlock):
-        return replace(block, X=block.X[rows], index=block.index[rows])
+        return block.rows(rows)
     return replace(block, X=block.X[rows])
 
 

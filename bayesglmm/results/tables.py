@@ -16,10 +16,12 @@ from bayesglmm.results.draws import STATISTICS, stacked, summarise
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem
+    from bayesglmm.covariances import CovarianceParameter
+    from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem, ResidualParts
 
 type Kind = Literal["fixed", "sd", "cor", "structure", "dispersion"]
 KINDS_OF_GROUPS: tuple[Kind, ...] = ("sd", "cor", "structure")
+RESIDUAL = "Residual"
 _BOUNDS = {"sd": (0.0, np.inf), "cor": (-1.0, 1.0)}
 type Describe = Callable[[Sequence[Parameter], float], pd.DataFrame]
 
@@ -81,9 +83,12 @@ def parameters(problem: Problem, posterior: xr.Dataset) -> list[Parameter]:
                 Parameter(f"{prefix}{column}", "fixed", values[:, :, j], term=column)
                 for j, column in enumerate(part.predictor.columns)
             ]
+        found += _single_coefficients(part, prefix_of(problem, part), posterior)
     for part in problem.predictors:
         for block in part.blocks:
             found += _block_parameters(block, prefix_of(problem, part), posterior)
+    found += _residual_parameters(problem.residual, posterior)
+    found += [Parameter(own.label, "dispersion", posterior[own.name].values) for own in problem.hyperpriors]
     for name in problem.dispersions:
         variable = posterior[name]
         if variable.ndim == 2:
@@ -97,26 +102,51 @@ def parameters(problem: Problem, posterior: xr.Dataset) -> list[Parameter]:
     return found
 
 
+def _single_coefficients(part: PredictorParts, prefix: str, posterior: xr.Dataset) -> Iterator[Parameter]:
+    """Yield the population coefficients that blocks stand for."""
+    for block in part.blocks:
+        values = block.covariance.coefficient(posterior[block.names.b].values)
+        if values is not None:
+            label = block.block.label
+            yield Parameter(f"{prefix}{label}", "fixed", values[:, :, 0], term=label)
+
+
 def _block_parameters(block: BlockParts, prefix: str, posterior: xr.Dataset) -> Iterator[Parameter]:
-    group, smooth = block.block.group, block.block.kind == "smooth"
     own, derived = block.covariance.parameters(block.block), block.covariance.derived(block.block)
     for declared in (*own, *derived):
-        values, names = posterior[block.names.variable(declared.name)].values, declared.components
-        head = f"{prefix}{declared.name}[{group}"
-        kind: Kind = "sd" if declared.name == "sd" else "cor" if declared.name == "cor" else "structure"
-        about: dict[str, Any] = {"smooth": smooth, "what": declared.name, "derived": declared in derived}
-        if declared.kind != "correlation":
-            for j, term in enumerate(names):
-                whole = names == (block.block.label,)  # one standard deviation for all columns of the block
-                label = f"{head}]" if whole else f"{head}, {term}]"
-                within = declared.bounds_of(j) if declared.kind == "vector" else None
-                yield Parameter(label, kind, values[:, :, j], group, f"{prefix}{term}", within=within, **about)
-        else:
-            for i, later in enumerate(names):
-                for j, term in enumerate(names[:i]):
-                    pair = (f"{prefix}{term}", f"{prefix}{later}")
-                    label = f"{head}, {term}, {later}]"
-                    yield Parameter(label, kind, values[:, :, i, j], group, *pair, **about)
+        if declared.hidden:
+            continue
+        about = {"smooth": block.block.kind == "smooth", "derived": declared in derived}
+        values = posterior[block.names.variable(declared.name)].values
+        yield from _named(declared, values, block.block.group, block.block.label, prefix, about)
+
+
+def _residual_parameters(residual: ResidualParts | None, posterior: xr.Dataset) -> Iterator[Parameter]:
+    for declared in () if residual is None else residual.structure.parameters(residual.block):
+        assert residual is not None
+        values = posterior[residual.names.variable(declared.name)].values
+        yield from _named(declared, values, RESIDUAL, "", "", {})
+
+
+def _named(
+    declared: CovarianceParameter, values: Any, group: str, block: str, prefix: str, given: Mapping[str, Any]
+) -> Iterator[Parameter]:
+    """Yield the entries of one parameter of a covariance; `block` is the label of its block."""
+    names, head = declared.components, f"{prefix}{declared.name}[{group}"
+    kind: Kind = "sd" if declared.name == "sd" else "cor" if declared.name == "cor" else "structure"
+    about: dict[str, Any] = {"what": declared.name, **given}
+    if declared.kind != "correlation":
+        for j, term in enumerate(names):
+            whole = names == (block,)  # one standard deviation for all columns of the block
+            label = f"{head}]" if whole else f"{head}, {term}]"
+            within = declared.bounds_of(j) if declared.kind == "vector" else None
+            yield Parameter(label, kind, values[:, :, j], group, f"{prefix}{term}", within=within, **about)
+    else:
+        for i, later in enumerate(names):
+            for j, term in enumerate(names[:i]):
+                pair = (f"{prefix}{term}", f"{prefix}{later}")
+                label = f"{head}, {term}, {later}]"
+                yield Parameter(label, kind, values[:, :, i, j], group, *pair, **about)
 
 
 def moments(found: Sequence[Parameter], prob: float) -> pd.DataFrame:
@@ -164,7 +194,7 @@ def varcorr(problem: Problem, found: Sequence[Parameter], prob: float, describe:
     chosen = [p for p in found if p.kind in KINDS_OF_GROUPS and not p.smooth]
     scales = {parameter.name for parameter in problem.family.parameters if parameter.scaled}
     residual = [p for p in found if p.kind == "dispersion" and p.label in scales]
-    chosen += [Parameter(p.label, "sd", p.values, "Residual") for p in residual]
+    chosen += [Parameter(p.label, "sd", p.values, RESIDUAL) for p in residual]
     columns = {name: [getattr(p, name) for p in chosen] for name in ("group", "term", "term2")}
     labels = pd.DataFrame(columns | {"kind": [p.what or p.kind for p in chosen]}, dtype=object)
     return labels.join(describe(chosen, prob))
@@ -226,16 +256,16 @@ def coef(problem: Problem, posterior: xr.Dataset, prob: float, group: str | None
     frames, flat = [], stacked(posterior)
     for part in problem.predictors:
         prefix, columns = prefix_of(problem, part), part.predictor.columns
-        totals: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {}
+        totals: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, ...], dict[str, Any]]] = {}
         for block in part.blocks:
             own = block.block
             if own.kind != "group" or group not in (None, own.group):
                 continue
-            _, terms = totals.setdefault(own.group, (own.levels, {}))
-            for j, term in enumerate(own.terms):
+            _, terms = totals.setdefault((own.group, own.levels), (own.levels, {}))
+            for j, term in enumerate(own.columns):
                 start = terms.get(term, flat[part.names.beta][:, [columns.index(term)]] if term in columns else 0.0)
                 terms[term] = start + flat[block.names.b][:, :, j]
-        for name, (levels, terms) in totals.items():
+        for (name, _), (levels, terms) in totals.items():
             values = np.stack(list(terms.values()), axis=-1)
             frames.append(_effects(name, levels, [f"{prefix}{term}" for term in terms], summarise(values, prob)))
     return (

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesglmm.blocks import group_sizes
 from bayesglmm.results import tables
 from bayesglmm.results.facts import effective_draws, theta_points
+from bayesglmm.results.optimum import NEARLY_ZERO
 from bayesglmm.results.schema import family_text
 
 if TYPE_CHECKING:
@@ -79,13 +81,16 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
     found.append(("Engine", f"{attrs['engine']}, {_work(fit)}"))
     found.append(("Seconds", f"{total:.1f} ({stages})" if stages else f"{total:.1f}"))
     found.append(("Rows", str(len(problem.response.y))))
-    groups = {part.block.group: len(part.block.levels) for part in problem.blocks if part.block.kind == "group"}
+    groups = group_sizes((p.block.group, p.block.levels) for p in problem.blocks if p.block.kind == "group")
+    if problem.residual is not None:
+        found.append(("Residual", problem.residual.block.label))
     if "loglik" in attrs:
         criteria = f"AIC {fit.aic:.2f}, BIC {fit.bic:.2f}, {attrs['parameters']} parameters"
         found.append(("Fit", f"log-likelihood {fit.loglik:.4f}, {criteria}"))
     if groups:
         found.append(("Groups", ", ".join(f"{name} ({size})" for name, size in groups.items())))
     found += [("Note", note) for note in fit.notes]
+    found += [("Note", f"{c.finding} {c.meaning}") for c in fit.checks if c.name == NEARLY_ZERO]
     return found
 
 

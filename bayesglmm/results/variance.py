@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +13,13 @@ from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats, Response
 from bayesglmm.errors import BayesglmmError
 from bayesglmm.results.draws import seeded, stacked, summarise
-from bayesglmm.results.levels import TYPICAL, choices, level_factor, place
+from bayesglmm.results.levels import TYPICAL, choices, level_factor, level_values, place
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from bayesglmm.graph.evaluate import Evaluator
-    from bayesglmm.graph.problem import BlockParts
+    from bayesglmm.graph.problem import BlockParts, Problem
 
 # Variance of the latent variable that a probability link stands for.
 LATENT = {"logit": np.pi**2 / 3.0, "probit": 1.0, "cloglog": np.pi**2 / 6.0, "loglog": np.pi**2 / 6.0}
@@ -44,24 +45,35 @@ def shares(evaluator: Evaluator, posterior: xr.Dataset, prob: float) -> pd.DataF
     Raises
     ------
     BayesglmmError
-        Where there is no such scale: nominal responses, the cauchit link.
+        Where there is no such scale: expressions of parameters.
     """
     problem = evaluator.problem
+    require_linear(problem)
     main = problem.family.main_predictors(problem.response)
-    if len(main) > 1:
-        raise BayesglmmError(
-            f"Shares of variance need one linear predictor; the family {problem.family.name!r} has one per category. "
-            "fit.varcorr() has the standard deviations of each."
-        )
+    draws = stacked(posterior)
+    frames = [_shares_of(evaluator, draws, prob, at) for at in range(len(main))]
+    if len(main) == 1:
+        return frames[0]
+    for name, own in zip(main, frames, strict=True):
+        own.insert(0, "predictor", name)
+    frame = pd.concat(frames, ignore_index=True)
+    frame.attrs["note"] = frames[0].attrs["note"]
+    return frame
+
+
+def require_linear(problem: Problem) -> None:
+    """Raise where group effects do not add a variance to one linear predictor of the response."""
     if problem.likelihood.expression is not None:
         raise BayesglmmError(
             "Shares of variance need a linear predictor, to which every grouping factor adds a variance of its own; "
             "here it is an expression of parameters. fit.varcorr() has the standard deviations of each parameter."
         )
-    draws = stacked(posterior)
-    variances = _group_variances(evaluator, draws)
-    total_groups: Any = sum(variances.values())
-    residual, note = _residual(evaluator, draws, total_groups)
+
+
+def _shares_of(evaluator: Evaluator, draws: Mapping[str, Floats], prob: float, at: int) -> pd.DataFrame:
+    """Return the shares on the scale of one of the main predictors."""
+    variances = group_variances(evaluator, draws, at)
+    residual, note = residual_variance(evaluator, draws, sum(variances.values()))
     variances[RESIDUAL] = np.broadcast_to(residual, (len(next(iter(draws.values()))),))
     values = np.stack(list(variances.values()), axis=-1)
     frame = pd.DataFrame({"group": list(variances), "variance": values.mean(axis=0)})
@@ -102,36 +114,48 @@ def _name(part: BlockParts, blocks: Sequence[BlockParts]) -> str:
     return own.label if part.covariance.inherited and plain else own.group
 
 
-def _group_variances(evaluator: Evaluator, draws: Mapping[str, Floats]) -> dict[str, Any]:
-    """Return per grouping factor the variance that it adds to eta, averaged over the rows, shape (S,).
+def group_variances(evaluator: Evaluator, draws: Mapping[str, Floats], at: int = 0) -> dict[str, Any]:
+    """Return per grouping factor the variance that it adds to a main predictor, averaged over the rows, shape (S,).
 
     The mean over rows of z' Sigma z is the sum of Sigma * (Z'Z / n), so random slopes need no loop over rows.
     """
     found: dict[str, Any] = {}
-    blocks = evaluator.problem.predictors[0].blocks
+    blocks = evaluator.problem.predictors[at].blocks
     for part in blocks:
         block = part.block
         if block.kind == "group":
-            factor = level_factor(part, draws)
-            moment = block.X.T @ block.X / len(block.X)
-            variance = np.einsum("sir,sjr,ij->s", factor, factor, moment)
             name = _name(part, blocks)
-            found[name] = found.get(name, 0.0) + variance
+            found[name] = found.get(name, 0.0) + _added(part, draws)
     return found
 
 
-def _residual(evaluator: Evaluator, draws: Mapping[str, Floats], group_variance: Any) -> tuple[Any, str]:
+def _added(part: BlockParts, draws: Mapping[str, Floats]) -> Any:
+    block, k = part.block, len(part.block.terms)
+    if block.column is not None and block.shares is None:  # each row has one of many coefficients
+        share = np.bincount(block.column, minlength=k) / len(block.X)
+        return part.covariance.variances(level_values(part, draws), k) @ share
+    factor = level_factor(part, draws)
+    return np.einsum("sir,sjr,ij->s", factor, factor, block.moment)
+
+
+def residual_variance(evaluator: Evaluator, draws: Mapping[str, Floats], group_variance: Any) -> tuple[Any, str]:
     """Return the variance within groups on the scale of the linear predictor, and a sentence about it."""
     problem = evaluator.problem
     family, link = problem.family, problem.links[problem.predictors[0].names.parameter]
     ordered = {parameter.name for parameter in family.parameters if parameter.ordered}
+    if family.response == "nominal":
+        # Two Gumbel variables, the utilities of a category and of the reference, differ by a logistic one.
+        latent = LATENT["logit"]
+        return latent, f"Residual: the latent variance of a category against the reference, {latent:.4g}."
     if family.response in ("binary", "binomial", "ordinal") and set(problem.dispersions) <= ordered:
-        if link.name not in LATENT:
+        if link.name in LATENT:
+            latent = LATENT[link.name]
+            return latent, f"Residual: the latent variance of the {link.name} link, {latent:.4g}."
+        if family.response == "ordinal":
             raise BayesglmmError(
-                f"The {link.name} link has no latent variance, so there are no shares of it. Links that have one: "
-                f"{', '.join(LATENT)}."
+                f"The {link.name} link has no latent variance, so ordered categories have no shares of it. Links "
+                f"that have one: {', '.join(LATENT)}."
             )
-        return LATENT[link.name], f"Residual: the latent variance of the {link.name} link, {LATENT[link.name]:.4g}."
     found = family.residual_variance(_natural(evaluator, draws)) if link.name == "identity" else None
     if found is not None:
         weights = problem.response.weights
@@ -173,6 +197,8 @@ def _simulated(evaluator: Evaluator, draws: Mapping[str, Floats], group_variance
         centres[main] = np.log(np.mean(np.exp(etas[main]), axis=1)) + 0.5 * group_variance
     n = len(problem.response.y)
     response = _rows(problem.response, (np.arange(_REPLICATES) * n) // _REPLICATES)
+    if response.trials is not None and not problem.dispersions and len(problem.predictors) == 1:
+        response = replace(response, trials=np.ones(_REPLICATES))  # independent trials, each with a variance
     flat = {name: np.broadcast_to(eta[:, None], (len(eta), _REPLICATES)) for name, eta in centres.items()}
     y = evaluator.simulate(draws, flat, rng, response).astype(float)
     y = y if response.trials is None else y / np.maximum(response.trials, 1.0)

@@ -7,12 +7,12 @@ ends with ``TERMS.register(...)``. Plain columns (`linear`) and group terms (`gr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from bayesglmm.blocks import Block, FixedBlock, Floats, Ints
-from bayesglmm.formula.syntax import Call, Name, walk
+from bayesglmm.formula.syntax import Call, Name, Node, walk
 from bayesglmm.registry import Registry
 from bayesglmm.terms.columns import Columns
 
@@ -154,12 +154,15 @@ class Term(ABC):
         The word before the parenthesis.
     aliases : tuple of str
         Other spellings.
+    interacts : bool
+        Whether it may be multiplied by plain terms, ``mo(x):z``; then there is `bind_product`.
     known : bool
         Whether its values are given and nothing about it is learned: an offset.
     """
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
+    interacts: ClassVar[bool] = False
     known: ClassVar[bool] = False
 
     def columns(self, call: Call) -> Iterator[Name]:
@@ -177,6 +180,21 @@ class Term(ABC):
         DataError
             For data that do not suit the term.
         """
+
+
+    def bind_product(self, call: Call, others: Sequence[Node], label: str, context: Context) -> BoundTerm:
+        """Let the product of the term and plain terms meet the data; errors as of `bind`.
+
+        Parameters
+        ----------
+        call : Call
+        others : sequence of Node
+            What it is multiplied by.
+        label : str
+            Text of the whole.
+        context : Context
+        """
+        raise NotImplementedError(f"The term {self.name} takes no part in interactions.")
 
 
 TERMS: Registry[Term] = Registry("term", "bayesglmm.terms")

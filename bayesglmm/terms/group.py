@@ -17,6 +17,7 @@ from bayesglmm.terms.atoms import Atom
 from bayesglmm.terms.base import Context
 from bayesglmm.terms.columns import Columns, Factor, as_factor
 from bayesglmm.terms.evaluate import Evaluator
+from bayesglmm.terms.group_by import By, parts_by
 from bayesglmm.terms.linear import LinearPart, bind_linear
 from bayesglmm.terms.names import caret
 from bayesglmm.terms.structured import bind_index, covariance_of, index_of, settle_structure
@@ -37,7 +38,7 @@ class NewLevels:
         The grouping factor.
     levels : tuple of str
         Their names.
-    index : ndarray of int, shape (n,)
+    index : ndarray of int, shape (n,) or (n, M)
         Which of them a row has; -1 for rows with a known level. Rows that share a level share its effect.
     """
 
@@ -69,6 +70,9 @@ class GroupPart:
         As in `RandomBlock`.
     options : mapping
         Keyword arguments of the covariance word.
+    by : By or None
+        Which of the factor's levels these are, where others have a part of their own; `factors` and `keys` are those
+        of all levels.
     """
 
     label: str
@@ -80,6 +84,7 @@ class GroupPart:
     covariance: str
     latent: LatentForm
     options: Mapping[str, Any]
+    by: By | None = None
 
     def block(self, columns: Columns, known: bool = True) -> RandomBlock:
         """Return the block for these rows; levels that the model does not know have the index -1.
@@ -92,18 +97,33 @@ class GroupPart:
         """
         index = self._match(columns)[0] if known else np.full(columns.n, -1, dtype=np.intp)
         left, atom = self.left.block(columns), index_of(self.left)
+        X, terms, portion = left.X, left.columns, None
+        if self.by is not None:
+            (index, X), atom = self.by.rows(columns, index, X), None
+            terms, portion = tuple(f"{term}:{self.by.label}" for term in terms), self.by.portion(terms)
         return RandomBlock(
             self.label,
             self.group,
-            left.columns,
+            terms,
             self.levels,
             index,
-            left.X,
+            X,
             self.covariance,
             self.latent,
             options=self.options,
             column=None if atom is None else atom.factor(columns).codes,
+            portion=portion,
         )
+
+    @property
+    def factor_key(self) -> frozenset[str]:
+        """What tells its grouping factor from others."""
+        return frozenset(atom.label for atom in self.factors)
+
+    @property
+    def members(self) -> int:
+        """Levels that a row belongs to."""
+        return 1
 
     @property
     def indexed(self) -> bool:
@@ -119,7 +139,7 @@ class GroupPart:
         """Return the levels of these rows that the model does not know."""
         index, factors = self._match(columns)
         new = np.full(columns.n, -1, dtype=np.intp)
-        rows = np.flatnonzero(index < 0)
+        rows = np.flatnonzero(index < 0 if self.by is None else (index < 0) & self.by.mine(columns, index))
         if not rows.size:
             return NewLevels(self.label, self.group, (), new)
         codes = np.stack([factor.codes[rows] for factor in factors], axis=1)
@@ -159,7 +179,7 @@ def bind_group(spec: GroupSpec, context: Context, label: str) -> GroupPart:
     structure = covariance_of(spec, None, context)
     left = bind_index(spec, context, label) if structure.indexed else bind_linear(spec.columns, context, label)
     structure = covariance_of(spec, left.width, context)
-    bound = [_bind_factor(node, context) for node in spec.factor]
+    bound = [bind_factor(node, context) for node in spec.factor]
     factors = tuple(atom for atom, _ in bound)
     group = ":".join(atom.label for atom in factors)
     if group == RESIDUAL:
@@ -176,7 +196,16 @@ def bind_group(spec: GroupSpec, context: Context, label: str) -> GroupPart:
     known, options = settle_structure(structure, spec, left, group, levels, context)
     if known != levels:
         factors, keys, levels = _with_levels(factors, known, spec, context), None, known
-    return GroupPart(label, group, left, factors, keys, levels, structure.name, structure.latent, options)
+    return GroupPart(label, group, left, factors, keys, levels, structure.name, structure.form(options), options)
+
+
+def bind_groups(spec: GroupSpec, context: Context, label: str) -> tuple[GroupPart, ...]:
+    """Let a group term meet the data: one part, or one for each level of its ``by=``; see `bind_group`."""
+    whole = bind_group(spec, context, label)
+    if spec.by is None:
+        return (whole,)
+    found = parts_by(whole, spec.by, context, spec.position, bind_factor)
+    return tuple(replace(whole, label=f"{label}, {by.label}", levels=levels, by=by) for by, levels in found)
 
 
 def _with_levels(
@@ -189,7 +218,7 @@ def _with_levels(
     return (replace(factors[0], levels=levels),)
 
 
-def _bind_factor(node: Node, context: Context) -> tuple[Atom, Ints]:
+def bind_factor(node: Node, context: Context) -> tuple[Atom, Ints]:
     """Return a grouping factor with the levels that occur, and the codes of the rows."""
     evaluator = Evaluator(context.columns, context.formula)
     factor, unused = as_factor(evaluator.value(node), context.columns.n).without_unused()
@@ -243,6 +272,8 @@ def columns_text(spec: FixedSpec) -> str:
 def group_text(spec: GroupSpec) -> str:
     """Return a group term as text with the factor that it has after expansion: ``(1 | a:b)`` of ``(1 | a/b)``."""
     factor = ":".join(str(node) for node in spec.factor)
+    if spec.by is not None:
+        factor = f"gr({factor}, by={spec.by})"
     if spec.word in ("us", "diag") and spec.text.startswith("("):
         return f"({columns_text(spec.columns)} {'||' if spec.word == 'diag' else '|'} {factor})"
     options = "".join(f", {name}={value}" for name, value in spec.options)
@@ -266,7 +297,7 @@ def refuse_shared_columns(parts: Sequence[GroupPart], specs: Sequence[GroupSpec]
         if spec.word not in ("us", "diag"):
             continue
         for column in part.left.columns:
-            key = (frozenset(atom.label for atom in part.factors), column.name)
+            key = (part.factor_key, column.name)
             if key in seen:
                 message = f"`{column.name}` varies by `{part.group}` twice, in `{seen[key]}` and in `{part.label}`: "
                 message += "the two cannot be told apart. Take it out of one of them (`0 +` for the constant)."

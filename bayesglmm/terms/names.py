@@ -56,10 +56,9 @@ _ABSENT = "which this version does not have"
 _ELSEWHERE = {
     "gp": 'a Gaussian process, which is written s(x, bs="gp") here',
     **dict.fromkeys(("bs", "ns", "cr", "cc"), "a spline basis; a smooth is written s(x), here as in mgcv"),
-    "mo": f"a monotonic effect, {_ABSENT}",
     "me": f"a term with measurement error, {_ABSENT}",
-    "mi": f"an imputed variable, {_ABSENT}",
-    "mm": f"a multi-membership term, {_ABSENT}",
+    "mi": "an imputed covariate, which needs a model of its own; only the response can be missing here, y | mi()",
+    "mm": "a grouping factor for rows that belong to several of its levels: write (1 | mm(g1, g2))",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,65 @@ def test_engines_agree_on_an_autoregression(engine: str, settings: dict[str, Any
         error = two.loc[label, "sd"] / np.sqrt(two.loc[label, "ess_bulk"])
         assert abs(one.loc[label, "mean"] - two.loc[label, "mean"]) < 5 * error + 0.02 * two.loc[label, "sd"], label
         assert two.loc[label, "sd"] == pytest.approx(one.loc[label, "sd"], rel=0.3), label
+
+
+@pytest.mark.parametrize("term", ["ar1(0 + time | id)", "car(1 | id, adjacency=W)"])
+def test_quadrature_is_refused_in_words_where_effects_are_coupled(term: str) -> None:
+    data = repeated(0.7**LAG, groups=6).assign(k=lambda d: d["time"] % 3)
+    W = {
+        str(level): [other for other in sorted(set(data["id"])) if other != level]
+        for level in sorted(set(data["id"]))
+    }
+    model = bg.Model(f"k ~ x + {term}", data, "poisson", cov={"W": W} if "W" in term else None)
+    with pytest.raises(SettingsError, match=r"couples \d+ effects by a sparse precision"):
+        model.fit("laplace", objective="ml", quadrature=5)
+
+
+def test_quadrature_of_group_wise_standard_deviations() -> None:
+    """One effect per level, as in a plain random intercept: with equal z the two models are one."""
+    rng = np.random.default_rng(5)
+    g = np.repeat(np.arange(20), 6)
+    data = pd.DataFrame({"g": np.char.mod("g%02d", g), "z": np.where(g % 2, "a", "b")})
+    data["y"] = rng.poisson(np.exp(0.3 + 0.8 * rng.normal(size=20)[g]))
+    model = bg.Model("y ~ 1 + (1 | gr(g, by=z))", data, "poisson")
+    both = [
+        bg.Model("y ~ 1 + (1 | g)", data[data["z"] == z], "poisson", priors={"Intercept": bg.Prior("Fixed", 0.3)})
+        for z in "ab"
+    ]
+    held = bg.Model("y ~ 1 + (1 | gr(g, by=z))", data, "poisson", priors={"Intercept": bg.Prior("Fixed", 0.3)})
+    fits = [each.fit("laplace", objective="ml", quadrature=15) for each in (*both, held)]
+    assert fits[2].loglik == pytest.approx(fits[0].loglik + fits[1].loglik, abs=1e-6)
+    plain, fine = (model.fit("laplace", objective="ml", quadrature=nodes) for nodes in (7, 15))
+    assert plain.loglik == pytest.approx(fine.loglik, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("term", "message"),
+    [
+        ("bym2(1 | region, adjacency=W)", r"rho\[region, bym2\] is estimated as 0, the edge of what it can be"),
+        ("exp(0 + numFactor(lon, lat) | map)", r"correlation of nearest neighbours \(1 apart.*`homdiag`"),
+    ],
+)
+def test_a_map_without_structure_is_said_in_words(term: str, message: str) -> None:
+    """Independent effects of regions, or of points: neither needs a map."""
+    rng = np.random.default_rng(0)
+    data, W = regions("icar")
+    place = data["region"].str[1:].astype(int).to_numpy()
+    y = 1.0 + 0.5 * data["x"] + rng.normal(size=64)[place] + 0.5 * rng.normal(size=len(data))
+    data = data.assign(y=y, lon=place % 8, lat=place // 8, map="one")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = likelihood(term, data, cov={"W": W} if "W" in term else None)
+    assert re.search(message, " ".join(fit.notes))
+    if "exp" in term:
+        assert re.search(message, fit.components().attrs["note"])
+
+
+def test_a_process_that_never_fades_is_said_in_words() -> None:
+    data = repeated(np.ones((6, 6)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = likelihood("ou(0 + hour | id)", data)
+    assert re.search(
+        r"correlation over the largest distance \(7 in time\) is (0.9[5-9]|1).*`\(1 \| ...\)`", str(fit.notes)
+    )

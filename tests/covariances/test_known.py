@@ -1,4 +1,4 @@
-"""Known covariances between levels: densities, names, relatives without data, glimix-core's numbers, heritability."""
+"""Known covariances between levels: densities, names, relatives without data, heritability."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import pytest
 from scipy import optimize, sparse, stats
 
 import bayesglmm as bg
-from bayesglmm.engines.kernels.ep import EPObjective
-from bayesglmm.engines.kernels.optimum import Search
 from bayesglmm.errors import BayesglmmError, DataError, FormulaError, UnknownNameError
 from bayesglmm.graph.compiler import INTERPRETED
 from bayesglmm.graph.latent import LatentView
@@ -201,38 +199,6 @@ def test_dense_matrices_end_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 # engines ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["lowrank", "fullrank"])
-@pytest.mark.parametrize("objective", ["ml", "reml"])
-def test_likelihood_is_that_of_glimix_core(kind: str, objective: str, reference: Path, expected: Callable) -> None:
-    """K of rank 66 of 120, where the floor moves the log-likelihood by 2e-6, and of full rank.
-
-    Reference for REML is the dense computation beside glimix-core's, which leaves out a constant.
-    """
-    data = pd.read_csv(reference / "data" / f"glimix_lmm_{kind}.csv")
-    K = pd.read_csv(reference / "data" / f"glimix_lmm_{kind}_K.csv").to_numpy()
-    data["id"] = range(len(data))
-    fit = bg.Model(f"y ~ 0 + x0 + x1 + {TERM}", data, cov={"K": K}).fit("laplace", objective=objective)
-    numbers = expected("glimix_lmm")[f"{kind}_LMM_{objective.upper()}"]
-    dense = numbers["direct_dense"]
-    assert fit.loglik == pytest.approx(dense["lml"], abs=1e-5)
-    np.testing.assert_allclose(fit.varcorr()["estimate"] ** 2, [dense["v0"], dense["v1"]], rtol=1e-4)
-    np.testing.assert_allclose(fit.summary()["estimate"].iloc[:2], numbers["beta"], atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", ["lowrank", "fullrank"])
-def test_known_variances_by_row_beside_a_known_covariance(kind: str, reference: Path, expected: Callable) -> None:
-    """glimix-core's heterogeneous normal: y ~ N(X beta, v0 K + v1 I + diag(obs_var))."""
-    data = pd.read_csv(reference / "data" / f"glimix_hetnormal_{kind}.csv")
-    K = pd.read_csv(reference / "data" / f"glimix_lmm_{kind}_K.csv").to_numpy()
-    data = data.assign(id=range(len(data)), weight=1.0 / data["obs_var"])
-    formula, fixed = f"y ~ 0 + x0 + x1 + {TERM} + (1 | id)", {"sigma": bg.Prior("Fixed", 1.0)}
-    fit = bg.Model(formula, data, weights="weight", priors=fixed, cov={"K": K}).fit("laplace", objective="ml")
-    numbers = expected("glimix_lmm")[f"{kind}_GLMMNormal"]
-    assert fit.loglik == pytest.approx(numbers["lml"], abs=1e-5)
-    np.testing.assert_allclose(fit.varcorr()["estimate"][:2] ** 2, [numbers["v0"], numbers["v1"]], rtol=1e-4)
-    np.testing.assert_allclose(fit.summary()["estimate"].iloc[:2], numbers["beta"], atol=1e-5)
-
-
 def test_meta_analysis_is_the_closed_form() -> None:
     """Studies with known standard errors: y_i ~ N(mu, se_i^2 + tau^2), maximised by scipy."""
     rng = np.random.default_rng(3)
@@ -247,40 +213,6 @@ def test_meta_analysis_is_the_closed_form() -> None:
     assert fit.loglik == pytest.approx(-found.fun, abs=1e-6)
     assert fit.summary()["estimate"].iloc[0] == pytest.approx(found.x[0], abs=1e-4)
     assert fit.varcorr()["estimate"].iloc[0] == pytest.approx(np.exp(found.x[1]), rel=1e-3)
-
-
-@pytest.fixture(scope="module")
-def documented(reference: Path) -> bg.Model:
-    """The documented example of glimix-core: z = X beta + u + eps, u ~ N(0, v0 K), eps ~ N(0, v1 I), logit."""
-    data, K = (pd.read_csv(reference / "data" / f"{name}.csv") for name in ("glimix_doc", "glimix_doc_K"))
-    formula = f"successes | trials(ntrials) ~ 0 + x0 + x1 + {TERM} + (1 | id)"
-    return bg.Model(formula, data.assign(id=range(len(K))), family="binomial", cov={"K": K.to_numpy()})
-
-
-def psi(numbers: Any) -> Any:
-    return np.array([0.5 * np.log(numbers["v0"]), 0.5 * np.log(numbers["v1"]), *numbers["beta"]])
-
-
-def test_log_evidence_by_ep_is_glimix_cores(documented: bg.Model, expected: Callable) -> None:
-    """Before fitting -16.40, after it -13.43, and on a grid of nine; another quadrature there, so 1e-4."""
-    numbers, objective = expected("glimix_doc"), EPObjective(LatentView(documented.problem), "ml")
-    points = [numbers["before"], numbers["after"], *numbers["pointwise"]]
-    assert len(points) == 11
-    for point in points:
-        assert abs(objective.mode(psi(point)).log_marginal - point.get("lml_ep", point.get("lml"))) < 1e-4
-
-
-def test_ep_is_highest_where_glimix_core_ends(documented: bg.Model, expected: Callable) -> None:
-    """Parameters within 2 percent, and 1e-3 of its maximum; v1 is next to nothing."""
-    numbers, search = expected("glimix_doc"), Search(EPObjective(LatentView(documented.problem), "ml"))
-    start = search.point(psi(numbers["before"]))
-    assert start is not None
-    found, _, converged = search.climb(start, np.diag([0.3, 0.3, 1.0, 1.0]), 100)
-    theirs = numbers["after"]
-    assert converged
-    assert abs(found.value - theirs["lml"]) < 1e-3
-    np.testing.assert_allclose(np.exp(2 * found.psi[0]), theirs["v0"], rtol=0.02)
-    np.testing.assert_allclose(found.psi[2:], theirs["beta"], rtol=0.02)
 
 
 @pytest.mark.slow
@@ -315,6 +247,30 @@ def test_two_thousand_individuals() -> None:
     sd, sigma = fit.varcorr()["estimate"]
     assert abs(sd - 1.0) < 0.2
     assert abs(sigma - 0.7) < 0.2
+
+
+def test_meta_analysis_is_that_of_metafor() -> None:
+    """`rma(..., measure="RR", data=dat.bcg)` and the same with `mods = ~ ablat`, as its documentation prints them."""
+    sick = np.array([4, 6, 3, 62, 33, 180, 8, 505, 29, 17, 186, 5, 27])
+    well = np.array([119, 300, 228, 13536, 5036, 1361, 2537, 87886, 7470, 1699, 50448, 2493, 16886])
+    sick0 = np.array([11, 29, 11, 248, 47, 372, 10, 499, 45, 65, 141, 3, 29])
+    well0 = np.array([128, 274, 209, 12619, 5761, 1079, 619, 87892, 7232, 1600, 27197, 2338, 17825])
+    data = pd.DataFrame({
+        "effect": np.log(sick / (sick + well)) - np.log(sick0 / (sick0 + well0)),
+        "precision": 1 / (1 / sick - 1 / (sick + well) + 1 / sick0 - 1 / (sick0 + well0)),
+        "latitude": [44, 55, 42, 52, 13, 44, 19, 13, 27, 42, 18, 33, 33],
+        "trial": [f"t{k}" for k in range(13)],
+    })  # fmt: skip
+    held = {"sigma": bg.Prior("Fixed", 1.0)}
+    for right, beta, se, tau2 in (
+        ("1", [-0.7145], [0.1798], 0.3132),
+        ("latitude", [0.2515, -0.0291], [0.2491, 0.0072], 0.0764),
+    ):
+        model = bg.Model(f"effect ~ {right} + (1 | trial)", data, weights="precision", priors=held)
+        fit = model.fit("laplace", objective="reml")
+        np.testing.assert_allclose(fit.fixed()["estimate"], beta, atol=6e-5)
+        np.testing.assert_allclose(fit.fixed()["se"], se, atol=6e-5)
+        assert fit.varcorr()["estimate"].iloc[0] ** 2 == pytest.approx(tau2, abs=1e-4)
 
 
 # heritability -------------------------------------------------------------------------------------------------------

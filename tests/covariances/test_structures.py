@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy import linalg, stats
+from scipy import linalg, sparse, stats
 from scipy.spatial.distance import cdist
 
 from bayesglmm.arraymath import NUMPY
 from bayesglmm.covariances import COVARIANCES
+from bayesglmm.covariances.areal import scaled_structure
 from bayesglmm.covariances.toeplitz import autocorrelations
 from bayesglmm.graph.compiler import INTERPRETED
 from bayesglmm.graph.latent import LatentView, symmetric
@@ -83,7 +85,7 @@ def summed_to_zero(v: Any, W: Any) -> Any:
 
 
 def convolution(v: Any, W: Any) -> Any:
-    return v["sd"][0] ** 2 * (v["rho"][0] * intrinsic(W) + (1 - v["rho"][0]) * np.eye(7))
+    return v["rho"][0] * summed_to_zero(v, W) + (1 - v["rho"][0]) * v["sd"][0] ** 2 * np.eye(7)
 
 
 # term -> covariance of one level's coefficients, from values of the parameters
@@ -253,3 +255,43 @@ def test_a_typical_region_has_the_mean_variance(model: Any, neighbours: Any) -> 
     factor = point.part.covariance.factor(point.values, 1, NUMPY)
     variances = np.diag(conditional(point.values, neighbours.to_numpy()))
     assert factor[0, 0] ** 2 == pytest.approx(variances.mean())
+
+
+@pytest.mark.parametrize("rho", [1e-9, 0.3, 0.9, 0.999, 1 - 1e-9])
+def test_log_determinant_of_a_proper_map_needs_no_eigenvalues(rho: float) -> None:
+    """A polynomial in -log(1 - rho) against eigenvalues, for two parts of a map and an island, also close to one."""
+    rng = np.random.default_rng(0)
+    places = rng.uniform(size=(120, 2))
+    W = (cdist(places, places) < 0.13) & ~np.eye(120, dtype=bool)
+    W[:60, 60:] = W[60:, :60] = False
+    W[119], W[:, 119] = False, False
+    car, floats = COVARIANCES.get("car"), W.astype(float)
+    found = car.learn(sparse.csr_array(floats))
+    D = np.maximum(floats.sum(axis=1), 1.0)
+    eigenvalues = np.linalg.eigvalsh(floats / np.sqrt(np.outer(D, D)))
+    exact = np.sum(np.log1p(-rho * np.clip(eigenvalues, -1.0, 1.0))) + np.log(D).sum()
+    values = found | {"sd": np.ones(1), "rho": np.array([rho])}
+    block = SimpleNamespace(levels=range(120))
+    # Eigenvalues of one are known to 1e-15, which log(1 - rho) makes 1e-6 at a distance of 1e-9.
+    tolerance = 1e-5 if rho > 0.9999 else 1e-8
+    assert car.precision(values, block, NUMPY)[1] == pytest.approx(exact, abs=tolerance)
+    spread = np.mean(np.diag(np.linalg.inv(np.diag(D) - rho * floats)))
+    assert car.factor(values, 1, NUMPY)[0, 0] ** 2 == pytest.approx(spread, rel=1e-4 if rho > 0.9999 else 1e-8)
+
+
+def test_scaling_of_intrinsic_effects_is_that_of_inla() -> None:
+    """Geometric mean of the diagonal of the generalised inverse is one (Sorbye and Rue 2014), in each part.
+
+    The generalised inverse is computed another way, as INLA does: by conditioning the inverse of a matrix with a
+    small number on its diagonal on the sum of the effects being zero.
+    """
+    side = 6
+    at = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2)
+    W = (cdist(at, at) == 1.0).astype(float)
+    vectors, variances = scaled_structure(sparse.csr_array(W))
+    inverse = np.linalg.inv(laplacian(W) + 1e-8 * np.eye(len(W)))
+    total = inverse.sum(axis=1)
+    conditional_on_zero = inverse - np.outer(total, total) / total.sum()
+    own = (vectors * variances) @ vectors.T
+    np.testing.assert_allclose(own, conditional_on_zero / stats.gmean(np.diag(conditional_on_zero)), atol=1e-6)
+    assert stats.gmean(np.diag(own)) == pytest.approx(1.0)

@@ -448,6 +448,8 @@ def test_flat_priors_are_refused(dataset: Callable) -> None:
         ({"damping": True}, "damping must be a number"),
         ({"tolerance": 0.1}, "tolerance must be a number above 0 and at most 0.001"),
         ({"sweeps": 0}, "sweeps must be an integer of at least 1"),
+        ({"objective": "reml"}, 'expectation propagation knows "posterior" and "ml"'),
+        ({"objective": "map"}, 'objective must be "posterior" or "ml"'),
         ({"points": 2}, "points must be an integer of at least 8"),
         ({"resample": "no"}, 'resample must be True, False or "auto"'),
         ({"damp": 0.5}, "has no setting 'damp'. Did you mean 'damping'"),

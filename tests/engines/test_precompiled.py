@@ -41,6 +41,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"priors": {"sd[a]": P("Gamma", 2, 3), "sd[c]": P("HalfStudentT", 3, 2.0), "cor": P("LKJ", 3)}},
     ),
     "flat": ("y ~ x + (1 | a)", "gaussian", {"priors": "flat"}),
+    "by": ("y ~ x + (1 + x | gr(a, by=half))", "gaussian", {}),
 }
 
 
@@ -57,6 +58,7 @@ def data() -> pd.DataFrame:
             "z": rng.normal(size=n),
             "w": rng.uniform(0.5, 2, n),
             "a": a,
+            "half": np.where(a < 3, "few", "more"),
             "b": rng.integers(0, 2, n),
             "c": rng.integers(0, 4, n),
             "row": np.arange(n),
@@ -188,6 +190,8 @@ def test_priors_on_the_log_scale(name: str) -> None:
         ("y ~ x + (1 | a)", "gaussian", {"priors": {"sd": P("Uniform", 0, 3)}}, "prior Uniform"),
         ("y ~ x + (1 | a)", "gaussian", {"likelihood_weights": "w"}, "weighted"),
         ("y ~ x + (1 | a)", "gaussian", {"priors": {"fixed": P("StudentT", 4, 0, 2)}}, "not normal"),
+        ("y ~ x + (1 | mm(a, c))", "gaussian", {}, "covariance structure"),
+        ("y ~ x + (1 | a)", "gaussian", {"residual": "ar1(row | a)"}, "correlated"),
         ("y ~ x", "gaussian", {}, "no group effects"),
     ],
 )

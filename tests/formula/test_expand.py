@@ -215,7 +215,7 @@ def test_a_group_term_keeps_its_text_options_and_place():
         ("(1 | (1 | h))", 5, "inside another"),
         ("(1 | ID | g)", 8, r"second bar.*`\(1 \| g\)`"),
         ("(x || ID | g)", 9, "second bar"),
-        ("(1 | gr(g, by=x))", 5, r"no option `by`"),
+        ("(1 | gr(g, to=x))", 5, r"no option `to`"),
         ("(1 | gr(g, h))", 5, "one grouping factor"),
         ("(1 | gr(g, cov = K):h)", 5, "stands alone"),
         ("cs(1 | gr(g, cov = K))", 7, "stands alone"),

@@ -41,6 +41,8 @@ TERMS: dict[str, tuple[Any, ...]] = {
     "nested": ("x + (1 | h/f)",),
     "categorical slopes": ("x + (f | g)",),
     "double bar": ("x + (x || g)",),
+    "monotonic": ("mo(x %/% 2) * z + (1 | g)",),
+    "several levels per row": ("x + (1 + x | mm(g, h)) + (1 | g)",),
     "intercept as a column": ("0 + Intercept + x",),
     "sigma": (["x + (x | g)", "sigma ~ z + (1 | h)"],),
     "zi": (["x + (1 | g)", "zi ~ x + (1 | g)"], "zero_inflated_poisson"),

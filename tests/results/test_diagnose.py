@@ -26,10 +26,12 @@ def changed(case: Any, name: str, change: Any, **kwargs: Any) -> Any:
 def test_good_draws_are_good(binomial: Any) -> None:
     fit = binomial.fit()
     table = fit.diagnose()
-    assert table.columns.tolist() == ["check", "value", "threshold", "verdict", "meaning", "advice"]
-    assert table["check"].tolist() == [*CLEAN, "longest trees", "E-BFMI"]
-    assert set(table["verdict"]) == {"good"}
-    assert set(table["advice"]) == {""}
+    assert table.columns.tolist() == ["check", "value", "threshold", "verdict", "meaning", "advice", "about"]
+    own = table[table["about"] == "computation"]
+    assert own["check"].tolist() == [*CLEAN, "longest trees", "E-BFMI"]
+    assert set(own["verdict"]) == {"good"}
+    assert fit.checks[0].name == "finite draws"
+    assert set(own["advice"]) == {""}
     assert fit.verdict == "good"
     assert fit.verdict.reasons == ()
     assert str(fit.verdict).startswith("good: the chains agree")
@@ -110,6 +112,37 @@ def test_divergences(gaussian: Any, count: int, word: str) -> None:
         assert "target_accept=0.95" in row(fit, "divergences")["advice"]
 
 
+def test_divergences_are_tied_to_the_standard_deviation_that_is_small_there(gaussian: Any) -> None:
+    draws = gaussian.draws()
+    small = draws["sd_g"][..., 1] < np.quantile(draws["sd_g"][..., 1], 0.03)
+    fit = gaussian.fit(gaussian.run(draws=draws, stats={"diverging": small}))
+    found = row(fit, "divergences")
+    assert "They lie where sd[g, x] is small: its median is 0.4" in found["meaning"]
+    assert "into that corner" in found["meaning"]
+    assert 'priors={"sd[g]": ...}' in found["advice"]
+    assert next(c for c in fit.checks if c.name == "divergences").parameters == ("sd[g, x]",)
+    # Divergent draws that have nothing in common blame nothing.
+    random = np.random.default_rng(5).random((4, 250)) < 0.03
+    fit = gaussian.fit(gaussian.run(draws=draws, stats={"diverging": random}))
+    assert "most often where a group standard deviation is near zero" in row(fit, "divergences")["meaning"]
+
+
+def test_the_worst_comes_first_and_prints_as_sentences(gaussian: Any) -> None:
+    diverging = np.zeros((4, 250), dtype=bool)
+    diverging.ravel()[:50] = True
+    fit = gaussian.fit(gaussian.run(stats={"diverging": diverging}), settings={"draws": 1000})
+    table = fit.diagnose()
+    assert table["check"].tolist()[:2] == ["divergences", "complete"]
+    assert table["verdict"].tolist()[:2] == ["bad", "check"]
+    text = str(table).splitlines()
+    assert text[0] == "1. divergences (bad): 50, good is 0"
+    assert text[1].startswith("   50 of 1000 draws are divergent.")
+    assert any(line.startswith("   > Use model.fit(target_accept=0.95)") for line in text)
+    assert text[-1].startswith("All else is good: ") or text[-2].startswith("All else is good: ")
+    assert "<table" in table._repr_html_()
+    assert type(table[table["verdict"] == "bad"]).__name__ == "DataFrame"
+
+
 def test_long_trees_and_low_energy(gaussian: Any) -> None:
     deep = np.zeros((4, 250), dtype=bool)
     deep[:, :20] = True
@@ -161,3 +194,19 @@ def test_a_verdict_is_a_word_that_knows_why() -> None:
     ]
     assert pickle.loads(pickle.dumps(verdict)) == "bad"
     assert Verdict("good") in {"good": 1}
+
+
+def test_proposals_of_single_coordinates_are_told_to_move_together(gaussian: Any) -> None:
+    """Slow chains of a random walk, or of weighted least squares, are first pointed to moves in blocks."""
+    draws = gaussian.draws()
+    draws["sd_g"] = slow(0.98)(draws["sd_g"].copy())
+    for proposal, words in (
+        ("random-walk", "ten to a hundred times as many draws"),
+        ("iwls", "all effects that belong"),
+    ):
+        fit = gaussian.fit(gaussian.run(draws=draws), settings={"proposal": proposal})
+        assert fit.verdict != "good"
+        assert fit.verdict.advice[0].startswith('Use proposal="block"')
+        assert words in row(fit, "bulk ESS")["advice"]
+    fit = gaussian.fit(gaussian.run(draws=draws), settings={"proposal": "block"})
+    assert "Run longer" in fit.verdict.advice[0]

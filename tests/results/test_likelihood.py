@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 import bayesglmm as bg
-from bayesglmm.engines import laplace
+from bayesglmm.engines import maximum
 from bayesglmm.engines.kernels.likelihood import likelihood_draws
 from bayesglmm.errors import BayesglmmError
 from bayesglmm.results.fit import Fit
@@ -102,7 +102,7 @@ def test_print_of_independent_draws_has_no_convergence(posterior: Any) -> None:
 def test_draws_around_estimates_are_made_when_they_are_read(sleepstudy: Any, monkeypatch: Any) -> None:
     fit, again = (sleepstudy.fit("laplace", seed=7, objective="ml", draws=20) for _ in range(2))
     made: list[int] = []
-    monkeypatch.setattr(laplace, "likelihood_draws", lambda *args: made.append(1) or likelihood_draws(*args))
+    monkeypatch.setattr(maximum, "likelihood_draws", lambda *args: made.append(1) or likelihood_draws(*args))
     assert "maximum likelihood" in repr(fit)
     fit.summary(), fit.ranef(), fit.verdict, fit.loglik, fit.drop_terms()
     assert not made

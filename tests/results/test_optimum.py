@@ -157,3 +157,26 @@ def test_a_confounded_effect_is_said(data: pd.DataFrame) -> None:
     assert fit.verdict == "check"
     assert "id has one row per level" in str(fit.verdict)
     assert "cannot be told apart" in str(fit.verdict)
+
+
+def test_a_standard_deviation_that_is_nearly_zero_is_remarked_on() -> None:
+    """Its Wald interval spans powers of ten; the note says where a better one is."""
+    rng = np.random.default_rng(11)
+    g, n = np.arange(200) % 20, 200
+    y = rng.normal(size=n)
+    y -= 0.72 * pd.Series(y).groupby(g).transform("mean").to_numpy()  # groups differ by a little more than chance
+    found = None
+    for share in np.linspace(0.0, 2.0, 41):
+        frame = pd.DataFrame({"y": y + share * pd.Series(y).groupby(g).transform("mean"), "g": g.astype(str)})
+        fit = fitted("y ~ 1 + (1 | g)", frame, "gaussian")
+        estimate, error = fit.varcorr().iloc[0][["estimate", "se"]]
+        if 0.0 < estimate < error:
+            found = fit
+            break
+    assert found is not None
+    row = found.diagnose().set_index("check").loc["nearly zero"]
+    assert row["verdict"] == "good"
+    assert 'fit.profile("sd[g, Intercept]")' in row["meaning"]
+    assert "nearly zero, with a standard error of" in " ".join(str(found).split())
+    assert found.verdict == "good"
+    assert found.profile("sd[g, Intercept]").intervals(0.95)["lower"].iloc[0] < 0.05

@@ -9,6 +9,7 @@ import pytest
 
 from bayesglmm.blocks import FixedBlock, Predictor, RandomBlock, Response
 from bayesglmm.errors import BayesglmmError
+from bayesglmm.families import FAMILIES
 from bayesglmm.priors import Prior
 
 N = 60
@@ -50,11 +51,40 @@ def test_binary_responses_have_the_latent_variance(problem: Any, link: str, late
     assert table.loc["g", "mean"] == pytest.approx((tau / (tau + latent)).mean())
 
 
-def test_cauchit_has_no_variance(problem: Any) -> None:
+def test_cauchit_uses_the_slope_of_its_link(problem: Any) -> None:
     y = np.random.default_rng(0).binomial(1, 0.5, N).astype(float)
     case = problem("bernoulli", "cauchit", Response("y", y, categories=("no", "yes")), {"mu": intercepts()})
+    fit = case.fit()
+    table = fit.icc().set_index("group")
+    eta, tau = fit.draws["beta"].values.ravel(), fit.draws["sd_g"].values.ravel() ** 2
+    p, slope = 0.5 + np.arctan(eta) / np.pi, 1.0 / (np.pi * (1.0 + eta**2))
+    exact = tau / (tau + p * (1.0 - p) / slope**2)
+    assert table.loc["g", "mean"] == pytest.approx(exact.mean(), rel=0.02)  # a thousand simulated responses per draw
+    assert "slope of the link" in fit.icc().attrs["note"]
+
+
+def test_ordered_categories_need_a_link_with_a_latent_variance(problem: Any) -> None:
+    y = (np.arange(N) % 3).astype(float)
+    ones = np.ones((N, 1))
+    block = RandomBlock("(1 | g)", "g", ("Intercept",), ("a", "b", "c"), np.arange(N) % 3, ones, "diag")
+    response = Response("y", y, categories=("low", "mid", "high"))
+    case = problem("cumulative", "cauchit", response, {"mu": Predictor("mu", N, (), (block,))})
     with pytest.raises(BayesglmmError, match="cauchit link has no latent variance"):
         case.fit().icc()
+
+
+def test_categories_have_shares_against_the_reference(problem: Any) -> None:
+    rng = np.random.default_rng(0)
+    response = Response("y", rng.integers(0, 3, N).astype(float), categories=("a", "b", "c"))
+    names = FAMILIES.get("categorical").main_predictors(response)
+    case = problem("categorical", "identity", response, {name: intercepts(name) for name in names})
+    fit = case.fit()
+    table = fit.icc().set_index(["predictor", "group"])
+    assert table.index.tolist() == [(name, group) for name in names for group in ("g", "Residual")]
+    for part in case.problem.predictors:
+        tau = fit.draws[part.blocks[0].names.variable("sd")].values.ravel() ** 2
+        expected = (tau / (tau + np.pi**2 / 3)).mean()
+        assert table.loc[(part.names.parameter, "g"), "mean"] == pytest.approx(expected)
 
 
 def test_poisson_counts_at_their_mean(problem: Any) -> None:

@@ -108,9 +108,9 @@ class Whitening:
         self.structure, self.centre = structure, centre
         self._reach = _FAR * np.sqrt(np.maximum(np.diag(centre.covariance), 1e-12))
 
-    def at(self, theta: Floats) -> Place | None:
-        """Return the map at theta; None where there is none in double precision."""
-        found = conditional(self.structure, theta)
+    def at(self, theta: Floats, known: tuple[Mapping[str, Any], float] | None = None) -> Place | None:
+        """Return the map at theta; None where there is none in double precision. `known` as of `conditional`."""
+        found = conditional(self.structure, theta, known)
         if found is None:
             return None
         move = np.clip(theta - self.centre.theta, -self._reach, self._reach)

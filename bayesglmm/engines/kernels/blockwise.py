@@ -158,8 +158,8 @@ class BlockRatio:
     def _made(self, here: Support) -> _Cell:
         work, pattern = here.mode.work, self.structure.pattern
         natural = self.view.natural(here.mode.theta)
-        prior = work.prior if self.same else self.structure.prior(natural)
-        rows = work.rows if self.same else self.structure.rows(self.view.factors(natural))
+        prior = work.prior if self.same else self.structure.prior(natural, work.whitening)
+        rows = work.rows if self.same else self.structure.rows(self.view.factors(natural), work.whitening)
         factor = here.mode.factor if self.same else rows.factor(-work.d2, prior.Q)
         model = _Rows(rows, work.etas - work.rows.eta(work.inner), work.phi, None, prior)
         if not self.levels:
@@ -181,15 +181,16 @@ class BlockRatio:
         if np.array_equal(theta, cell.here.psi):
             return cell.model
         natural, nodes = self.view.natural(theta), None
-        rows = self.structure.rows(self.view.factors(natural))
+        whitening = self.view.whitening(natural)
+        rows = self.structure.rows(self.view.factors(natural), whitening)
         if cell.conditional is not None:
             nodes = row_nodes(rows.covariances(cell.conditional, border=False), _ROW_NODES)
         return _Rows(
             rows,
-            self.structure.offset(natural, np.zeros(0)),
+            self.structure.offset(natural, np.zeros(0), whitening),
             self.view.dispersions(natural),
             nodes,
-            self.structure.prior(natural),
+            self.structure.prior(natural, whitening),
         )
 
     # draws ----------------------------------------------------------------------------------------------------------

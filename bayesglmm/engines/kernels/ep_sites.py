@@ -151,9 +151,7 @@ class FixedPoint:
     def __init__(self, structure: Structure, theta: Floats, coefficients: Floats, schedule: Schedule) -> None:
         self.structure, self.schedule, self.theta, self.coefficients = structure, schedule, theta, coefficients
         natural = structure.view.natural(theta)
-        self.model = NewtonSearch(
-            structure, structure.view.factors(natural), structure.offset(natural, coefficients), natural
-        )
+        self.model = NewtonSearch(structure, structure.view.factors(natural), coefficients, natural)
         self.cells, self.phi = cells_of(structure), self.model.phi
 
     # what sites imply -----------------------------------------------------------------------------------------------

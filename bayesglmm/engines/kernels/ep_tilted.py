@@ -139,8 +139,8 @@ def _round(likelihood: Cells, phi: Mapping[str, Any], cavity: Cavity) -> tuple[F
         new = _values(own, phi, rows, between)
         z, values = _merged(z, between), _merged(values, new)
         finer = _moments(values, z, rows)
-        sd = np.sqrt(finer[2])
         with np.errstate(invalid="ignore", divide="ignore"):
+            sd = np.sqrt(finer[2])
             change = np.abs(finer - moments[:, left]) / np.array([np.ones_like(sd), sd, finer[2]])
             rough = np.any(change > _AGREE, axis=0)
         moments[:, left] = finer

@@ -85,7 +85,8 @@ def integrands(view: LatentView, theta: Floats, x: Floats) -> list[Integrands]:
     found = []
     for block, Lambda in zip(view.problem.blocks, factors, strict=True):
         part = own[block.names.u]
-        if block.block.kind != "group" or part.role != "spherical":
+        alone = part.role == "spherical" and block.block.shares is None  # the levels are independent
+        if block.block.kind != "group" or not alone:
             continue
         level = _Level(block, Lambda)
         p, mode = part.predictor, x[part.slice].reshape(part.shape)

@@ -103,7 +103,9 @@ def _slope_and_weight(found: RowDerivatives, predictor: int) -> tuple[Floats, Fl
 
 @dataclass(frozen=True)
 class Whole:
-    """Coefficients that are proposed together: population coefficients and smooths, or a block with a sparse prior.
+    """Coefficients that are proposed together: population coefficients and smooths, or levels that meet each other.
+
+    The latter are those of a block with a sparse prior, or of one whose rows belong to several levels.
 
     Attributes
     ----------
@@ -112,36 +114,37 @@ class Whole:
         Positions in x.
     predictor : int
     span : slice or None
-        Among the dense columns of the border; None for a block in precision form.
-    group : int
-        Among the pattern's groups, where `span` is None.
+        Among the dense columns of the border; None for a block of a grouping factor.
+    groups : tuple of int
+        Among the pattern's groups, where `span` is None: one for each membership.
     """
 
     name: str
     at: Any
     predictor: int
     span: slice | None
-    group: int = -1
+    groups: tuple[int, ...] = ()
 
     def _columns(self, state: State) -> Any:
         search = state.conditional.search
         rows = search.rows
         if self.span is not None:
             return rows.dense[self.predictor]
-        group, values = rows.pattern.groups[self.group], rows.groups[self.group]
-        n, k = rows.pattern.n, group.width
-        # Columns in the order of x: that of `at`.
-        columns = group.index[:, None] * k + np.arange(k)
-        return sparse.csr_array(
-            (values.T.ravel(), columns.ravel(), np.arange(0, n * k + 1, k)), shape=(n, group.levels * k)
-        )
+        n, k = rows.pattern.n, rows.pattern.groups[self.groups[0]].width
+        pointer, shape = np.arange(0, n * k + 1, k), (n, len(self.at))
+        parts = []
+        for g in self.groups:
+            # Columns in the order of x: that of `at`.
+            columns = rows.pattern.groups[g].index[:, None] * k + np.arange(k)
+            parts.append(sparse.csr_array((rows.groups[g].T.ravel(), columns.ravel(), pointer), shape=shape))
+        return sum(parts[1:], parts[0])
 
     def _precision(self, state: State) -> Floats:
         prior = state.conditional.search.prior
         if self.span is not None:
             return np.asarray(prior.Q.dense[self.span, self.span])
-        found: Any = next(Q for start, Q in prior.coupled if start == self.at[0])
-        return np.asarray(found.toarray())
+        found: Any = next((Q for start, Q in prior.coupled if start == self.at[0]), None)
+        return np.eye(len(self.at)) if found is None else np.asarray(found.toarray())
 
     def move(self, rng: np.random.Generator, state: State) -> tuple[State, float]:
         """Return the state after a move, and the probability of acceptance."""
@@ -252,11 +255,12 @@ def parts_of(structure: Structure) -> list[Part]:
             name = "coefficients" if p == 0 else f"coefficients_{parameters[p]}"
             found.append(Whole(name, pattern.border[span], p, span))
     for block in structure.blocks:
-        if block.group is None:
+        if block.group is None or pattern.owners[block.group] != block.group:
             continue
-        if block.latent.role == "precision":
+        groups = tuple(g for g, own in enumerate(pattern.owners) if own == block.group)
+        if block.latent.role == "precision" or len(groups) > 1:
             at = pattern.groups[block.group].columns.ravel()
-            found.append(Whole(block.part.names.b, at, block.latent.predictor, None, block.group))
+            found.append(Whole(block.part.names.b, at, block.latent.predictor, None, groups))
         else:
             found.append(Levels(block.part.names.b, block.group))
     return found

@@ -15,10 +15,12 @@ from bayesglmm.engines.kernels.asymptotic import normal_effects
 from bayesglmm.engines.kernels.identified import Directions, directions, standard_errors
 from bayesglmm.engines.kernels.nested import Draws, Support, latent_draws
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import LaplaceObjective, Objective
-from bayesglmm.engines.kernels.optimum import Optimum, Report, Search, maximise
+from bayesglmm.engines.kernels.objective import LaplaceObjective, MarginalObjective, Objective
+from bayesglmm.engines.kernels.optimum import Make, Optimum, Report, Search, maximise
 from bayesglmm.engines.kernels.quadrature import Quadrature
+from bayesglmm.engines.kernels.spectral import normal_objective
 from bayesglmm.engines.kernels.unbounded import unbounded
+from bayesglmm.errors import SettingsError
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import NotPositiveDefiniteError
 
@@ -37,7 +39,7 @@ class Likelihood:
 
     Attributes
     ----------
-    objective : LaplaceObjective
+    objective : MarginalObjective
     psi : ndarray, shape (size,)
         Unconstrained hyperparameters, then (for ``"ml"``) the population coefficients.
     mode : ConditionalMode
@@ -62,7 +64,7 @@ class Likelihood:
         For the user.
     """
 
-    objective: LaplaceObjective
+    objective: MarginalObjective
     psi: Floats
     mode: ConditionalMode
     covariance: Floats
@@ -81,7 +83,38 @@ class Likelihood:
     sentences: tuple[str, ...]
 
 
-def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report: Report | None = None) -> Likelihood:
+@dataclass(frozen=True)
+class Estimation:
+    """How a likelihood is approximated and maximised.
+
+    Attributes
+    ----------
+    kind : {"ml", "reml"}
+    nodes : int
+        Quadrature nodes per group effect, for ``"ml"``; 1 is the approximation itself.
+    make : callable
+        Returns the objective of a view and a kind.
+    name : str
+        Of the approximation, within a sentence.
+    """
+
+    kind: Objective
+    nodes: int = 1
+    make: Make = normal_objective
+    name: str = LaplaceObjective.name
+
+    def __call__(self, view: LatentView, report: Report | None = None) -> Likelihood:
+        """Return the estimates for a view."""
+        return maximum_likelihood(view, self.kind, self.nodes, report, self.make)
+
+
+def maximum_likelihood(
+    view: LatentView,
+    kind: Objective,
+    nodes: int = 1,
+    report: Report | None = None,
+    make: Make = normal_objective,
+) -> Likelihood:
     """Maximise the (restricted) likelihood.
 
     Parameters
@@ -92,14 +125,20 @@ def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report
         Quadrature nodes per group effect, for ``"ml"``; 1 is Laplace's approximation.
     report : callable, optional
         As for `maximise`.
+    make : callable
+        Returns the objective of a view and a kind. Whatever it is, the search begins with the restricted likelihood
+        by Laplace's approximation, which every model has.
 
     Raises
     ------
     ValueError
         If quadrature is asked for and the likelihood does not factorise.
     """
-    optimum = maximise(view, kind, report=report)
-    objective = LaplaceObjective(view, kind)
+    for block in view.problem.blocks:
+        if reason := block.covariance.posterior_only:
+            raise SettingsError(f"`{block.block.label}` has no maximum likelihood fit: {reason}. Fit a posterior.")
+    optimum = maximise(view, kind, report=report, make=make, restricted=normal_objective)
+    objective = make(view, kind)
     optimum, zero = _to_boundary(objective, optimum)
     found = directions(view, optimum.psi, optimum.curvature, zero)
     psi, mode, value = optimum.psi, optimum.mode, optimum.value
@@ -139,6 +178,7 @@ def maximum_likelihood(view: LatentView, kind: Objective, nodes: int = 1, report
             *_sentences(boundary, optimum.converged),
             *_singular(view, natural, zero),
             *_at_edges(view, natural, zero),
+            *_doubts(view, natural, zero),
         ),
     )
 
@@ -162,6 +202,14 @@ def _singular(view: LatentView, natural: dict[str, Floats], zero: Flags) -> list
     return found
 
 
+def _doubts(view: LatentView, natural: dict[str, Floats], zero: Flags) -> list[str]:
+    """Return a sentence for every structure whose estimates amount to a simpler one."""
+    if zero.any():
+        return []
+    found = [(part, part.covariance.doubts(part.values(natural), part.block)) for part in view.problem.blocks]
+    return [f"`{part.block.label}`: {words}." for part, words in found if words]
+
+
 def _at_edges(view: LatentView, natural: dict[str, Floats], zero: Flags) -> list[str]:
     """Return a sentence for every parameter of a covariance structure that lies at an end of its interval."""
     found = list[str]()
@@ -169,7 +217,7 @@ def _at_edges(view: LatentView, natural: dict[str, Floats], zero: Flags) -> list
         return found
     slots = {slot.label: slot for slot in view.problem.priors}
     known = view.problem.labels()
-    for block in view.problem.blocks:
+    for block in view.problem.structured:
         for own in block.of_kind("vector").values():
             for label, value in zip(known[own.name], natural.get(own.name, ()), strict=False):
                 low, high = slots[label].reach
@@ -217,7 +265,7 @@ def hyperparameter_labels(view: LatentView) -> list[str]:
     return _scale_positions(view)[1]
 
 
-def _to_boundary(objective: LaplaceObjective, optimum: Optimum) -> tuple[Optimum, Flags]:
+def _to_boundary(objective: MarginalObjective, optimum: Optimum) -> tuple[Optimum, Flags]:
     """Move standard deviations to zero where the likelihood is no lower there, then finish the other parameters.
 
     On the log scale zero lies at minus infinity, where the likelihood is flat: a search stops somewhere on the way.

@@ -1,6 +1,6 @@
-"""How far would maximum likelihood estimates move if Laplace's approximation were replaced by quadrature?
+"""How far would maximum likelihood estimates move if their approximation were replaced by quadrature?
 
-The log-likelihood with more nodes differs from Laplace's by D(psi). One step of Newton's method from Laplace's
+The log-likelihood with more nodes differs from the approximation by D(psi). One step of Newton's method from its
 maximum, with the covariance C of its estimates, is C dD/dpsi: in standard errors the price of the approximation.
 """
 
@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayesglmm.engines.kernels.likelihood import Likelihood, hyperparameter_labels
-from bayesglmm.engines.kernels.newton import find_mode
+from bayesglmm.engines.kernels.likelihood import Estimation, hyperparameter_labels
 from bayesglmm.engines.kernels.quadrature import Quadrature
 from bayesglmm.graph.latent import LatentView
 
@@ -21,12 +20,12 @@ _STEP = 0.1  # of the differences, in standard errors: D is smooth, and its own 
 
 @dataclass(frozen=True)
 class LikelihoodError:
-    """What Laplace's approximation costs a maximum likelihood fit.
+    """What an approximation of the likelihood costs a maximum likelihood fit.
 
     Attributes
     ----------
     loglik : float
-        Log-likelihood by quadrature minus Laplace's, both at the estimates.
+        Log-likelihood by quadrature minus the approximate one, both at the estimates.
     shifts : dict of str to float
         By parameter, in standard errors; standard deviations and dispersions on the log scale.
     """
@@ -35,13 +34,13 @@ class LikelihoodError:
     shifts: dict[str, float]
 
 
-def likelihood_error(view: LatentView, found: Likelihood) -> LikelihoodError:
-    """Compare Laplace's approximation with quadrature at the estimates.
+def likelihood_error(view: LatentView, estimation: Estimation) -> LikelihoodError:
+    """Compare an approximation with quadrature at its estimates.
 
     Parameters
     ----------
     view : LatentView
-    found : Likelihood
+    estimation : Estimation
         By ``"ml"`` and with one node.
 
     Raises
@@ -49,13 +48,13 @@ def likelihood_error(view: LatentView, found: Likelihood) -> LikelihoodError:
     SettingsError
         Where the likelihood does not factorise by level; see `Quadrature`.
     """
-    plain = Quadrature(view, 1)
-    finer = Quadrature(view, _NODES[plain.corner.width])
-    t, start = view.theta_size, found.mode.x[plain.structure.inner]
+    finer = Quadrature(view, _NODES[Quadrature(view, 1).corner.width])
+    found, t = estimation(view), view.theta_size
+    objective, start = found.objective, found.mode.x[finer.structure.inner]
 
     def difference(psi: np.ndarray) -> float:
-        mode = find_mode(plain.structure, psi[:t], psi[t:], start, 0.0)
-        return float((finer.by_level(mode, psi[t:]) - plain.by_level(mode, psi[t:])).sum())
+        mode = objective.mode(psi, found.mode)
+        return finer(psi[:t], psi[t:], start)[0] - mode.log_marginal
 
     errors = np.sqrt(np.maximum(np.diag(found.covariance), 0.0))
     slope = np.zeros(len(found.psi))

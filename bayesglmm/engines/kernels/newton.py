@@ -12,6 +12,7 @@ from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.structure import LatentPrior, Structure
 from bayesglmm.graph.elementwise import RowDerivatives
 from bayesglmm.graph.latent import LatentView
+from bayesglmm.graph.residual import Whitening
 from bayesglmm.linalg import Factor, NotPositiveDefiniteError, Rows
 from bayesglmm.linalg.pattern import SMALLEST_CORNER
 
@@ -72,6 +73,8 @@ class Work:
     prior : LatentPrior
     factors : tuple of ndarray
         Lambda of every block.
+    whitening : Whitening or None
+        What `rows` and `etas` were multiplied by, where residuals are correlated.
     """
 
     inner: Floats
@@ -81,6 +84,7 @@ class Work:
     d2: Floats
     prior: LatentPrior
     factors: tuple[Floats, ...]
+    whitening: Whitening | None = None
 
 
 def structure_of(
@@ -140,7 +144,7 @@ def find_mode(
     view = structure.view
     natural = view.natural(theta)
     factors = view.factors(natural)
-    newton = NewtonSearch(structure, factors, structure.offset(natural, coefficients), natural)
+    newton = NewtonSearch(structure, factors, coefficients, natural)
     if isinstance(start, ConditionalMode):
         x = structure.carried(start.work.inner, start.work.factors, factors)
     else:
@@ -154,7 +158,8 @@ def find_mode(
         - 0.5 * factor.logdet()
         + log_prior
     )
-    work = Work(x, newton.rows, newton.etas(x), newton.phi, newton.observed(derivatives), newton.prior, factors)
+    d2, etas = newton.observed(derivatives), newton.etas(x)
+    work = Work(x, newton.rows, etas, newton.phi, d2, newton.prior, factors, newton.whitening)
     full = structure.full(x, coefficients)
     return ConditionalMode(theta, full, factor, float(log_marginal), steps, converged, work)
 
@@ -163,13 +168,14 @@ class NewtonSearch:
     """The search at one theta."""
 
     def __init__(
-        self, structure: Structure, factors: tuple[Floats, ...], offset: Floats, natural: Mapping[str, Any]
+        self, structure: Structure, factors: tuple[Floats, ...], coefficients: Floats, natural: Mapping[str, Any]
     ) -> None:
         self.structure, self.factors = structure, factors
-        self.rows = structure.rows(factors)
-        self.offset = offset
+        self.whitening = structure.view.whitening(natural)
+        self.rows = structure.rows(factors, self.whitening)
+        self.offset = structure.offset(natural, coefficients, self.whitening)
         self.phi = structure.view.dispersions(natural)
-        self.prior = structure.prior(natural)
+        self.prior = structure.prior(natural, self.whitening)
         self._last: tuple[Floats, Factor] | None = None
 
     def etas(self, x: Floats) -> Floats:

@@ -23,6 +23,7 @@ from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.correction import conditional_mean
 from bayesglmm.engines.kernels.newton import ConditionalMode, find_mode, structure_of
 from bayesglmm.engines.kernels.structure import Block
+from bayesglmm.engines.kernels.whitened import unwhitened, whitening_pull, whitening_slope
 from bayesglmm.graph.elementwise import RowDerivatives
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import SelectedInverse
@@ -40,6 +41,7 @@ class _Pull:
     flat_phi: Floats
     eta: Floats
     precisions: list[Floats]
+    whitening: tuple[Floats, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +184,7 @@ class MarginalObjective(ABC):
                 beta[predictor.names.beta] = own
             elif p in fixed:
                 outer[fixed[p].slice] = own
-        gradient = view.pullback(mode.theta, pull.factors, phi, beta, pull.precisions)
+        gradient = view.pullback(mode.theta, pull.factors, phi, beta, pull.precisions, pull.whitening)
         if self.kind == "posterior":
             gradient = gradient + view.log_prior_gradient(mode.theta)[1]
         return np.concatenate([gradient, outer[self.structure.coefficients]])
@@ -202,18 +204,24 @@ class MarginalObjective(ABC):
             + 0.5 * np.einsum("fpqn,pqn->f", found.d2phi, leverage.h)
             + np.einsum("fpn,pn->f", found.d1phi, w)
         )
+        whitening = () if work.whitening is None else whitening_pull(structure, mode, leverage, t, found.d1, v)
+        # Rows were whitened after everything else, so derivatives pass through that first.
+        back = np.asarray if work.whitening is None else work.whitening.back
+        t, d1 = back(t), back(found.d1)
         order = {id(part): position for position, part in enumerate(self.view.problem.blocks)}
-        factors: list[Floats] = [np.zeros((0, 0))] * len(order)
+        factors: list[Any] = [0.0] * len(order)
         for b, block in enumerate(structure.blocks):
             p = block.latent.predictor
             if block.group is not None:
                 own = leverage.groups[block.group]
             else:
                 own = leverage.dense[p].T[self._dense_rows(b)]
-            M = structure.contract(b, t[p], work.inner) + structure.contract(b, found.d1[p], v) - block.Z @ own.T
-            factors[order[id(block.part)]] = M
+            if p == 0 and work.whitening is not None:
+                own = (work.whitening.matrix.T @ own.T).T
+            M = structure.contract(b, t[p], work.inner) + structure.contract(b, d1[p], v) - block.Z @ own.T
+            factors[order[id(block.part)]] = factors[order[id(block.part)]] + M
         precisions = [self._precision_pull(block, inverse, work.inner, v) for block in structure.coupled]
-        return _Pull(factors, flat_phi, t, precisions)
+        return _Pull(factors, flat_phi, t, precisions, whitening)
 
     def _precision_pull(self, block: Block, inverse: SelectedInverse, x: Floats, v: Floats) -> Floats:
         """Return the derivatives of L - log |Q| / 2 in the entries of the precision of a block.
@@ -247,6 +255,9 @@ class MarginalObjective(ABC):
         found = self.expansion(mode)
         natural = next(self.natural_jacobians(mode.theta[None])) if natural is None else natural
         right = np.zeros((structure.pattern.size, self.size))
+        whitening = work.whitening
+        d1 = found.d1 if whitening is None else whitening.back(found.d1)
+        raw, left = (work.rows, np.zeros(0)) if whitening is None else unwhitened(structure, mode)
         order = {id(part): position for position, part in enumerate(view.problem.blocks)}
         for j in range(self.size):
             deta = natural.eta[j].copy()
@@ -256,11 +267,15 @@ class MarginalObjective(ABC):
                 if np.any(Lambda):
                     p = block.latent.predictor
                     deta[p] += structure.effect(b, work.inner, Lambda)
-                    column += structure.scatter(b, found.d1[p], Lambda)
+                    column += structure.scatter(b, d1[p], Lambda)
             for block, Q in zip(structure.coupled, natural.precisions[j], strict=True):
                 matrix = structure.coupled_matrix(block, Q)
                 own = slice(block.start, block.start + matrix.shape[0])
                 column[own] -= matrix @ work.inner[own]
+            if whitening is not None:
+                deta, moved = whitening.first(deta), natural.whitening[j]
+                deta[0] -= moved @ left
+                column += raw.transpose(np.concatenate([(moved.T @ found.d1[0])[None], np.zeros_like(deta[1:])]))
             change = np.einsum("pqn,qn->pn", found.d2, deta) + np.einsum("fpn,f->pn", found.d1phi, natural.phi[j])
             right[:, j] = column + work.rows.transpose(change)
         out = np.zeros((view.size, self.size))
@@ -288,7 +303,7 @@ class MarginalObjective(ABC):
         shape = self.size, self.structure.predictors, self.structure.n
         moved = self.structure.moved_offset
         eta = np.zeros(shape) if moved or self.size > t else np.broadcast_to(0.0, shape)
-        phi, precisions = [], []
+        phi, precisions, whitening = [], [], []
         for j in range(self.size):
             up, down = (near[1 + j], near[1 + t + j]) if j < t else (natural, natural)
             beta = np.zeros(len(coefficients))
@@ -299,12 +314,13 @@ class MarginalObjective(ABC):
                 beta[j - t] = _DIFFERENCE
             pairs = [(view.block_precision(c.part, up)[0], view.block_precision(c.part, down)[0]) for c in coupled]
             precisions.append([(high - low) / (2 * _DIFFERENCE) for high, low in pairs])
+            whitening.append(whitening_slope(view, up, down, 2 * _DIFFERENCE))
             flat = [self._flat(view.dispersions(each)) for each in (up, down)]
             phi.append((flat[0] - flat[1]) / (2 * _DIFFERENCE))
             if j >= t or moved:
                 offsets = self.structure.offset(up, beta) - self.structure.offset(down, -beta)
                 eta[j] = offsets / (2 * _DIFFERENCE)
-        return NaturalJacobian(factors, np.array(phi), eta, precisions)
+        return NaturalJacobian(factors, np.array(phi), eta, precisions, whitening)
 
     @staticmethod
     def _flat(phi: Mapping[str, Any]) -> Floats:
@@ -313,12 +329,13 @@ class MarginalObjective(ABC):
 
 @dataclass(frozen=True, eq=False)
 class NaturalJacobian:
-    """Derivatives in psi_j, by j: of Lambda (by block first), of the flat dispersions, of eta at fixed x, of Q."""
+    """Derivatives in psi_j, by j: of Lambda (by block first), of the flat dispersions, of eta at fixed x, Q, T~."""
 
     factors: list[Floats]
     phi: Floats
     eta: Floats
     precisions: list[list[Floats]]
+    whitening: list[Any]
 
 
 class LaplaceObjective(MarginalObjective):

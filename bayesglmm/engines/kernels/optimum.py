@@ -10,6 +10,7 @@ import numpy as np
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import LaplaceObjective, MarginalObjective, Objective
+from bayesglmm.engines.kernels.spectral import normal_objective
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import NotPositiveDefiniteError
 
@@ -18,6 +19,7 @@ _GAIN = 1e-6  # stop where the quadratic model promises less
 _NEAR = 0.1  # the same for restricted likelihood on the way to maximum likelihood
 _FINE = 1e-9  # the same near an edge, where the model promises too little: the likelihood is not quadratic there
 _FAR = 10.0  # a coordinate of a correlation matrix beyond this is on its way to an edge: |correlation| > 0.995
+_AWAY = 3.0  # from the start, on a log scale, where one approximation of the likelihood takes over from another
 _STEP = 1e-3  # of the central differences of the gradient, in standard deviations where these are known
 
 
@@ -171,9 +173,8 @@ class Search:
     def _units(self, psi: Floats) -> Floats:
         """Return the size of every hyperparameter: its own beyond 1 for those of correlations, else 1."""
         view = self.objective.view
-        matrices = {
-            own.name for block in view.problem.blocks for own in block.of_kind("correlation", "vector").values()
-        }
+        kinds = "correlation", "vector"
+        matrices = {own.name for part in view.problem.structured for own in part.of_kind(*kinds).values()}
         names = zip(view.problem.names("theta"), view.theta_shapes, strict=True)
         of_matrix = [name in matrices for name, shape in names for _ in range(int(np.prod(shape)))]
         size = np.maximum(1.0, np.abs(psi[: self.objective.theta_size]))
@@ -264,7 +265,8 @@ def maximise(
     start: Floats | None = None,
     limit: int = 100,
     report: Report | None = None,
-    make: Make = LaplaceObjective,
+    make: Make = normal_objective,
+    restricted: Make | None = None,
 ) -> Optimum:
     """Maximise Laplace's approximation, or another one.
 
@@ -283,13 +285,15 @@ def maximise(
         likelihood, so that its values jump once.
     make : callable
         Returns the objective of a view and a kind.
+    restricted : callable, optional
+        The same for the restricted likelihood that maximum likelihood begins with; `make` if absent.
 
     Raises
     ------
     NotPositiveDefiniteError
         If the objective cannot be evaluated near the start.
     """
-    first = make(view, "posterior" if kind == "posterior" else "reml")
+    first = make(view, "posterior") if kind == "posterior" else (restricted or make)(view, "reml")
     search = Search(first, report)
     here = _first_point(search, view.initial_theta if start is None else np.asarray(start, dtype=float))
     here, inverse, converged = search.climb(here, _first_inverse(view), limit, _NEAR if kind == "ml" else _GAIN)
@@ -303,14 +307,32 @@ def maximise(
     whole = np.zeros((objective.size, objective.size))
     t = objective.theta_size
     whole[:t, :t] = inverse
+    here, point = _joint_point(search, joint, here)
     whole[t:, t:] = here.mode.factor.solve(units)[fixed]
-    psi = np.concatenate([here.psi, here.mode.x[fixed]])
-    # Given the coefficients at their joint mode, so are the group effects.
-    point = joint.point(psi, here.mode.x[objective.structure.inner])
-    if point is None:
-        raise NotPositiveDefiniteError("The likelihood cannot be evaluated at the restricted estimates.")
     best, whole, converged = joint.climb(point, whole, limit)
     return joint.finish(best, whole, converged, limit)
+
+
+def _joint_point(search: Search, joint: Search, here: _Point) -> tuple[_Point, _Point]:
+    """Return a point of the restricted likelihood and the one of the likelihood that it stands for.
+
+    Restricted estimates; or a point on the way to them, where another approximation of the likelihood has none there.
+    """
+    view, objective, way = search.objective.view, joint.objective, here.psi - search.objective.view.initial_theta
+    far = max(float(np.abs(way).max(initial=0.0)), _AWAY)
+    longest = 1.0 if search.objective.engine == objective.engine else _AWAY / far
+    for share in (longest, 0.5 * longest, 0.0):
+        near = here if share == 1.0 else search.point(view.initial_theta + share * way, here)
+        if near is None:
+            continue
+        psi = np.concatenate([near.psi, near.mode.x[objective.structure.coefficients]])
+        # Given the coefficients at their joint mode, so are the group effects.
+        point = joint.point(psi, near.mode.x[objective.structure.inner])
+        if point is not None:
+            return near, point
+    raise NotPositiveDefiniteError(
+        f"The likelihood cannot be evaluated by {objective.name} at the restricted estimates, nor on the way to them."
+    )
 
 
 def _first_inverse(view: LatentView) -> Floats:

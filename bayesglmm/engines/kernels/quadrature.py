@@ -39,6 +39,19 @@ class Quadrature:
     """
 
     def __init__(self, view: LatentView, nodes: int) -> None:
+        if view.problem.residual is not None:
+            raise SettingsError(
+                "Quadrature is for families where Laplace's approximation is not exact. With correlated residuals "
+                'the response is normal: model.fit("laplace", objective="ml") is exact as it is.'
+            )
+        coupled = next((part.block for part in view.problem.blocks if part.block.latent == "precision"), None)
+        if coupled is not None:
+            raise SettingsError(
+                "Quadrature integrates out up to three effects per level, level by level. "
+                f"`{coupled.label}` couples {len(coupled.levels) * len(coupled.terms):,} effects by a sparse "
+                'precision. Use model.fit("laplace"), with resample=True where its verdict is not good, or '
+                'model.fit("nuts").'
+            )
         self.view = view
         self.structure = Structure(view, outer=True, flat=True, smallest=1)
         pattern = self.structure.pattern

@@ -34,8 +34,8 @@ class Site:
     at : ndarray of int, shape (m,)
         Positions in x.
     predictor : int
-    group : int or None
-        Among the pattern's groups; None for a column of the border.
+    groups : tuple of int
+        Among the pattern's groups, one for each membership; empty for a column of the border.
     column : int
         Within the group, or among the dense columns of the predictor.
     level : int or None
@@ -44,24 +44,25 @@ class Site:
 
     at: Any
     predictor: int
-    group: int | None
+    groups: tuple[int, ...]
     column: int
     level: int | None = None
 
     def effect(self, rows: Any, step: Floats) -> Floats:
         """Return what a step of shape (m,) adds to the predictor, shape (n,)."""
-        if self.group is None:
+        if not self.groups:
             return np.asarray(rows.dense[self.predictor][:, self.column] * step[0])
-        values, index = rows.groups[self.group][self.column], rows.pattern.groups[self.group].index
-        return np.asarray(
-            values * (step[index] if self.level is None else np.where(index == self.level, step[0], 0.0))
-        )
+        total = np.zeros(rows.pattern.n)
+        for g in self.groups:
+            values, index = rows.groups[g][self.column], rows.pattern.groups[g].index
+            total += values * (step[index] if self.level is None else np.where(index == self.level, step[0], 0.0))
+        return total
 
     def collect(self, rows: Any, values: Floats) -> Floats:
         """Return sums over the rows that each coordinate reaches, shape (m,)."""
-        if self.group is None or self.level is not None:
+        if not self.groups or self.level is not None:
             return np.array([values.sum()])
-        group = rows.pattern.groups[self.group]
+        group = rows.pattern.groups[self.groups[0]]
         return np.bincount(group.index, values, group.levels)
 
 
@@ -69,16 +70,17 @@ def sites_of(structure: Structure) -> list[Site]:
     """Return the passes of one sweep over x."""
     pattern, found = structure.pattern, []
     for p, span in enumerate(pattern.dense_span):
-        found += [Site(pattern.border[span][j : j + 1], p, None, j) for j in range(span.stop - span.start)]
+        found += [Site(pattern.border[span][j : j + 1], p, (), j) for j in range(span.stop - span.start)]
     for block in structure.blocks:
-        if block.group is None:
+        if block.group is None or pattern.owners[block.group] != block.group:
             continue
         group, p = pattern.groups[block.group], block.latent.predictor
+        groups = tuple(g for g, own in enumerate(pattern.owners) if own == block.group)
         for a in range(group.width):
-            if block.latent.role == "precision":
-                found += [Site(group.columns[j : j + 1, a], p, block.group, a, j) for j in range(group.levels)]
+            if block.latent.role == "precision" or len(groups) > 1:  # levels depend on each other
+                found += [Site(group.columns[j : j + 1, a], p, groups, a, j) for j in range(group.levels)]
             else:
-                found.append(Site(group.columns[:, a], p, block.group, a))
+                found.append(Site(group.columns[:, a], p, groups, a))
     return found
 
 

@@ -40,7 +40,7 @@ def conditional_skewness(objective: MarginalObjective, mode: ConditionalMode) ->
         c = np.stack([own[g] for own in covariances])  # (P, width, n)
         cubes = np.einsum("pqrn,pjn,qjn,rjn->jn", third, c, c, c, optimize=True)
         for j in range(group.width):
-            cumulants[group.columns[:, j]] = np.bincount(group.index, cubes[j], group.levels)
+            cumulants[group.columns[:, j]] += np.bincount(group.index, cubes[j], group.levels)
     dense = pattern.border[: pattern.dense_width]
     if pattern.n * len(dense) <= _WORK:
         for j in dense:

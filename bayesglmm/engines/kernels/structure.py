@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from bayesglmm.blocks import Floats, RandomBlock
+from bayesglmm.errors import SettingsError
 from bayesglmm.graph.latent import LatentPart, LatentView
 from bayesglmm.graph.problem import BlockParts
+from bayesglmm.graph.residual import Whitening
 from bayesglmm.linalg import DenseColumns, GroupColumns, Pattern, PriorPrecision, Rows, symmetric
 from bayesglmm.linalg.pattern import SMALLEST_CORNER
 from bayesglmm.linalg.rows import unknown_to_zero
@@ -20,7 +22,7 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """One random block in x: where it is, and the columns that Lambda mixes."""
+    """One random block in x: where it is, and the columns that Lambda mixes; one for each level that a row has."""
 
     part: BlockParts
     latent: LatentPart
@@ -85,6 +87,8 @@ class Structure:
     coefficients : ndarray of int
         Positions, in the view's x, of what is not.
     pattern : Pattern
+    still : LatentPrior
+        What of the prior does not depend on theta: all of it if every block is spherical.
     """
 
     def __init__(
@@ -109,9 +113,38 @@ class Structure:
         }
         self.pattern = Pattern(self.n, len(self.inner), self.predictors, dense, groups, smallest, couplings)
         self.pattern.check_memory()
+        self._require_nested()
         mean = np.zeros(view.size) if flat else view.mean
         self.mean, self.start = mean[self.inner], view.start[self.inner]
-        self._still = self._still_prior()
+        self.still = self._still_prior()
+
+    def _require_nested(self) -> None:
+        """Refuse correlated residuals that couple coefficients beyond the pattern.
+
+        Raises
+        ------
+        SettingsError
+        """
+        residual = self.view.problem.residual
+        if residual is None:
+            return
+        own = residual.block
+        first = np.zeros(len(own.levels), dtype=np.intp)
+        first[own.index[::-1]] = np.arange(self.n)[::-1]
+        for block in self.blocks:
+            if block.latent.predictor > 0:
+                raise SettingsError(
+                    f"`{block.part.block.label}` in the formula of {residual.sd} makes the correlated residuals "
+                    f"`{own.label}` depend on group effects, which Laplace's approximation cannot integrate out "
+                    f'exactly: use model.fit("nuts"), or let {residual.sd} have fixed effects only.'
+                )
+            group = None if block.group is None else self.pattern.groups[block.group]
+            if group is not None and np.any(group.index != group.index[first[own.index]]):
+                raise SettingsError(
+                    f"The correlated residuals `{own.label}` relate rows of different levels of "
+                    f"`{block.part.block.label}`, which Laplace's approximation does not take: {own.group} has to be "
+                    f'the same as its grouping factor, or nested in it. Use model.fit("nuts").'
+                )
 
     def _lay_out(
         self, left_out: Any
@@ -134,12 +167,12 @@ class Structure:
                     dense_X.append(view.free_columns(predictor))
                 continue
             block = own[part.name].block
-            index, Z = _rows_of(block)
-            if len(block.levels) == 1 and part.role == "spherical":
-                blocks.append(Block(own[part.name], part, start, Z, None, len(dense)))
-                dense.append(DenseColumns(start, width, part.predictor))
-                dense_X.append(None)
-            else:
+            for index, Z in _rows_of(block):
+                if len(block.levels) == 1 and part.role == "spherical":
+                    blocks.append(Block(own[part.name], part, start, Z, None, len(dense)))
+                    dense.append(DenseColumns(start, width, part.predictor))
+                    dense_X.append(None)
+                    continue
                 blocks.append(Block(own[part.name], part, start, Z, len(groups), None))
                 levels = width // len(Z)
                 columns = GroupColumns(start, levels, len(Z), index, part.predictor, block.group)
@@ -157,7 +190,8 @@ class Structure:
         else:
             Q = self.view.still_precision[self.inner[at]][:, self.inner[at]].toarray()
         constant = 0.0 if self.flat or self.outer else self.view.fixed_constant
-        constant -= 0.5 * _LOG_2PI * sum(int(np.prod(block.latent.shape)) for block in self.blocks)
+        sizes = {block.start: int(np.prod(block.latent.shape)) for block in self.blocks}
+        constant -= 0.5 * _LOG_2PI * sum(sizes.values())
         return LatentPrior(PriorPrecision(np.asarray(Q, dtype=float)), constant, self.mean, at)
 
     @property
@@ -166,11 +200,15 @@ class Structure:
         names = [part.names.beta for part in self.view.problem.predictors if part.beta is not None]
         return any(self.view.problem.roles.get(name) == "theta" for name in names)
 
-    def prior(self, natural: Mapping[str, Any]) -> LatentPrior:
-        """Return the prior of x for theta's natural values."""
+    def prior(self, natural: Mapping[str, Any], whitening: Whitening | None = None) -> LatentPrior:
+        """Return the prior of x for theta's natural values; log |T~| is part of its constant."""
+        found = self._prior(natural)
+        return found if whitening is None else replace(found, constant=found.constant + whitening.log_det)
+
+    def _prior(self, natural: Mapping[str, Any]) -> LatentPrior:
         if not self.coupled:
-            return self._still
-        still, constant = self._still, self._still.constant
+            return self.still
+        still, constant = self.still, self.still.constant
         entries: dict[int, Floats] = {}
         matrices = []
         for block in self.coupled:
@@ -189,12 +227,13 @@ class Structure:
 
     # with theta -----------------------------------------------------------------------------------------------------
 
-    def rows(self, factors: Sequence[Floats]) -> Rows:
-        """Return A for the given Lambda of every block (in the order of ``problem.blocks``)."""
+    def rows(self, factors: Sequence[Floats], whitening: Whitening | None = None) -> Rows:
+        """Return A for the given Lambda of every block (in the order of ``problem.blocks``), whitened if so asked."""
         values = self._block_values(factors)
         dense = [values[b].T if X is None else X for X, b in zip(self._dense_X, self._dense_blocks(), strict=True)]
         groups = [values[b] for b, block in enumerate(self.blocks) if block.group is not None]
-        return Rows(self.pattern, dense, groups)
+        found = Rows(self.pattern, dense, groups)
+        return found if whitening is None else found.mixed(whitening.matrix)
 
     def _dense_blocks(self) -> list[int]:
         found = {block.dense: b for b, block in enumerate(self.blocks) if block.dense is not None}
@@ -207,8 +246,8 @@ class Structure:
             for block in self.blocks
         ]
 
-    def offset(self, natural: Mapping[str, Any], coefficients: Floats) -> Floats:
-        """Return the part of eta that x does not move, shape (P, n).
+    def offset(self, natural: Mapping[str, Any], coefficients: Floats, whitening: Whitening | None = None) -> Floats:
+        """Return the part of eta that x does not move, shape (P, n); of the whitened rows, if so asked.
 
         Parameters
         ----------
@@ -216,6 +255,7 @@ class Structure:
             Of theta, for population coefficients that are part of it.
         coefficients : ndarray
             Values at `self.coefficients`.
+        whitening : Whitening, optional
         """
         out = np.zeros((self.predictors, self.n))
         full = np.zeros(self.view.size)
@@ -233,6 +273,8 @@ class Structure:
                 beta[predictor.beta.free] += full[fixed[p].slice]
             if np.any(beta):
                 out[p] += self.X[p] @ beta
+        if whitening is not None:
+            out[0] = whitening.predictor(out[0])
         return out
 
     def full(self, x: Floats, coefficients: Floats) -> Floats:
@@ -294,7 +336,7 @@ class Structure:
             out[block.start : block.start + len(weighted)] = weighted.sum(axis=1)
             return out
         for j, row in enumerate(weighted):
-            out[own.columns[:, j]] = np.bincount(own.index, row, own.levels)
+            out[own.columns[:, j]] += np.bincount(own.index, row, own.levels)
         return out
 
     def effect(self, b: int, x: Floats, Lambda: Floats) -> Floats:
@@ -307,15 +349,14 @@ class Structure:
         return np.asarray(np.einsum("jn,nj->n", values, x[own.columns][own.index]))
 
 
-def _rows_of(block: RandomBlock) -> tuple[Any, Floats]:
-    """Return which level each row has, and its values in the columns of that level, shape (k, n).
+def _rows_of(block: RandomBlock) -> list[tuple[Any, Floats]]:
+    """Return, for each membership, which level a row has, and its values in the columns of that level, shape (k, n).
 
     In precision form nothing mixes the columns of a level. Where a row has but one of them, every coefficient is then
     a level of its own, so that rows do not couple those that they do not have.
     """
-    index, X = np.asarray(block.index), np.asarray(block.X, dtype=float)
     if block.latent == "precision" and block.column is not None:
-        k = len(block.terms)
+        index, k = np.asarray(block.index), len(block.terms)
         own = np.where(index < 0, -1, index * k + block.column)
-        return unknown_to_zero(own, np.ones((1, len(own))))
-    return unknown_to_zero(index, np.ascontiguousarray(X.T))
+        return [unknown_to_zero(own, np.ones((1, len(own))))]
+    return [unknown_to_zero(index, np.ascontiguousarray(X.T, dtype=float)) for index, X in block.memberships]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,14 +48,24 @@ class Conditional:
         return found if np.isfinite(found) else -np.inf
 
 
-def conditional(structure: Structure, theta: Floats) -> Conditional | None:
-    """Return the density at theta; None where theta has no density: too far out for double precision."""
+def conditional(
+    structure: Structure, theta: Floats, known: tuple[Mapping[str, Any], float] | None = None
+) -> Conditional | None:
+    """Return the density at theta; None where theta has no density: too far out for double precision.
+
+    Parameters
+    ----------
+    structure : Structure
+    theta : ndarray, shape (t,)
+    known : tuple of (mapping, float), optional
+        Theta on its natural scale and its log prior, where these have been computed for many theta at once.
+    """
     view = structure.view
     with np.errstate(all="ignore"):
-        log_prior = view.log_prior(theta)
+        log_prior = view.log_prior(theta) if known is None else known[1]
         if not np.isfinite(log_prior):
             return None
-        natural = view.natural(theta)
-        search = NewtonSearch(structure, view.factors(natural), structure.offset(natural, np.zeros(0)), natural)
+        natural = view.natural(theta) if known is None else dict(known[0])
+        search = NewtonSearch(structure, view.factors(natural), np.zeros(0), natural)
     finite = np.isfinite(search.offset).all() and all(np.isfinite(part).all() for part in search.rows.groups)
     return Conditional(theta, search, log_prior) if finite else None

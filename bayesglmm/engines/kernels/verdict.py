@@ -211,7 +211,7 @@ def read_parameters(exploration: Exploration, drawn: Draws) -> tuple[list[str], 
     for part in view.parts:
         if part.role == "fixed":
             labels += known[part.name]
-    correlations = {own.name for block in view.problem.blocks for own in block.of_kind("correlation").values()}
+    correlations = {own.name for block in view.problem.structured for own in block.of_kind("correlation").values()}
     labels += [
         label for name in view.natural_draws(drawn.psi[:1]) if name not in correlations for label in known[name]
     ]
@@ -221,7 +221,7 @@ def read_parameters(exploration: Exploration, drawn: Draws) -> tuple[list[str], 
 def _parameters(exploration: Exploration, psi: Floats, x: Floats) -> Floats:
     view = exploration.objective.view
     values = [np.zeros((len(psi), 0)), *(x[:, part.slice] for part in view.parts if part.role == "fixed")]
-    correlations = {own.name for block in view.problem.blocks for own in block.of_kind("correlation").values()}
+    correlations = {own.name for block in view.problem.structured for own in block.of_kind("correlation").values()}
     for name, draws in view.natural_draws(psi).items():
         if name not in correlations:
             values.append(np.asarray(draws).reshape(len(psi), -1))

@@ -1,0 +1,1 @@
+"""How well a model predicts, and how probable its data are: cross-validation, evidence, comparison."""
