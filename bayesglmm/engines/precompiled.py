@@ -124,7 +124,7 @@ def pack(conditioned: ConditionedModel) -> tuple[Any, Floats]:
         packed.MEAN: mean, packed.PRECISION: precision, packed.RESPONSE: working.response,
         packed.WEIGHTS: working.weights, packed.OFFSET: total_offset, packed.Y: response.y,
         packed.SIZE: np.ones(n) if size is None else size, packed.HELD: [held],
-        packed.START: np.concatenate([np.ravel(start) for start in conditioned.start]),
+        packed.START: np.concatenate([np.zeros(0), *map(np.ravel, conditioned.start)]),
         packed.PRIORS: _priors(problem, theta, sizes[packed.THETA]),
     }  # fmt: skip
     for place, value in sizes.items():
