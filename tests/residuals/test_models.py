@@ -14,7 +14,7 @@ import bayesglmm as bg
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.errors import BayesglmmError, DataError, FormulaError, PriorError, SettingsError, UnknownNameError
 from bayesglmm.graph.latent import LatentView
-from bayesglmm.reporting.source import code
+from bayesglmm.reporting.source import program
 from bayesglmm.reporting.wording import in_words
 from bayesglmm.results.draws import stacked
 
@@ -265,7 +265,7 @@ def test_rows_without_a_time_are_left_out() -> None:
 
 
 def test_report_says_how_to_make_the_model_again(laplace: Any) -> None:
-    assert "residual='ar1(t | g)'" in code(laplace)
+    assert "residual='ar1(t | g)'" in program(laplace)
     assert "ar1(t | g)" in in_words(laplace)[0]
 
 
