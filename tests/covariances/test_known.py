@@ -376,6 +376,43 @@ def test_heritability_on_the_latent_scale_beside_other_effects() -> None:
         bg.Model("z ~ (1 | id)", twice, "bernoulli").fit("laplace", seed=1).heritability()
 
 
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "laplace",
+        "ep",
+        pytest.param("nuts", marks=pytest.mark.slow),
+        pytest.param("metropolis", marks=pytest.mark.slow),
+    ],
+)
+def test_heritability_of_yes_or_no_by_every_engine(engine: str) -> None:
+    """Of the liability, whose residual has variance one with a probit link (Dempster and Lerner 1950)."""
+    data, G = relatives(60, markers=40, seed=3)
+    data["z"] = (data["y"] > 1.0).astype(int)
+    K = positive(G)
+    model = bg.Model(f"z ~ x + {TERM}", data, "bernoulli", link="probit", cov={"K": K})
+    fit = model.fit(engine, seed=1)
+    found = fit.heritability().iloc[0]
+    genetic = fit.draws["sd_id"].to_numpy().ravel() ** 2 * np.diag(K).mean()
+    share = genetic / (genetic + 1.0)
+    assert found["mean"] == pytest.approx(share.mean(), rel=1e-6)
+    np.testing.assert_allclose(found[["lower", "upper"]].astype(float), np.quantile(share, [0.025, 0.975]), rtol=1e-6)
+    assert 0.0 < found["lower"] < found["mean"] < found["upper"] < 1.0
+
+
+@pytest.mark.parametrize("engine", ["laplace", "ep"])
+def test_heritability_at_the_estimates(engine: str) -> None:
+    data, G = relatives(60, markers=40, seed=2)
+    K = positive(G)
+    fit = bg.Model(f"y ~ x + {TERM}", data, cov={"K": K}).fit(engine, objective="ml", seed=1)
+    sd, sigma = fit.varcorr()["estimate"]
+    found, variance = fit.heritability(), sd**2 * np.diag(K).mean()
+    assert found["variance"].iloc[0] == pytest.approx(variance, rel=1e-6)
+    assert found["estimate"].iloc[0] == pytest.approx(variance / (variance + sigma**2), rel=1e-6)
+    assert found["lower"].iloc[0] < found["estimate"].iloc[0] < found["upper"].iloc[0]
+    assert "se" in found
+
+
 def test_saved_and_loaded(tmp_path: Path) -> None:
     data, G = relatives(12)
     inverse = bg.known_precision(np.linalg.inv(positive(G)), list(G.index))
