@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 
 import bayesglmm as bg
 from bayesglmm.engines.kernels.objective import LaplaceObjective
-from bayesglmm.errors import DataError, FormulaError, UnknownNameError
+from bayesglmm.errors import DataError, FormulaError, SettingsError, UnknownNameError
 from bayesglmm.graph.latent import LatentView
 
 N, J = 240, 16
@@ -130,6 +130,13 @@ def test_levels_that_are_new(fitted: bg.Fit) -> None:
     assert found[2] < level + variance / 2
     whole = fitted.predict(new[["x"]], groups="new", seed=1, scale="link")["sd"].iloc[0] ** 2
     assert whole - level == pytest.approx(variance, rel=0.15)
+
+
+def test_figures_of_single_levels_are_refused(fitted: bg.Fit) -> None:
+    """No school has rows of its own."""
+    for figure in (bg.plots.shrinkage, bg.plots.laplace_quality):
+        with pytest.raises(SettingsError, match=r"several levels|rows of their own"):
+            figure(fitted)
 
 
 def test_a_saved_fit_predicts_the_same(fitted: bg.Fit, tmp_path: Path) -> None:

@@ -110,6 +110,12 @@ def test_tables(fitted: bg.Fit) -> None:
     assert set(fitted.varcorr()["group"]) == {"group", "Residual"}
 
 
+def test_print(fitted: bg.Fit) -> None:
+    text = str(fitted)
+    assert "Monotonic effects: shares of the steps" in text
+    assert "Smooths" not in text
+
+
 def test_predictions_by_hand(fitted: bg.Fit) -> None:
     """eta = beta0 + beta_z z + D (b sum zeta + b_z z sum zeta_z) + group, draw by draw."""
     draws = fitted.data.posterior

@@ -33,6 +33,7 @@ _PROB = click.option(
 )
 @click.option("--weights", metavar="COLUMN", help="Precision weights, or trials of proportions.")
 @click.option("--likelihood-weights", metavar="COLUMN", help="Multiply the log-likelihood of each row.")
+@click.option("--residual", metavar="TERM", help='Correlated residuals of gaussian models: "ar1(time | g)".')
 @click.option("--draws", type=int, help="Draws per chain.")
 @click.option("--tune", type=int, help="Tuning draws per chain.")
 @click.option("--chains", type=int, help="Chains.")
@@ -69,6 +70,7 @@ def fit(data: str, formula: tuple[str, ...], out: str | None, page: str | None, 
         priors=priors_of(given["priors"]),
         weights=given["weights"],
         likelihood_weights=given["likelihood_weights"],
+        residual=given["residual"],
     )
     engine = ENGINES.get(given["engine"])
     own_bar = engine.streams and not given["quiet"]  # it draws chains as they run, which says more

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import linalg, sparse
@@ -35,13 +35,18 @@ type Spectrum = tuple[Floats, Floats]
 
 
 class Known(Covariance):
-    """Cov(b_l, b_m) = sd^2 K[l, m] for one coefficient per level: ``(1 | gr(id, cov=K))``."""
+    """Cov(b_l, b_m) = K[l, m] Sigma, with Sigma the unstructured covariance of a level's coefficients.
+
+    ``(1 | gr(id, cov=K))`` has one standard deviation, ``(1 + x | gr(id, cov=K))`` two and their correlation. Of all
+    coefficients, level by level, the precision is the Kronecker product of K^-1 and Sigma^-1.
+    """
 
     name = "known"
     latent = "precision"
     keywords = ("cov",)
     matrices = ("cov",)
     inherited = True
+    correlated: ClassVar[bool] = True  # whether the coefficients of a level are
 
     @property
     def new_levels(self) -> str:
@@ -54,21 +59,14 @@ class Known(Covariance):
         # Named after the matrix: a factor may have several, as of additive effects and of dominance.
         name, terms = block.options["matrix"], block.terms
         names = (name,) if terms == ("Intercept",) else tuple(f"{name} {term}" for term in terms)
-        return (CovarianceParameter("sd", "scale", names, tuple(range(len(terms)))),)
+        scales = CovarianceParameter("sd", "scale", names, tuple(range(len(terms))))
+        free = self.correlated and len(terms) > 1
+        return (scales, CovarianceParameter("cor", "correlation", names)) if free else (scales,)
 
     def levels(self, setting: Setting) -> tuple[str, ...]:
         return level_names(_given(setting), _label(setting), setting)
 
     def options(self, setting: Setting) -> dict[str, Any]:
-        if len(setting.terms) > 1:
-            setting.fail(
-                f"`{setting.text}` has {len(setting.terms)} coefficients per level; with a known covariance their "
-                "correlation cannot be estimated. Write || for |: each then has an effect of its own with this "
-                "covariance."
-            )
-        return self._learned(setting)
-
-    def _learned(self, setting: Setting) -> dict[str, Any]:
         given, label = _given(setting), _label(setting)
         values = _symmetric(given.values, label)
         if given.inverse:
@@ -95,32 +93,57 @@ class Known(Covariance):
 
     def factor(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
         # The standard deviation of a typical level; no engine asks for it.
-        return (values["sd"] * values["typical"])[..., :, None] * np.eye(k)
+        return (values["sd"] * values["typical"])[..., :, None] * values.get("cor", np.eye(k))
 
     def axes(self, block: RandomBlock) -> Floats | None:
-        return None if len(block.levels) > MOST_RELATED else _spectrum(block)[1]
+        alone = len(block.terms) == 1 or not self.correlated
+        return _spectrum(block)[1] if alone and len(block.levels) <= MOST_RELATED else None
 
     def axes_sds(self, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> Any:
         return _spectrum(block)[0][:, None] ** -0.5 * values["sd"][..., None, :]
 
     def couplings(self, block: RandomBlock) -> tuple[Ints, Ints]:
-        k, own = len(block.terms), block.options
-        return tuple(np.concatenate([own[axis] * k + j for j in range(k)]) for axis in ("row", "column"))  # type: ignore[return-value]
+        k, row, column = len(block.terms), block.options["row"], block.options["column"]
+        pairs = [(i, j, self._places(block, i, j)) for i, j in self._pairs(k)]
+        rows = [row[at] * k + i for i, _, at in pairs]
+        return np.concatenate(rows), np.concatenate([column[at] * k + j for _, j, at in pairs])
 
     def precision(self, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> tuple[Any, Any]:
-        k = len(block.terms)
-        inverse = [values["sd"][j] ** -2.0 for j in range(k)]
-        log_det = sum(values["log_det"] + len(block.levels) * xp.log(each) for each in inverse)
-        return xp.concatenate([values["entries"] * each for each in inverse]), log_det
+        k, sd, levels = len(block.terms), values["sd"], len(block.levels)
+        white = _inverse_factor(values["cor"] if "cor" in values else np.eye(k), k)
+        entries = []
+        for i, j in self._pairs(k):
+            own = sum(white[m, i] * white[m, j] for m in range(max(i, j), k)) / (sd[i] * sd[j])
+            entries.append(values["entries"][self._places(block, i, j)] * own)
+        log_det = k * values["log_det"]
+        for j in range(k):
+            log_det = log_det + 2.0 * levels * xp.log(white[j, j] / sd[j])
+        return xp.concatenate(entries), log_det
+
+    def _pairs(self, k: int) -> list[tuple[int, int]]:
+        """Return which coefficients of two levels have an entry."""
+        return [(i, j) for i in range(k) for j in range(k) if i == j or self.correlated]
+
+    def _places(self, block: RandomBlock, i: int, j: int) -> slice:
+        """Return between which levels: a level's own upper triangle is left out. The diagonal comes first."""
+        return slice(len(block.levels) if i < j else 0, None)
 
 
 class DiagonalKnown(Known):
     """Several coefficients per level that are independent of each other: ``(1 + x || gr(id, cov=K))``."""
 
     name = "diagknown"
+    correlated = False
 
-    def options(self, setting: Setting) -> dict[str, Any]:
-        return self._learned(setting)
+
+def _inverse_factor(L: Any, k: int) -> dict[tuple[int, int], Any]:
+    """Return the entries of the inverse of a small lower triangular matrix, of numbers or of tensors."""
+    found: dict[tuple[int, int], Any] = {}
+    for i in range(k):
+        found[i, i] = 1.0 / L[i, i]
+        for j in range(i):
+            found[i, j] = -found[i, i] * sum(L[i, m] * found[m, j] for m in range(j, i))
+    return found
 
 
 class _Spectra:

@@ -53,6 +53,7 @@ def roles(spec: FormulaSpec, parts: Mapping[str, PredictorPart]) -> ColumnRoles:
     groups = _named(node for own in spec.predictors.values() for group in own.groups for node in group.factor)
     smooths = [smooth for part in parts.values() for term in part.specials for smooth in term.smooths]
     selectors = {name for smooth in smooths for name in smooth.selectors}
+    selectors |= {name for part in parts.values() for term in part.specials for name in term.categories}
     coded = _named(
         atom.node for part in parts.values() for atom in _atoms(part) if atom.is_factor and not atom.boolean
     )

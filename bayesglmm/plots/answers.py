@@ -13,9 +13,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bayesglmm.errors import SettingsError
-from bayesglmm.plots._axes import interval_rows, legend, ratio_axis, reference_line, row_labels, titles
+from bayesglmm.plots._axes import interval_rows, legend, ratio_axis, ratio_ticks, reference_line, row_labels, titles
 from bayesglmm.plots._numerics import Interval
 from bayesglmm.plots._style import (
     INK,
@@ -217,7 +218,7 @@ def _panels(
         )
     if ax is not None and len(combinations) > 1:
         raise SettingsError(f"ax= holds one panel, and there are {len(combinations)}.")
-    across = min(ACROSS, len(combinations))
+    across = 2 if len(combinations) == 4 else min(ACROSS, len(combinations))
     down = -(-len(combinations) // across)
     own = ax is None
     if ax is None:
@@ -237,7 +238,9 @@ def _panels(
         titles(panel, title, (layout.x or "") if last else "", what if left else "")
         panel.tick_params(labelbottom=last)
     keys = [_key(hue, j) for j, hue in enumerate(hues) if hue is not None]
-    if keys:
+    if keys and own:  # beside the panels: no curve is behind it
+        legend(figure, keys, title=layout.hue, loc="outside right upper", title_fontsize=NORMAL)
+    elif keys:
         legend(axes[0], keys, title=layout.hue, loc="best", title_fontsize=NORMAL)
     return _finished(figure, table, own)
 
@@ -286,6 +289,15 @@ def _panel(ax: Axes, part: pd.DataFrame, layout: Layout, hues: Sequence[Any], nu
     if null is not None:
         ax.axhline(null, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     if null == 1.0:
-        ax.set_yscale("log")
+        _ratio_scale(ax)
     clean(ax, keep=("left", "bottom"))
     ax.tick_params(axis="both", labelcolor=INK)
+
+
+def _ratio_scale(ax: Axes) -> None:
+    """Make the y axis logarithmic, with ticks at round ratios written as plain numbers."""
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_locator(FixedLocator(list(ratio_ticks(low, high))))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -138,8 +138,8 @@ def laplace_quality(
 def _curves(fit: Fitted) -> list[Integrands]:
     """Return the integrands at the fit's estimates, or at the posterior mode of the hyperparameters."""
     problem = fit.problem
-    if not any(block.block.kind == "group" for block in problem.blocks):
-        raise SettingsError("The model has no group effects: its formula has no term such as (1 | g).")
+    if not any(block.block.kind == "group" and block.block.shares is None for block in problem.blocks):
+        raise SettingsError("The model has no group effects with rows of their own: no term such as (1 | g).")
     if problem.residual is not None:
         raise SettingsError("With correlated residuals the integrand of a level is no product over its rows.")
     settings: dict[str, Any] = json.loads(fit.data.attrs.get("settings") or "{}")

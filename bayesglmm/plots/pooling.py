@@ -104,6 +104,8 @@ def shrinkage(
     if order not in ("size", "estimate"):
         raise SettingsError(f"order={order!r} is not known; use 'size' or 'estimate'.")
     found = facets(fit.problem, group, term)
+    if any(facet.block.block.shares is not None for facet in found):
+        raise SettingsError(f"Rows belong to several levels of {found[0].group}: no level has rows of its own.")
     if len(found) > 1:
         known = ", ".join(repr(facet.group) for facet in found)
         raise SettingsError(f"Several grouping factors have the term {term!r}: name one, group={known}.")

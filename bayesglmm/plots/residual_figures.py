@@ -127,13 +127,12 @@ def _uniform(ax: Axes, u: Floats, checks: pd.DataFrame) -> None:
     clean(ax, keep=("left", "bottom"))
     titles(ax, "Against uniform quantiles", "expected quantile", "residual")
     lines, inks = [], []
-    for row in checks.itertuples():
-        bad = row.verdict != "good"
-        value = f"{row.value:.3f}" if row.check == "uniformity" else f"{row.value:.2g}"
-        shown = "p < 0.001" if row.p < 0.001 else f"p = {row.p:.3f}" if row.p < 0.1 else f"p = {row.p:.2f}"
-        name = str(row.check).replace(" over predictions", "")
-        lines.append(f"{name}  {value}  {shown}")
-        inks.append(ACCENT if bad else INK)
+    columns = (checks[name].tolist() for name in ("check", "value", "p", "verdict"))
+    for check, value, p, verdict in zip(*columns, strict=True):
+        size = f"{value:.3f}" if check == "uniformity" else f"{value:.2g}"
+        chance = "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+        lines.append(f"{check.replace(' over predictions', '')}  {size}  {chance}")
+        inks.append(INK if verdict == "good" else ACCENT)
     for j, (line, ink) in enumerate(zip(reversed(lines), reversed(inks), strict=True)):
         ax.text(0.985, 0.02 + 0.052 * j, line, transform=ax.transAxes, ha="right", fontsize=SMALL, color=ink)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bayesglmm.blocks import RandomBlock
 from bayesglmm.reporting.markup import Html, html, region, tag
 from bayesglmm.reporting.notation import Expr, call, display, joined, row, sign, sub, symbol, words
+from bayesglmm.results.tables import prefix_of
 
 if TYPE_CHECKING:
     from bayesglmm.graph.problem import BlockParts, PredictorParts, Problem
@@ -34,7 +35,7 @@ def equations(problem: Problem, expression: str = "") -> Html:
         lines.append((_linked(name, problem.links[name].name), sign("="), words(expression)))
     for part in problem.predictors:
         lines += _predictor(problem, part)
-    effects = [line for part in problem.predictors for line in _effects(part)]
+    effects = [line for part in problem.predictors for line in _effects(part, prefix_of(problem, part))]
     return html([region("Equations of the model", display([*lines, *effects]))])
 
 
@@ -61,18 +62,19 @@ def _predictor(problem: Problem, part: PredictorParts) -> Iterator[Line]:
     """Yield one predictor in lines of a few terms."""
     name = part.names.parameter
     left = _linked(name, problem.links[name].name)
-    terms = list(_terms(part)) or [words("0")]
+    terms = list(_terms(part, prefix_of(problem, part))) or [words("0")]
     for start in range(0, len(terms), _PER_LINE):
         piece = joined(terms[start : start + _PER_LINE], sign("+"))
         nothing = words("")
         yield (left, sign("="), piece) if start == 0 else (nothing, nothing, row(sign("+"), piece))
 
 
-def _terms(part: PredictorParts) -> Iterator[Expr]:
+def _terms(part: PredictorParts, prefix: str) -> Iterator[Expr]:
     predictor = part.predictor
     columns = [column for block in predictor.fixed if block.label == "fixed" for column in block.columns]
     for column in columns[:_SHOWN]:
-        yield sub(symbol("beta"), words(column)) if column == INTERCEPT else _times(symbol("beta"), column)
+        coefficient = sub(symbol("beta"), words(f"{prefix}{column}"))
+        yield coefficient if column == INTERCEPT else _times(coefficient, column)
     if len(columns) > _SHOWN:
         yield words(f"... ({len(columns) - _SHOWN} more columns)")
     smooths = [block.label for block in predictor.fixed if block.label != "fixed"]
@@ -81,45 +83,45 @@ def _terms(part: PredictorParts) -> Iterator[Expr]:
         yield sub(words(label), symbol("i"))
     for block in predictor.random:
         if block.kind == "group":
-            yield from _of_group(block)
+            yield from _of_group(block, prefix)
     for offset in predictor.offsets:
         yield sub(words(offset.label), symbol("i"))
 
 
 def _times(coefficient: Expr, column: str) -> Expr:
-    return row(sub(coefficient, words(column)), sign("·"), sub(words(column), symbol("i")))
+    return row(coefficient, sign("·"), sub(words(column), symbol("i")))
 
 
-def _of_group(block: RandomBlock) -> Iterator[Expr]:
+def _of_group(block: RandomBlock, prefix: str) -> Iterator[Expr]:
     level = sub(words(block.group), symbol("i"))
     for term, column in list(zip(block.terms, block.columns, strict=True))[:_SHOWN]:
-        effect = sub(symbol("b"), words(term), level)
-        yield effect if column == INTERCEPT else row(effect, sign("·"), sub(words(column), symbol("i")))
+        effect = sub(symbol("b"), words(f"{prefix}{term}"), level)
+        yield effect if column == INTERCEPT else _times(effect, column)
     if len(block.terms) > _SHOWN:
         yield words(f"... ({len(block.terms) - _SHOWN} more effects of {block.group})")
 
 
-def _effects(part: PredictorParts) -> Iterator[Line]:
+def _effects(part: PredictorParts, prefix: str) -> Iterator[Line]:
     """Yield the distribution of the effects of a level of every grouping factor."""
     for own in part.blocks:
         if own.block.kind == "group":
-            yield _vector(own.block), sign("∼"), call("Normal", words("0"), _variance(own))
+            yield _vector(own.block, prefix), sign("∼"), call("Normal", words("0"), _variance(own, prefix))
 
 
-def _vector(block: RandomBlock) -> Expr:
+def _vector(block: RandomBlock, prefix: str) -> Expr:
     """Return the effects of one level."""
     level = words(block.group)
     terms: Sequence[str] = block.terms[:_SHOWN]
-    effects = [sub(symbol("b"), words(term), level) for term in terms]
+    effects = [sub(symbol("b"), words(f"{prefix}{term}"), level) for term in terms]
     if len(block.terms) > _SHOWN:
         effects.append(words("..."))
     return effects[0] if len(effects) == 1 else row(sign("("), joined(effects, sign(",")), sign(")"))
 
 
-def _variance(own: BlockParts) -> Expr:
+def _variance(own: BlockParts, prefix: str) -> Expr:
     """Return a squared standard deviation where that is all there is, else a matrix."""
     alone = len(own.block.terms) == 1 and set(own.parameters) == {"sd"} and own.block.latent == "spherical"
     if not alone:
-        return sub(symbol("Σ"), words(own.block.group))
-    spread = sub(symbol("sd"), words(own.block.group))
+        return sub(symbol("Σ"), words(f"{prefix}{own.block.group}"))
+    spread = sub(words(f"{prefix}sd"), words(own.block.group), words(own.block.terms[0]))  # as tables call it
     return Expr(tag("msup", spread.markup, tag("mn", "2")), f"{spread.text}²")

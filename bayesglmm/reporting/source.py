@@ -93,8 +93,8 @@ def program(fit: Fit) -> str:
     if given.get("cov"):
         arguments.append(f"cov={{{', '.join(f'{name!r}: {_identifier(name)}' for name in given['cov'])}}}")
         needed += [f"{_identifier(name)} = ...  # the matrix {name!r}" for name in given["cov"]]
-    if given.get("residual") is not None:
-        arguments.append(f"residual={given['residual']!r}")
+    plain = {name: value for name, value in given.items() if name not in ("link", "priors", "cov")}
+    arguments += [f"{name}={value!r}" for name, value in plain.items() if value is not None]
     made = ",\n    ".join(arguments)
     call = f"fit = model.fit({', '.join(_fitting(fit))})"
     return "\n".join(["import bayesglmm as bg", "", *needed, f"model = bg.Model(\n    {made},\n)", call])

@@ -76,7 +76,7 @@ def _predictor(problem: Problem, part: PredictorParts) -> str:
     curves = [block.label for block in part.predictor.fixed if block.label != "fixed"]
     curves += [block.block.label for block in part.blocks if block.block.kind == "smooth"]
     if curves:
-        parts.append(f"the smooth functions {several(list(dict.fromkeys(curves)))}")
+        parts.append(f"the functions {several(list(dict.fromkeys(curves)))}")
     if part.predictor.offsets:
         parts.append(f"the known part {several([offset.label for offset in part.predictor.offsets])}")
     link = problem.links[name].name
@@ -117,9 +117,6 @@ def _smooths(fit: Fit) -> Iterator[str]:
 
 
 def _others(problem: Problem) -> Iterator[str]:
-    if problem.residual is not None:
-        block = problem.residual.block
-        yield f"Residuals of rows of one level of {block.group} are correlated: {block.label} of the formula."
     names = list(problem.dispersions)
     if names:
         verb = "is one number" if len(names) == 1 else "are numbers"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,26 +91,25 @@ def _numbers(
 ) -> pd.DataFrame:
     """Return estimate, lower and upper by label."""
     if method == "profile":
-        found = fit.profile(parameters, reach=max(prob, 0.99)).intervals(prob)
+        profiled: pd.DataFrame = fit.profile(parameters, reach=max(prob, 0.99)).intervals(prob)
         estimates = fit.summary()["estimate"]
         # What has no profile still has its estimate.
-        return found.reindex(estimates.index).assign(estimate=estimates)
-    if method == "boot":
-        return fit.bootstrap(**settings).summary(prob)[["estimate", "lower", "upper"]]
-    if method == "wald":
-        return fit.summary(prob)[["estimate", "lower", "upper"]]
+        return profiled.reindex(estimates.index).assign(estimate=estimates)
+    if method in ("boot", "wald"):
+        found: pd.DataFrame = fit.bootstrap(**settings).summary(prob) if method == "boot" else fit.summary(prob)
+        return found[["estimate", "lower", "upper"]]
     index = pd.Index([parameter.label for parameter in chosen])
     values = np.stack([np.ravel(parameter.values) for parameter in chosen], axis=-1)
     if method == "hdi":
         ends = np.array([shortest(column, prob) for column in values.T])
         return pd.DataFrame({"estimate": values.mean(axis=0), "lower": ends[:, 0], "upper": ends[:, 1]}, index=index)
-    found = summarise(values, prob)
-    return pd.DataFrame({"estimate": found["mean"], "lower": found["lower"], "upper": found["upper"]}, index=index)
+    of_draws = summarise(values, prob)
+    columns = {"estimate": of_draws["mean"], "lower": of_draws["lower"], "upper": of_draws["upper"]}
+    return pd.DataFrame(columns, index=index)
 
 
 def shortest(draws: Any, prob: float) -> tuple[float, float]:
     """Return the ends of the shortest interval that holds a share of the draws, by ArviZ."""
-    from arviz_stats import hdi
-
+    hdi = import_module("arviz_stats").hdi
     lower, upper = np.asarray(hdi(np.asarray(draws, dtype=float), prob=prob))
     return float(lower), float(upper)

@@ -144,6 +144,7 @@ def _population(found: Sequence[Parameter]) -> Iterator[Check]:
         if grade == "good"
         else "The chains do not tell quite the same story: they have not forgotten where they started.",
         "" if grade == "good" else MORE_DRAWS if grade == "check" else STUCK,
+        parameters=(str(where),),
     )
     for column, part in (("ess_bulk", "means"), ("ess_tail", "interval ends")):
         where, least = values[column].idxmin(), float(values[column].min())
@@ -156,6 +157,7 @@ def _population(found: Sequence[Parameter]) -> Iterator[Check]:
             f"For {part} the draws of {where} are worth {least:.0f} independent ones, the fewest of all.",
             "That is enough." if grade == "good" else f"The {part} are noisy: another seed would move them visibly.",
             "" if grade == "good" else MORE_DRAWS,
+            parameters=(str(where),),
         )
 
 

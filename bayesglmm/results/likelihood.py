@@ -152,6 +152,22 @@ class LikelihoodFit(Fit):
         half = normal_quantile(prob) * found["se"]
         return found.assign(lower=found["estimate"] - half, upper=found["estimate"] + half)
 
+    def heritability(self, prob: float = 0.95) -> pd.DataFrame:
+        """Return which share of the variance known relations between levels explain; see `Fit.heritability`.
+
+        Returns
+        -------
+        DataFrame
+            Columns: group, variance, estimate, se, lower, upper: variance and share at the estimates, and the share's
+            asymptotic spread.
+        """
+        from bayesglmm.results.variance import inherited_shares
+
+        drawn, at = super().heritability(prob), inherited_shares(self._evaluator, self.point, prob)
+        found = drawn.rename(columns=_RENAMED).assign(variance=at["variance"], estimate=at["mean"])
+        found.attrs = drawn.attrs
+        return found
+
     def predict(
         self,
         new: Any = None,

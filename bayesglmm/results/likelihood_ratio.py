@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from bayesglmm.errors import BayesglmmError
 from bayesglmm.results.fit import Fit
@@ -143,7 +143,7 @@ def drop_terms(fit: LikelihoodFit, model: FittedModel, refit: Callable[[FittedMo
 def _p(chisq: Any, freedom: Any) -> Any:
     values, df = np.asarray(chisq, dtype=float), np.asarray(freedom, dtype=float)
     known = df > 0  # false for nan
-    return np.where(known, stats.chi2.sf(np.maximum(values, 0.0), np.where(known, df, 1.0)), np.nan)
+    return np.where(known, special.chdtrc(np.where(known, df, 1.0), np.maximum(values, 0.0)), np.nan)
 
 
 def _labelled(fits: tuple[Fit, ...], named: Mapping[str, Fit]) -> dict[str, Fit]:

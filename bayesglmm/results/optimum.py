@@ -53,15 +53,13 @@ def optimum_checks(
 def _nearly_zero(problem: Problem, estimates: xr.Dataset) -> Iterator[Check]:
     """Find standard deviations whose standard errors exceed them: Wald's interval on the log scale says nothing."""
     wald = Wald(problem, estimates)
-    table = wald.describe(wald.parameters, 0.95)
-    for parameter, row in zip(wald.parameters, table.itertuples(), strict=True):
-        value, error = float(table.at[row.Index, "estimate"]), float(table.at[row.Index, "se"])
+    table = wald.describe(wald.parameters, 0.95)[["estimate", "se", "lower", "upper"]].to_numpy(dtype=float)
+    for parameter, (value, error, low, high) in zip(wald.parameters, table, strict=True):
         if parameter.kind != "sd" or not value > 0.0 or not error > value:
             continue
-        low, high = table.loc[row.Index, ["lower", "upper"]].astype(float)
         yield Check(
             NEARLY_ZERO,
-            error / value,
+            float(error / value),
             "reported only",
             "good",
             f"{parameter.label} is estimated as {value:.2g}, nearly zero, with a standard error of {error:.2g}.",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, sparse, stats
+from scipy import linalg, sparse, special
 from scipy.sparse.linalg import splu
 
 from bayesglmm.blocks import Floats
@@ -127,7 +127,7 @@ def scan(
             "se": se,
             "z": z,
             "statistic": statistic,
-            "p": stats.chi2.sf(statistic, 1),
+            "p": special.chdtrc(1, statistic),
             "loglik": found.loglik + 0.5 * statistic,
             "log_bayes_factor": log_bayes_factor,
         }

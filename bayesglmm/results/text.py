@@ -161,10 +161,15 @@ def _group_section(summary: pd.DataFrame, found: Sequence[tables.Parameter], hea
 
 
 def _smooth_section(summary: pd.DataFrame, found: Sequence[tables.Parameter], header: Sequence[str]) -> list[Section]:
-    if not found:
-        return []
-    rows = [[p.label, *_row(summary.loc[p.label])[: len(header) - 1]] for p in found]
-    return [Section("Smooths: standard deviations, the typical size of the curve", ["", *header[1:]], rows, 1)]
+    sections = []
+    for title, derived in (
+        ("Smooths: standard deviations, the typical size of the curve", False),
+        ("Monotonic effects: shares of the steps", True),
+    ):
+        own = [p for p in found if p.derived == derived]
+        rows = [[p.label, *_row(summary.loc[p.label])[: len(header) - 1]] for p in own]
+        sections += [Section(title, ["", *header[1:]], rows, 1)] if rows else []
+    return sections
 
 
 def _row(row: Any) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 from bayesglmm.blocks import Floats
 from bayesglmm.results.draws import interval
@@ -79,7 +79,7 @@ class Wald:
 
 def normal_quantile(prob: float) -> float:
     """Return how many standard errors to each side hold `prob` of a normal distribution."""
-    return float(stats.norm.ppf(interval(prob)[1]))
+    return float(special.ndtri(interval(prob)[1]))
 
 
 def bounds(value: float, error: float, z: float, scale: str | tuple[float, float]) -> tuple[float, float]:

@@ -120,6 +120,11 @@ class BoundTerm(ABC):
     order: int = 0
     smooths: tuple[Smooth, ...] = ()
 
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Columns of the data whose values it takes as categories, numbers among them."""
+        return ()
+
     @abstractmethod
     def blocks(self, columns: Columns) -> tuple[Block, ...]:
         """Return the blocks for these rows: those of the model, or new ones."""

@@ -19,7 +19,7 @@ from bayesglmm.terms.atoms import Atom, bind_atom
 from bayesglmm.terms.base import TERMS, BoundTerm, Context, Term
 from bayesglmm.terms.columns import Columns, Factor, Numeric, level_label
 from bayesglmm.terms.evaluate import Evaluator
-from bayesglmm.terms.names import caret
+from bayesglmm.terms.names import caret, column_names
 
 MOST = 50
 
@@ -49,6 +49,10 @@ class BoundMonotonic(BoundTerm):
     formula: str
     levels: tuple[str, ...]
     factors: tuple[Atom, ...] = ()
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        return tuple(name.text for name in column_names(self.node))
 
     def blocks(self, columns: Columns) -> tuple[Block, ...]:
         steps = np.arange(self.width)

@@ -85,6 +85,69 @@ def test_independent_columns_have_a_standard_deviation_each() -> None:
     assert {"sd[id, K Intercept]", "sd[id, K x]"} <= {slot.label for slot in model.priors}
 
 
+def growing(seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame, Any]:
+    """Return eight rows of each of 25 relatives with correlated slopes, K, and the columns by effect."""
+    rng = np.random.default_rng(seed)
+    G = rng.normal(size=(25, 40)) / 6
+    K, Sigma = G @ G.T + 0.1 * np.eye(25), np.array([[1.0, 0.5], [0.5, 0.8]])
+    b = np.linalg.cholesky(K) @ rng.normal(size=(25, 2)) @ np.linalg.cholesky(Sigma).T
+    index, x = np.repeat(np.arange(25), 8), rng.normal(size=200)
+    y = 1 + 0.5 * x + b[index, 0] + b[index, 1] * x + 0.5 * rng.normal(size=200)
+    Z = np.zeros((200, 50))
+    Z[np.arange(200), 2 * index], Z[np.arange(200), 2 * index + 1] = 1.0, x
+    names = [f"i{j:02d}" for j in range(25)]
+    data = pd.DataFrame({"y": y, "x": x, "id": [names[j] for j in index]})
+    return data, pd.DataFrame(K, index=names, columns=names), Z
+
+
+def test_correlated_slopes_have_the_kronecker_product_for_their_covariance() -> None:
+    data, K, _ = growing()
+    model = bg.Model("y ~ x + (1 + x | gr(id, cov=K))", data, cov={"K": K})
+    view = LatentView(model.problem)
+    part = view.problem.blocks[0]
+    R = np.array([[1.0, 0.0], [0.6, 0.8]])
+    natural = {part.parameters["sd"].name: np.array([1.5, 0.4]), part.parameters["cor"].name: R}
+    entries, log_det = view.block_precision(part, natural)
+    rows, columns = part.covariance.couplings(part.block)
+    assert np.all(rows >= columns)
+    assert len(set(zip(rows, columns, strict=True))) == len(rows) == 50 * 51 // 2
+    Q = np.zeros((50, 50))
+    Q[rows, columns] = Q[columns, rows] = entries
+    Sigma = np.diag([1.5, 0.4]) @ R @ R.T @ np.diag([1.5, 0.4])
+    np.testing.assert_allclose(np.linalg.inv(Q), np.kron(K, Sigma), atol=1e-8)
+    assert log_det == pytest.approx(np.linalg.slogdet(Q)[1], rel=1e-9)
+
+
+def test_correlated_slopes_are_fitted_as_by_a_dense_likelihood() -> None:
+    """Standard deviations, correlation and log-likelihood of maximum likelihood, by scipy on the dense covariance."""
+    data, K, Z = growing()
+    fit = bg.Model("y ~ x + (1 + x | gr(id, cov=K))", data, cov={"K": K}).fit("laplace", objective="ml")
+
+    def minus(p: Any) -> float:
+        L = np.array([[np.exp(p[2]), 0.0], [p[3], np.exp(p[4])]])
+        V = Z @ np.kron(K, L @ L.T) @ Z.T + np.exp(2 * p[5]) * np.eye(200)
+        return -float(stats.multivariate_normal(p[0] + p[1] * data["x"], V).logpdf(data["y"]))
+
+    best = optimize.minimize(minus, [1.0, 0.5, 0.0, 0.5, 0.0, -0.7], method="BFGS")
+    one, two, three = np.exp(best.x[2]), best.x[3], np.exp(best.x[4])
+    sd = np.hypot(two, three)
+    assert fit.loglik == pytest.approx(-best.fun, abs=1e-5)
+    found = fit.varcorr()
+    np.testing.assert_allclose(found["estimate"], [one, sd, two / sd, np.exp(best.x[5])], rtol=1e-3)
+    assert found["kind"].tolist() == ["sd", "sd", "cor", "sd"]
+    assert found["term"].tolist()[:3] == ["K Intercept", "K x", "K Intercept"]
+
+
+@pytest.mark.slow
+def test_correlated_slopes_by_nuts() -> None:
+    """Its coordinates have no axes here; the posterior is that of the exact conditional normal."""
+    data, K, _ = growing()
+    model = bg.Model("y ~ x + (1 + x | gr(id, cov=K))", data, cov={"K": K})
+    nuts, laplace = model.fit("nuts", draws=400, tune=400, chains=2, seed=1).summary(), model.fit("laplace", seed=1)
+    apart = np.abs(nuts["mean"] - laplace.summary()["mean"])
+    np.testing.assert_array_less(apart, 5 * nuts["mcse_mean"] + 0.05 * nuts["sd"])
+
+
 def test_semidefinite_matrices_have_a_floor_that_data_do_not_see() -> None:
     data, G = relatives(40, markers=10)
     model = bg.Model(f"y ~ x + {TERM}", data, cov={"K": bg.known_factor(G)})
@@ -177,8 +240,6 @@ def test_wrong_terms_and_names_are_refused() -> None:
     K = positive(G)
     with pytest.raises(FormulaError, match="needs the covariance of the levels"):
         bg.Model("y ~ known(1 | id)", data)
-    with pytest.raises(FormulaError, match=r"Write \|\| for \|"):
-        bg.Model("y ~ (1 + x | gr(id, cov=K))", data, cov={"K": K})
     with pytest.raises(UnknownNameError, match="no matrix `K`"):
         bg.Model(f"y ~ {TERM}", data)
     with pytest.raises(DataError, match="'A', which no term names"):
@@ -315,6 +376,43 @@ def test_heritability_on_the_latent_scale_beside_other_effects() -> None:
         bg.Model("z ~ (1 | id)", twice, "bernoulli").fit("laplace", seed=1).heritability()
 
 
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "laplace",
+        "ep",
+        pytest.param("nuts", marks=pytest.mark.slow),
+        pytest.param("metropolis", marks=pytest.mark.slow),
+    ],
+)
+def test_heritability_of_yes_or_no_by_every_engine(engine: str) -> None:
+    """Of the liability, whose residual has variance one with a probit link (Dempster and Lerner 1950)."""
+    data, G = relatives(60, markers=40, seed=3)
+    data["z"] = (data["y"] > 1.0).astype(int)
+    K = positive(G)
+    model = bg.Model(f"z ~ x + {TERM}", data, "bernoulli", link="probit", cov={"K": K})
+    fit = model.fit(engine, seed=1)
+    found = fit.heritability().iloc[0]
+    genetic = fit.draws["sd_id"].to_numpy().ravel() ** 2 * np.diag(K).mean()
+    share = genetic / (genetic + 1.0)
+    assert found["mean"] == pytest.approx(share.mean(), rel=1e-6)
+    np.testing.assert_allclose(found[["lower", "upper"]].astype(float), np.quantile(share, [0.025, 0.975]), rtol=1e-6)
+    assert 0.0 < found["lower"] < found["mean"] < found["upper"] < 1.0
+
+
+@pytest.mark.parametrize("engine", ["laplace", "ep"])
+def test_heritability_at_the_estimates(engine: str) -> None:
+    data, G = relatives(60, markers=40, seed=2)
+    K = positive(G)
+    fit = bg.Model(f"y ~ x + {TERM}", data, cov={"K": K}).fit(engine, objective="ml", seed=1)
+    sd, sigma = fit.varcorr()["estimate"]
+    found, variance = fit.heritability(), sd**2 * np.diag(K).mean()
+    assert found["variance"].iloc[0] == pytest.approx(variance, rel=1e-6)
+    assert found["estimate"].iloc[0] == pytest.approx(variance / (variance + sigma**2), rel=1e-6)
+    assert found["lower"].iloc[0] < found["estimate"].iloc[0] < found["upper"].iloc[0]
+    assert "se" in found
+
+
 def test_saved_and_loaded(tmp_path: Path) -> None:
     data, G = relatives(12)
     inverse = bg.known_precision(np.linalg.inv(positive(G)), list(G.index))
@@ -326,7 +424,13 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("family", "term"),
-    [("gaussian", TERM), ("poisson", "(1 + x || gr(id, cov=K))"), ("poisson", f"{TERM} + (1 | id)")],
+    [
+        ("gaussian", TERM),
+        ("poisson", "(1 + x || gr(id, cov=K))"),
+        ("poisson", f"{TERM} + (1 | id)"),
+        ("poisson", "(1 + x | gr(id, cov=K))"),
+        ("gaussian", "(1 + x + k | gr(id, cov=K))"),
+    ],
 )
 def test_view_and_graph_agree(family: str, term: str) -> None:
     data, G = relatives(12)

@@ -98,7 +98,7 @@ def test_the_model_in_mathematics(fit, text, parsed):
     spoken = maths[0].attributes["alttext"]
     assert "y[i] ∼ Poisson(μ[i])" in spoken
     assert "log(μ[i]) = β[Intercept] + β[x] · x[i] + s(z)[i] + b[Intercept, g[i]]" in spoken
-    assert "b[Intercept, g] ∼ Normal(0, sd[g]²)" in spoken
+    assert "b[Intercept, g] ∼ Normal(0, sd[g, Intercept]²)" in spoken
 
 
 def test_the_file_of_a_loaded_fit_is_the_same(fit, text, tmp_path):
@@ -119,6 +119,19 @@ def test_the_fit_stays_as_it_was(data):
     groups = set(fit.data.children)
     report_html(fit)
     assert set(fit.data.children) == groups
+
+
+def test_other_predictors_and_correlated_residuals(data, faults, parsed):
+    d = data.assign(t=np.arange(60) // 6)
+    model = bg.Model(["real ~ x + (1 | g)", "sigma ~ z"], d, residual="ar1(t | g)")
+    fit = model.fit("laplace", draws=40, seed=1)
+    written = report_html(fit)
+    assert faults(written) == []
+    spoken = parsed(written).all("math")[0].attributes["alttext"]
+    assert "log(σ[i]) = β[sigma.Intercept] + β[sigma.z] · z[i]; b[Intercept, g]" in spoken
+    assert {"sigma.Intercept", "sigma.z", "sd[g, Intercept]"} <= set(fit.summary().index)
+    assert "are correlated, ar1(t | g)" in written
+    assert "residual=&#x27;ar1(t | g)&#x27;" in written
 
 
 def test_the_code_makes_the_same_fit(fit, data):

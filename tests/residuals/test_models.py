@@ -14,6 +14,8 @@ import bayesglmm as bg
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.errors import BayesglmmError, DataError, FormulaError, PriorError, SettingsError, UnknownNameError
 from bayesglmm.graph.latent import LatentView
+from bayesglmm.reporting.source import program
+from bayesglmm.reporting.wording import in_words
 from bayesglmm.results.draws import stacked
 
 
@@ -107,6 +109,32 @@ def test_simulated_parameters_are_found_on_average() -> None:
     found = pd.DataFrame([fit.summary()["estimate"] for fit in fits])
     for label, value in truth.items():
         assert abs(found[label].mean() - value) < 4 * found[label].std() / np.sqrt(10) + 0.05, label
+
+
+ROOT = np.array([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [-0.3, 0.5, np.sqrt(1 - 0.34)]])
+RECOVERED: dict[str, tuple[Any, list[float]]] = {
+    "ou": (lambda t: np.exp(-np.abs(np.subtract.outer(t, t)) / 1.5), [1.5]),
+    "us": (lambda t: (ROOT @ ROOT.T)[np.ix_(t.astype(int), t.astype(int))], [0.6, -0.3, 0.22]),
+}
+
+
+@pytest.mark.parametrize("name", ["ou", pytest.param("us", marks=pytest.mark.slow)])
+def test_simulated_structures_are_found_on_average(name: str) -> None:
+    """Six data sets of 60 groups; means of the estimates within four of their standard errors, and 5 percent."""
+    correlation, truth = RECOVERED[name]
+    found = []
+    for seed in range(6):
+        random = np.random.default_rng([7, seed])
+        times = [np.sort(random.choice(3, random.integers(2, 4), replace=False) + 0.0) for _ in range(60)]
+        if name == "ou":
+            times = [np.sort(random.uniform(0, 6, 5)) for _ in range(60)]
+        e = [2.0 * np.linalg.cholesky(correlation(t)) @ random.normal(size=len(t)) for t in times]
+        index = np.repeat(np.arange(60), [len(t) for t in times]).astype(str)
+        frame = pd.DataFrame({"g": index, "t": np.concatenate(times), "y": 3.0 + np.concatenate(e)})
+        fit = bg.Model("y ~ 1", frame, residual=f"{name}(t | g)").fit("laplace", objective="ml")
+        found.append(fit.varcorr()["estimate"])
+    means, errors = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(6)
+    np.testing.assert_array_less(np.abs(means - [*truth, 2.0]), 4 * errors + 0.05 * np.abs([*truth, 2.0]))
 
 
 def test_posterior_and_likelihood_tell_the_same(laplace: Any, likelihood: Any) -> None:
@@ -227,6 +255,18 @@ def test_negative_compound_symmetry() -> None:
     assert row["kind"] == "cor"
     assert row["estimate"] == pytest.approx(-0.25, abs=4 * row["se"])
     assert row["lower"] > -1 / 3
+
+
+def test_rows_without_a_time_are_left_out() -> None:
+    some = FRAME.assign(t=FRAME["t"].where(FRAME.index > 2))
+    model = bg.Model("y ~ x", some, residual="ar1(t | g)")
+    assert model.design.n == len(FRAME) - 3
+    assert model.design.rows.missing == {"t": 3}
+
+
+def test_report_says_how_to_make_the_model_again(laplace: Any) -> None:
+    assert "residual='ar1(t | g)'" in program(laplace)
+    assert "ar1(t | g)" in in_words(laplace)[0]
 
 
 def test_priors_of_the_correlation() -> None:

@@ -456,3 +456,16 @@ def test_arviz_takes_the_draws(normal: Any) -> None:
     assert hdi.sizes["row"] == 3
     summary = arviz_stats.summary(table.draws.to_dataset())
     assert np.allclose(summary["mean"].astype(float), table["mean"], atol=0.01 * table["sd"].max() + 0.01)
+
+
+def test_monotonic_predictors_are_compared_by_category(data: Any) -> None:
+    """A step beyond the last category would be none of the model's."""
+    rng = np.random.default_rng(4)
+    own = data.assign(k=rng.integers(0, 4, N))
+    own["y"] = np.array([0.0, 1.0, 1.5, 3.0])[own["k"]] + 0.5 * rng.normal(size=N)
+    fit = bg.Model("y ~ mo(k) + (1 | g)", own).fit("laplace", seed=1, draws=200)
+    table = fit.comparisons("k", "sequential")
+    assert table["contrast"].tolist() == ["1 - 0", "2 - 1", "3 - 2"]
+    means = fit.predictions(at={"k": "levels"})
+    assert np.allclose(drawn(table), np.diff(drawn(means), axis=1))
+    assert np.allclose(table["mean"], [1.0, 0.5, 1.5], atol=0.5)

@@ -17,7 +17,8 @@ from bayesglmm.families import FAMILIES
 from bayesglmm.results.levels import CHOICES
 
 N, LEVELS = 14, 4
-S = (2, 40)
+S = (2, 20)
+SIZE = S[0] * S[1]
 
 # The expected response from the main parameter on its natural scale and the dispersions: scipy, sums and textbooks,
 # nothing of the package.
@@ -166,7 +167,7 @@ def mean_by_hand(name: str, case: Any, fit: Any, etas: list[Any]) -> Any:
 def integrated(name: str, case: Any, fit: Any, etas: list[Any], variances: list[Any]) -> Any:
     """Return the mean over normal effects: by the trapezoidal rule; of two predictors by simulation."""
     if len(etas) == 1:
-        z = np.linspace(-9.0, 9.0, 601)
+        z = np.linspace(-8.0, 8.0, 161)
         weights = stats.norm.pdf(z) / stats.norm.pdf(z).sum()
         spread = np.sqrt(variances[0])
         return sum(w * mean_by_hand(name, case, fit, [etas[0] + spread * x]) for x, w in zip(z, weights, strict=True))
@@ -188,12 +189,12 @@ def test_predictions_equal_a_computation_by_hand(name: str, groups: str, cases: 
     case, fit = cases(name)
     words = dict.fromkeys(("g", "h"), groups)
     etas, variances = etas_by_hand(case, fit, words)
-    link = fit.predicted_draws(groups=groups, scale="link", seed=5).values.reshape(80, N, -1)
+    link = fit.predicted_draws(groups=groups, scale="link", seed=5).values.reshape(SIZE, N, -1)
     if groups == "new":
         etas = [link[..., j] for j in range(len(etas))]
     assert np.allclose(link, np.stack(etas, axis=-1), rtol=1e-10, atol=1e-12)
     found = fit.predicted_draws(groups=groups, seed=5).values
-    found = found.reshape(80, *found.shape[2:])
+    found = found.reshape(SIZE, *found.shape[2:])
     if groups == "average":
         expected = integrated(name, case, fit, etas, variances)
         tolerance = 2e-3 if len(etas) > 1 else 1e-4  # of the simulation by hand; of Gauss-Hermite with 31 nodes

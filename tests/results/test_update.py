@@ -69,6 +69,7 @@ def test_what_is_not_named_stays(fit: Any) -> None:
     pd.testing.assert_frame_equal(fit.update().fixed(), fit.fixed())
 
 
+@pytest.mark.slow
 def test_data_settings_family_and_engine(fit: Any) -> None:
     early = fit.update(data=fit.model.design.data.query("Days < 5"), draws=30)
     assert early.data["observed_data"].sizes["obs"] == 90
@@ -94,6 +95,7 @@ def test_clear_errors(fit: Any) -> None:
         bare.update("~ . + 1")
 
 
+@pytest.mark.slow
 def test_profile_intervals_are_lme4s(dataset: Callable) -> None:
     """confint(lmer(Reaction ~ Days + (Days | Subject), REML = FALSE)), lme4 1.1-31, to a thousandth of the width."""
     theirs = {

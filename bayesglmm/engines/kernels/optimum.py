@@ -173,8 +173,8 @@ class Search:
     def _units(self, psi: Floats) -> Floats:
         """Return the size of every hyperparameter: its own beyond 1 for those of correlations, else 1."""
         view = self.objective.view
-        kinds = "correlation", "vector"
-        matrices = {own.name for part in view.problem.structured for own in part.of_kind(*kinds).values()}
+        found = [part.of_kind("correlation", "vector") for part in view.problem.structured]
+        matrices = {own.name for parts in found for own in parts.values()}
         names = zip(view.problem.names("theta"), view.theta_shapes, strict=True)
         of_matrix = [name in matrices for name, shape in names for _ in range(int(np.prod(shape)))]
         size = np.maximum(1.0, np.abs(psi[: self.objective.theta_size]))

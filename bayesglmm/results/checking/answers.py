@@ -21,12 +21,16 @@ class CheckingAnswers:
 
     if TYPE_CHECKING:
         flat: bool
-        _checks: list[Check]
-        parameters: list[Parameter]
         data: xr.DataTree
         problem: Problem
         design: Rebindable | None
         model: FittedModel | None
+
+        @property
+        def _checks(self) -> list[Check]: ...
+
+        @property
+        def parameters(self) -> list[Parameter]: ...
 
         @property
         def draws(self) -> xr.Dataset: ...

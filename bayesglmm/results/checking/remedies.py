@@ -281,7 +281,7 @@ def _held(doctor: _Doctor, check: Check) -> Iterator[Remedy]:
 
     def run() -> tuple[str, str, bool]:
         new = _with_prior(doctor, priors).fixed()
-        label = max(named, key=lambda name: float(fixed.loc[name, "sd"]))
+        label = str(fixed.loc[named, "sd"].idxmax())
         before, after = fixed.loc[label], new.loc[label]
         text = "{}: {:.3g}, sd {:.3g}"
         return (
@@ -317,9 +317,9 @@ def _simpler(doctor: _Doctor, label: str) -> str:
 
 
 def _by_aic(doctor: _Doctor, change: str) -> tuple[str, str, bool]:
-    likelihood = {"objective": "ml", "draws": 1, "chains": 1}
+    likelihood: dict[str, Any] = {"objective": "ml", "draws": 1, "chains": 1}
     full = doctor.again("laplace", **likelihood)
-    less = doctor.again("laplace", doctor.model.changed(formula=change), change, **likelihood)
+    less = doctor.again("laplace", model=doctor.model.changed(formula=change), key=change, **likelihood)
     return f"AIC {full.aic:.1f}", f"AIC {less.aic:.1f}", bool(less.aic <= full.aic + 2.0)
 
 

@@ -124,7 +124,7 @@ def _ranks(response: Response, simulated: Floats, rng: np.random.Generator) -> A
 def expected_codes(mean: Any) -> Floats:
     """Return expected responses, shape (S, n), from means or from probabilities of categories (S, n, K)."""
     mean = np.asarray(mean, dtype=float)
-    return mean if mean.ndim == 2 else mean @ np.arange(mean.shape[2], dtype=float)
+    return mean if mean.ndim == 2 else np.asarray(mean @ np.arange(mean.shape[2], dtype=float))
 
 
 def rows_of_response(response: Response, part: slice) -> Response:

@@ -165,7 +165,7 @@ class _Normal:
     def log_density(self, theta: Floats) -> float:
         """Return the log density at one theta."""
         z = np.linalg.solve(self.root, theta - self.mean)
-        return self.constant - 0.5 * float(z @ z)
+        return float(self.constant - 0.5 * (z @ z))
 
 
 def _log_ratios(

@@ -126,8 +126,8 @@ def compare_models(
 def _observed(fit: Any) -> Observed:
     from bayesglmm.results.evaluation.rows import observed
 
-    found: Observed = fit.observed if isinstance(fit, Elpd | Evidence) else observed(fit.problem)
-    return found
+    own: Observed | None = fit.observed if isinstance(fit, Elpd | Evidence) else None
+    return observed(fit.problem) if own is None else own
 
 
 def _judged(name: str, fit: Any, method: str, seed: int | None, settings: Mapping[str, Any]) -> Elpd | Evidence:
@@ -135,7 +135,8 @@ def _judged(name: str, fit: Any, method: str, seed: int | None, settings: Mappin
     if isinstance(fit, Elpd | Evidence):
         if not isinstance(fit, wanted):
             raise SettingsError(f"method={method!r} does not go with what was given for {name!r}: {fit!r}")
-        return fit
+        given: Elpd | Evidence = fit
+        return given
     if method == "loo":
         found: Elpd | Evidence = fit.loo(**{"seed": seed, **settings})
     elif method == "kfold":
@@ -272,7 +273,8 @@ def stacking(elpd: Floats) -> Floats:
         mixture = np.maximum(density @ weights, 1e-300)
         return -float(np.log(mixture).mean()), -np.asarray((density / mixture[:, None]).mean(axis=0))
 
-    found: Any = minimize(
+    search: Any = minimize
+    found = search(
         descend,
         np.full(count, 1.0 / count),
         jac=True,

@@ -58,7 +58,8 @@ class KFold(Elpd):
         found = [f'{doubtful} of {len(self.folds)} refits not "good"'] if doubtful else []
         noisy = int((self.pointwise["mcse"] > _NOISY).sum())
         if noisy:
-            found.append(f"Monte Carlo error above {_NOISY:g} in {noisy:,} rows: more draws")
+            rows = "1 row" if noisy == 1 else f"{noisy:,} rows"
+            found.append(f"Monte Carlo error above {_NOISY:g} in {rows}: more draws")
         return tuple(found)
 
     def _head(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,8 +156,8 @@ def good_k(draws: int) -> float:
 def smoothed(values: Floats, efficiency: float) -> tuple[Floats, Floats]:
     """Return elpd and Pareto k of rows, each (m,), from their log densities, shape (S, m)."""
     import xarray as xr
-    from arviz_stats import loo as arviz_loo
 
+    arviz_loo = import_module("arviz_stats").loo
     array = xr.DataArray(values[None], dims=("chain", "draw", "obs"), name="y")
     tree = xr.DataTree.from_dict({"log_likelihood": xr.Dataset({"y": array})})
     with warnings.catch_warnings():

@@ -58,6 +58,7 @@ def hyperparameters(view: LatentView, draws: Mapping[str, Floats]) -> Floats:
             natural |= _hyperparameters(own.covariance.parameters(own.block), own, draws)
     if (residual := problem.residual) is not None:
         natural |= _hyperparameters(residual.structure.parameters(residual.block), residual, draws)
+    natural |= {own.name: draws[own.name] for own in problem.hyperpriors}
     for name, declared in problem.dispersions.items():
         if declared.is_free:
             natural[name] = _dispersion(view, name, draws)

@@ -48,6 +48,7 @@ def test_new_groups_are_integrated(conjugate: Any) -> None:
     assert found.se == pytest.approx(np.sqrt(8) * found.by_group["elpd"].std(ddof=1))
 
 
+@pytest.mark.slow
 def test_rows_are_predicted_from_their_own_group(conjugate: Any) -> None:
     found = conjugate.fit.kfold(4, seed=3)
     fold = found.pointwise["fold"].to_numpy()
@@ -82,6 +83,7 @@ def test_refits_are_exact(conjugate: Any) -> None:
     assert np.allclose((before["elpd"] + before["p"]), (after["elpd"] + after["p"]))
 
 
+@pytest.mark.slow
 def test_workers_change_no_number(conjugate: Any) -> None:
     alone, together = (conjugate.fit.kfold(3, workers=workers, seed=7, draws=100) for workers in (1, 2))
     pd.testing.assert_frame_equal(alone.pointwise, together.pointwise)
@@ -92,6 +94,7 @@ def test_cbpp_agrees_with_loo_of_brms(cbpp: Any, expected: Callable) -> None:
     _agrees(cbpp.loo(), expected("bayes_cbpp")["loo"])
 
 
+@pytest.mark.slow
 def test_sleepstudy_agrees_with_loo_of_brms(sleep: Any, expected: Callable) -> None:
     _agrees(sleep.loo(), expected("bayes_sleepstudy")["loo"])
 

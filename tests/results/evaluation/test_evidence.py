@@ -26,6 +26,7 @@ def test_evidence_is_the_closed_form(conjugate: Any) -> None:
     assert conjugate.fit.evidence().log_evidence == pytest.approx(conjugate.evidence, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_bridge_is_quadrature_over_the_standard_deviations(conjugate: Any) -> None:
     """Two free hyperparameters: the closed form on a grid of 60 x 60, integrated by the trapezoidal rule."""
     prior = bg.Prior
@@ -97,6 +98,7 @@ def test_positions_invert_what_engines_hand_back(sleep: Any) -> None:
         )
 
 
+@pytest.mark.slow
 def test_ordered_cutpoints_have_positions() -> None:
     rng = np.random.default_rng(2)
     import pandas as pd
