@@ -132,7 +132,7 @@ class Prior:
         return {name: value for name, value in self.parameters.items() if isinstance(value, Prior)}
 
     @property
-    def _numbers(self) -> dict[str, float]:
+    def _numbers(self) -> dict[str, Any]:
         """The parameters, with the centre of a nested prior in its place."""
         return {name: value.centre if isinstance(value, Prior) else value for name, value in self.parameters.items()}
 

@@ -38,7 +38,7 @@ class Spatial(Correlated):
     """
 
     indexed = True
-    keywords = ("neighbours",)
+    keywords: ClassVar[tuple[str, ...]] = ("neighbours",)
     most: ClassVar[int] = NEIGHBOURS
     sparse: ClassVar[str] = (
         f"Leave out `neighbours=0`: each point then depends on its {NEIGHBOURS} nearest neighbours. "
