@@ -26,6 +26,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_design",
     "gallery",
+    "mathml",
 ]
 exclude_patterns = ["_build", "teaching/teaching-figures", "figures/README.md"]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb", ".py": "myst-nb"}
@@ -55,10 +56,11 @@ toc_object_entries_show_parents = "hide"
 html_theme = "pydata_sphinx_theme"
 html_title = f"bayesglmm {version}"
 html_show_sourcelink = False
+html_math_renderer = "mathml"
 html_theme_options = {
     "logo": {"text": "bayesglmm"},
     "show_toc_level": 2,
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 4,
     "navigation_with_keys": False,
     "footer_start": ["copyright"],
     "footer_end": [],

@@ -23,4 +23,4 @@ print(fit.predict(quarters, groups="typical").round(2))
 print(fit.predict(quarters, groups="new", seed=1).round(2))
 
 # %%
-figure = bg.plots.forest(fit, transform="exp")
+bg.plots.forest(fit, transform="exp")

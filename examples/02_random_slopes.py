@@ -27,4 +27,4 @@ print(lines.round(1))
 # Partial pooling moves the slopes towards each other, those that say least the most.
 
 # %%
-figure = bg.plots.shrinkage(fit, term="Days")
+bg.plots.shrinkage(fit, term="Days")

@@ -25,4 +25,4 @@ print(negative_binomial)
 
 # %%
 rates = ["zAge", "zBase", "Trt[1]", "zBase:Trt[1]"]
-figure = bg.plots.forest({"row effects": poisson, "negative binomial": negative_binomial}, rates, transform="exp")
+bg.plots.forest({"row effects": poisson, "negative binomial": negative_binomial}, rates, transform="exp")

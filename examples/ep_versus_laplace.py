@@ -77,3 +77,4 @@ axes[0].legend(frameon=False)
 figures = Path("ep-versus-laplace")
 figures.mkdir(exist_ok=True)
 figure.savefig(figures / "densities.png", dpi=200)
+figure

@@ -75,8 +75,14 @@ for name, fit in walks.items():
     shares = [float(accepted[f"acceptance_{parameter}_beta"].mean()) for parameter in ("theta0", "theta1")]
     print(f"{name}: accepted moves of theta0 {shares[0]:.2f}, of theta1 {shares[1]:.2f}")
 
-bg.plots.metropolis_path(walks["liberal"], ["theta1.Intercept", "theta0.Intercept"], draws=80).savefig("path.png")
-bg.plots.running_mean(walks["liberal"]).savefig("running_mean.png")
+figure = bg.plots.metropolis_path(walks["liberal"], ["theta1.Intercept", "theta0.Intercept"], draws=80)
+figure.savefig("path.png")
+figure
+
+# %%
+figure = bg.plots.running_mean(walks["liberal"])
+figure.savefig("running_mean.png")
+figure
 
 # %% [markdown]
 # ## Three engines
@@ -95,7 +101,9 @@ fits = {
 for name, fit in fits.items():
     print(f"{name}:\n{fit.summary()[['mean', 'sd', 'lower', 'upper', 'ess_bulk']].round(2)}")
 print(bg.compare_engines(fits))
-bg.plots.compare_engines(fits).savefig("engines.png")
+figure = bg.plots.compare_engines(fits)
+figure.savefig("engines.png")
+figure
 
 # %% [markdown]
 # ## Where do they stand, and whom will they follow?

@@ -34,9 +34,19 @@ print(fit.smooths()[["smooth", "edf", "mean", "lower", "upper", "reading"]].roun
 # band of the whole curve excludes zero somewhere is one that no search along the curve has invented.
 
 # %%
-bg.plots.smooth(fit, "s(Time)", by="Diet", scale="response").savefig(figures / "diets.png", dpi=200)
-bg.plots.smooth(fit, "s(Time)", difference=True).savefig(figures / "differences.png", dpi=200)
-bg.plots.caterpillar(fit, term="Time").savefig(figures / "chicks.png", dpi=200)
+figure = bg.plots.smooth(fit, "s(Time)", by="Diet", scale="response")
+figure.savefig(figures / "diets.png", dpi=200)
+figure
+
+# %%
+figure = bg.plots.smooth(fit, "s(Time)", difference=True)
+figure.savefig(figures / "differences.png", dpi=200)
+figure
+
+# %%
+figure = bg.plots.caterpillar(fit, term="Time")
+figure.savefig(figures / "chicks.png", dpi=200)
+figure
 
 # %% [markdown]
 # Expected weights at hatching and after three weeks, in grams: the model is for logarithms, so these are medians.

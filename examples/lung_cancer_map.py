@@ -32,8 +32,16 @@ print(fit.smooths()[["smooth", "edf", "mean", "lower", "upper", "reading"]].roun
 
 # %%
 chart = bg.odds_ratio_map(fit, "s(lon, lat)", grid=100, threshold=1.5)
-chart.plot(title="Lung cancer: odds ratio by place").savefig(figures / "odds-ratio.png", dpi=200)
-chart.plot("exceedance", points=residents, cases="lung").savefig(figures / "exceedance.png", dpi=200)
+figure = chart.plot(title="Lung cancer: odds ratio by place")
+figure.savefig(figures / "odds-ratio.png", dpi=200)
+figure
+
+# %%
+figure = chart.plot("exceedance", points=residents, cases="lung")
+figure.savefig(figures / "exceedance.png", dpi=200)
+figure
+
+# %%
 chart.to_geojson(figures / "odds-ratio.geojson", kind="contours")
 
 # %% [markdown]
@@ -41,8 +49,14 @@ chart.to_geojson(figures / "odds-ratio.geojson", kind="contours")
 
 # %%
 smoking = ["smoking[former]", "smoking[current]"]
-bg.plots.forest(fit, smoking, transform="exp").savefig(figures / "smoking.png", dpi=200)
-bg.plots.smooth(fit, "s(age)", scale="response", by="smoking").savefig(figures / "age.png", dpi=200)
+figure = bg.plots.forest(fit, smoking, transform="exp")
+figure.savefig(figures / "smoking.png", dpi=200)
+figure
+
+# %%
+figure = bg.plots.smooth(fit, "s(age)", scale="response", by="smoking")
+figure.savefig(figures / "age.png", dpi=200)
+figure
 
 # %% [markdown]
 # Is the approximation good enough? NUTS samples the same model; the two maps are compared in posterior standard

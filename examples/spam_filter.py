@@ -63,9 +63,15 @@ print(f"Held-out fold: {wrong.mean():.1%} wrong, log loss {log_loss:.3f}; {lost:
 # whole curve.
 
 # %%
-bg.plots.smooth(fit).savefig(figures / "effects.png", dpi=150)
+figure = bg.plots.smooth(fit)
+figure.savefig(figures / "effects.png", dpi=150)
+figure
+
+# %%
 telling = ["remove", "free", "hp", "charExclamation", "charDollar", "capitalAve"]
-bg.plots.smooth(fit, telling).savefig(figures / "telling.png", dpi=200)
+figure = bg.plots.smooth(fit, telling)
+figure.savefig(figures / "telling.png", dpi=200)
+figure
 
 # %% [markdown]
 # Against exact sampling, on a part that takes minutes instead of hours: the six strongest features, 1,000 e-mails.
