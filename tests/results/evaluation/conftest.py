@@ -100,3 +100,9 @@ def cbpp() -> Any:
 def sleep() -> Any:
     """Laplace fit of the sleepstudy reference."""
     return _reference_model("sleepstudy", bg.load_dataset("sleepstudy")).fit("laplace", seed=1)
+
+
+@pytest.fixture(scope="session")
+def cbpp_loo(cbpp: Any) -> Any:
+    """Its leave-one-out cross-validation."""
+    return cbpp.loo()

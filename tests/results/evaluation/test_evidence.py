@@ -164,11 +164,11 @@ def test_stacking_finds_the_mixture(first: float) -> None:
     assert weights[0] == pytest.approx(first, abs=0.03)
 
 
-def test_comparison_by_loo(cbpp: Any) -> None:
+def test_comparison_by_loo(cbpp: Any, cbpp_loo: Any) -> None:
     without = cbpp.update(
         ". ~ . - period", priors={k: v for k, v in cbpp.model.given["priors"].items() if k != "fixed"}
     )
-    a, b = cbpp.loo(), without.loo()
+    a, b = cbpp_loo, without.loo()
     found = bg.compare_models({"none": b, "period": a})
     table = found.table
     assert list(table.index) == ["period", "none"]
