@@ -94,15 +94,20 @@ def test_predictions_are_those_of_python(folder, capsys):
     assert np.array_equal(frame["mean"], fit.predict(new, groups={"g": "new"}, seed=1)["mean"])
 
 
-def test_engines_and_models_compared(folder, capsys):
+def test_engines_compared(folder, capsys):
     assert main(["compare", str(folder / "laplace.nc"), f"other={folder / 'ep.nc'}"]) == 0
     said = capsys.readouterr().out
     assert "Largest difference" in said
     assert "other" in said
+
+
+@pytest.mark.slow
+def test_models_compared(folder, capsys):
     assert main(["compare", str(folder / "laplace.nc"), str(folder / "small.nc"), "--seed", "1"]) == 0
     assert "elpd" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_maximum_likelihood_compared(folder, capsys):
     common = [
         str(folder / "data.csv"),
@@ -148,12 +153,13 @@ def test_demo_writes_a_fit_and_a_page(capsys, tmp_path):
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == ["cbpp.html", "cbpp.nc"]
 
 
-def test_doctor(capsys):
+def test_doctor(capsys, monkeypatch):
     found = bg.doctor(nuts=False)
     assert found.works
     assert found.table["check"].tolist()[0] == "Python"
     assert found.seconds["laplace"] > 0
     assert "fit by laplace" in repr(found)
+    monkeypatch.setattr("bayesglmm.checkup.doctor", lambda nuts: found)
     assert main(["doctor", "--quick"]) == 0
     said = capsys.readouterr().out
     assert "GFLOPS" in said

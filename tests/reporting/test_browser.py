@@ -26,21 +26,18 @@ def browser():
         started.close()
 
 
-@pytest.fixture(scope="module")
-def files(fit, hostile, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("reports")
-    return {"plain": fit.report(folder / "plain.html"), "hostile": hostile.report(folder / "hostile.html")}
-
-
-@pytest.fixture(params=["hostile", pytest.param("plain", marks=pytest.mark.slow)])
-def page(request, browser, files):
+@pytest.fixture(params=["hostile", pytest.param("fit", marks=pytest.mark.slow)])
+def page(request, browser, tmp_path_factory):
     opened = browser.new_page(viewport={"width": 1200, "height": 900})
     opened.said = []
     opened.on("console", lambda message: opened.said.append(message.text))
     opened.on("pageerror", lambda error: opened.said.append(str(error)))
     opened.on("dialog", lambda dialog: (opened.said.append(dialog.message), dialog.dismiss()))
     opened.on("request", lambda asked: opened.said.append(asked.url) if asked.url[:4] == "http" else None)
-    opened.goto(files[request.param].as_uri())
+    path = tmp_path_factory.getbasetemp() / f"{request.param}.html"
+    if not path.exists():
+        request.getfixturevalue(request.param).report(path)
+    opened.goto(path.as_uri())
     opened.wait_for_load_state()
     yield opened
     opened.close()

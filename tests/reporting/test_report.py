@@ -45,7 +45,7 @@ RESPONSES = {
     "zero_inflated_negative_binomial": "count",
     "zero_inflated_poisson": "count",
 }
-QUICK = ("cumulative", "hurdle_gamma")
+QUICK = ("cumulative",)
 TITLES = [
     "What was asked",
     "The model",
@@ -121,6 +121,7 @@ def test_the_fit_stays_as_it_was(data):
     assert set(fit.data.children) == groups
 
 
+@pytest.mark.slow
 def test_other_predictors_and_correlated_residuals(data, faults, parsed):
     d = data.assign(t=np.arange(60) // 6)
     model = bg.Model(["real ~ x + (1 | g)", "sigma ~ z"], d, residual="ar1(t | g)")
@@ -188,12 +189,12 @@ def test_names_are_text_and_never_markup(hostile, evil, faults, parsed):
 
 @pytest.fixture(scope="module")
 def chains(data):
-    return bg.Model("real ~ x + (1 + x | g)", data).fit("metropolis", draws=60, tune=60, seed=1, progressbar=False)
+    return bg.Model("real ~ x + (1 | g)", data).fit("metropolis", draws=60, tune=60, seed=1, progressbar=False)
 
 
 def test_chains_and_engines_compared(data, chains, faults):
-    other = bg.Model("real ~ x + (1 + x | g)", data).fit("laplace", draws=60, seed=1)
-    written = report_html(chains, others={"laplace": other, "metropolis": other})
+    other = bg.Model("real ~ x + (1 | g)", data).fit("laplace", draws=60, seed=1)
+    written = report_html(chains, others={"metropolis": other})
     assert faults(written) == []
     assert "Engines compared" in written
     assert "Traces, autocorrelations and densities" in written
