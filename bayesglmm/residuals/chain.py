@@ -46,7 +46,7 @@ class Chain(Residual):
         return diagonal, -(rho * diagonal)[..., rows]
 
     def correlation(self, values: Mapping[str, Any], block: ResidualBlock, apart: Floats) -> Floats | None:
-        away = np.maximum(apart, np.finfo(float).tiny)
+        away = np.where(apart > 0, apart, 1.0)  # no power of zero: it would be one of any number
         return np.where(apart > 0, self.step(values, away, NUMPY)[0], 1.0)
 
 
