@@ -96,6 +96,8 @@ def _of_group(block: RandomBlock, prefix: str) -> Iterator[Expr]:
     level = sub(words(block.group), symbol("i"))
     for term, column in list(zip(block.terms, block.columns, strict=True))[:_SHOWN]:
         effect = sub(symbol("b"), words(f"{prefix}{term}"), level)
+        if block.portion is not None:  # one in the rows of its levels, else zero
+            effect = _times(effect, block.portion.label)
         yield effect if column == INTERCEPT else _times(effect, column)
     if len(block.terms) > _SHOWN:
         yield words(f"... ({len(block.terms) - _SHOWN} more effects of {block.group})")
@@ -122,6 +124,7 @@ def _variance(own: BlockParts, prefix: str) -> Expr:
     """Return a squared standard deviation where that is all there is, else a matrix."""
     alone = len(own.block.terms) == 1 and set(own.parameters) == {"sd"} and own.block.latent == "spherical"
     if not alone:
-        return sub(symbol("Σ"), words(f"{prefix}{own.block.group}"))
+        some = () if own.block.portion is None else (words(own.block.portion.label),)
+        return sub(symbol("Σ"), words(f"{prefix}{own.block.group}"), *some)
     spread = sub(words(f"{prefix}sd"), words(own.block.group), words(own.block.terms[0]))  # as tables call it
     return Expr(tag("msup", spread.markup, tag("mn", "2")), f"{spread.text}²")

@@ -93,7 +93,7 @@ def _effects(part: PredictorParts) -> Iterator[str]:
 def _block(own: BlockParts) -> str:
     block = own.block
     terms = several(block.terms)
-    levels = f"{len(block.levels):,} levels"
+    levels = f"{len(block.levels):,} levels" + (f" with {block.portion.label}" if block.portion is not None else "")
     if len(block.terms) == 1 and set(own.parameters) == {"sd"} and block.latent == "spherical":
         spread = "independently of each other, and are normal with mean 0 and one standard deviation"
     else:

@@ -266,3 +266,50 @@ def test_a_process_that_never_fades_is_said_in_words() -> None:
     assert re.search(
         r"correlation over the largest distance \(7 in time\) is (0.9[5-9]|1).*`\(1 \| ...\)`", str(fit.notes)
     )
+
+
+PLANE = np.random.default_rng(4).uniform(size=(25, 2)).round(3)
+
+
+def plane(word: str) -> pd.DataFrame:
+    """Return four rows for each of 25 points: a field of sd 1 and range 0.3, noise of 0.5."""
+    rng, reach = np.random.default_rng(6), cdist(PLANE, PLANE) / 0.3
+    C = {"exp": np.exp(-reach), "gau": np.exp(-(reach**2)), "mat": (1 + reach) * np.exp(-reach)}[word]
+    b = np.linalg.cholesky(C + 1e-9 * np.eye(25)) @ rng.normal(size=25)
+    at = np.tile(np.arange(25), 4)
+    y = 1.0 + b[at] + 0.5 * rng.normal(size=100)
+    return pd.DataFrame({"y": y, "x": rng.normal(size=100), "lon": PLANE[at, 0], "lat": PLANE[at, 1], "map": "one"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("word", ["exp", "gau", "mat"])
+def test_parameters_of_simulated_fields_are_found(word: str) -> None:
+    """One field says little of its sd and range: on the logarithmic scale, within 3.5 errors."""
+    table = likelihood(f"{word}(0 + numFactor(lon, lat) | map)", plane(word)).summary()
+    for label, value in {f"sd[map, {word}]": 1.0, f"range[map, {word}]": 0.3, "sigma": 0.5}.items():
+        row = table.loc[label]
+        assert abs(np.log(row["estimate"] / value)) < 3.5 * row["se"] / row["estimate"], label
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("word", ["exp", "gau", "mat", "rr", "car", "icar", "bym2"])
+def test_nuts_agrees_with_laplace(word: str) -> None:
+    """With gaussian rows Laplace is exact but for theta: means within 5 Monte Carlo errors and 0.15 posterior sds.
+
+    The loadings of ``rr`` are free in sign below the diagonal, and compared by the standard deviations they make.
+    """
+    cov = None
+    if word in ("car", "icar", "bym2"):
+        data, W = regions(word, side=5)
+        term, cov = f"{word}(1 | region, adjacency=W)", {"W": W}
+    elif word == "rr":
+        term, data = "rr(0 + factor(time) | id, d=1)", repeated(LOADINGS[:, :1] @ LOADINGS[:, :1].T, groups=30)
+    else:
+        term, data = f"{word}(0 + numFactor(lon, lat) | map)", plane(word)
+    model = bg.Model(f"y ~ x + {term}", data, cov=cov)
+    one = model.fit("laplace", seed=1, draws=2000).summary()
+    two = model.fit("nuts", seed=1, draws=400, tune=400, chains=2).summary()
+    for label in one.index:
+        error = two.loc[label, "sd"] / np.sqrt(two.loc[label, "ess_bulk"])
+        apart = abs(one.loc[label, "mean"] - two.loc[label, "mean"])
+        assert apart < 5 * error + 0.15 * two.loc[label, "sd"], label

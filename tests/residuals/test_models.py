@@ -64,7 +64,9 @@ def covariance(frame: pd.DataFrame, rho: float, sd: Any) -> Any:
     ) * np.outer(sd, sd)
 
 
-@pytest.mark.parametrize("key", list(MODELS))
+@pytest.mark.parametrize(
+    "key", [key if key.startswith("ou") else pytest.param(key, marks=pytest.mark.slow) for key in MODELS]
+)
 def test_view_graph_and_gradient_agree(key: str) -> None:
     formula, given = MODELS[key]
     view = LatentView(bg.Model(formula, SMALL, **given).problem)
@@ -99,6 +101,7 @@ def test_maximum_likelihood_is_that_of_the_dense_normal(likelihood: Any) -> None
     assert likelihood.loglik == pytest.approx(multivariate_normal(mean, V).logpdf(FRAME["y"]), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_simulated_parameters_are_found_on_average() -> None:
     """Over ten data sets: means of the estimates within four of their standard errors, and 0.05 for their bias."""
     truth = {"Intercept": 1.0, "x": 0.5, "sd[g, Intercept]": 0.7, "cor[Residual, ar1]": 0.6, "sigma": 1.5}
@@ -118,7 +121,8 @@ RECOVERED: dict[str, tuple[Any, list[float]]] = {
 }
 
 
-@pytest.mark.parametrize("name", ["ou", pytest.param("us", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(RECOVERED))
 def test_simulated_structures_are_found_on_average(name: str) -> None:
     """Six data sets of 60 groups; means of the estimates within four of their standard errors, and 5 percent."""
     correlation, truth = RECOVERED[name]
@@ -158,7 +162,9 @@ def test_log_likelihood_of_the_rows_sums_to_the_joint_one(laplace: Any) -> None:
         )
 
 
-@pytest.mark.parametrize("key", ["ar1", "ou, sd by covariates", "us with weights"])
+@pytest.mark.parametrize(
+    "key", ["ar1", "us with weights", pytest.param("ou, sd by covariates", marks=pytest.mark.slow)]
+)
 def test_simulated_residuals_have_the_covariance_of_the_model(key: str) -> None:
     """20,000 simulations at one value of the parameters: correlations within 4.5 standard errors of 0.007."""
     formula, given = MODELS[key]

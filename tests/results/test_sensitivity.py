@@ -108,3 +108,20 @@ def test_estimates_have_no_priors(data: pd.DataFrame) -> None:
     fit = bg.Model("y ~ x", data).fit("laplace", objective="ml", seed=1)
     with pytest.raises(BayesglmmError, match="no priors to be sensitive to"):
         fit.summary(sensitivity=True)
+
+
+@pytest.mark.parametrize(
+    ("formula", "family"),
+    [("n ~ x + (1 | g)", "negative_binomial"), ("n ~ x", "poisson"), ("o ~ x + (1 | g)", "cumulative")],
+)
+def test_the_fast_log_likelihood_is_the_log_likelihood(data: pd.DataFrame, formula: str, family: str) -> None:
+    from bayesglmm.results.checking.sensitivity import _log_likelihood, _plain
+
+    rng = np.random.default_rng(1)
+    frame = data.assign(n=rng.poisson(3.0, 100), o=pd.Categorical(rng.integers(0, 3, 100).astype(str), ordered=True))
+    fit = bg.Model(formula, frame, family=family).fit("laplace", seed=1, draws=10)
+    draws, evaluator = stacked(fit.draws), fit._evaluator
+    etas = evaluator.predictors(draws, evaluator.arrays())
+    assert _plain(fit.problem, draws, etas) is not None
+    difference = _log_likelihood(evaluator, draws) - fit.log_likelihood()["y"].values.sum(axis=-1).ravel()
+    assert np.ptp(difference) < 1e-7  # a constant does not matter

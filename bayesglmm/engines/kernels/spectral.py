@@ -220,7 +220,7 @@ def effect_sds(part: BlockParts, natural: Mapping[str, Any]) -> Floats:
 def information(view: LatentView, natural: Mapping[str, Any]) -> Floats:
     """Return minus the second derivatives of the rows' log-likelihoods where the predictor is zero, shape (n,)."""
     zero = np.zeros(view.problem.predictors[0].predictor.n)
-    return -np.asarray(view.elementwise([zero], view.dispersions(natural), 1).d2)[0, 0]
+    return np.asarray(-np.asarray(view.elementwise([zero], view.dispersions(natural), 1).d2)[0, 0])
 
 
 def rotation_of(view: LatentView) -> Rotation | None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import BayesglmmError
+from bayesglmm.families.base import ResponseData
 from bayesglmm.results.draws import pieces, stacked, take
 from bayesglmm.results.tables import Parameter
 
@@ -75,7 +76,27 @@ def _log_likelihood(evaluator: Evaluator, draws: Mapping[str, Floats]) -> Floats
     found = np.empty(size)
     for part in pieces(size, len(evaluator.problem.response.y)):
         own = take(draws, part)
-        found[part] = evaluator.log_likelihood(own, evaluator.predictors(own, arrays)).sum(axis=1)
+        etas = evaluator.predictors(own, arrays)
+        plain = _plain(evaluator.problem, own, etas)
+        found[part] = evaluator.log_likelihood(own, etas).sum(axis=1) if plain is None else plain
+    return found
+
+
+def _plain(problem: Problem, draws: Mapping[str, Floats], etas: Mapping[str, Floats]) -> Floats | None:
+    """Return the same by the family's own numpy, which is many times as fast; None where it does not say all."""
+    response, family, name = problem.response, problem.family, problem.predictors[0].names.parameter
+    special = (response.censoring, response.lower, response.upper, problem.residual, problem.likelihood.expression)
+    if len(problem.predictors) > 1 or any(each is not None for each in special):
+        return None
+    y, data = np.asarray(response.y, dtype=float), ResponseData(trials=response.trials, weights=response.weights)
+    shares = 1.0 if response.likelihood_weights is None else response.likelihood_weights
+    found = np.empty(len(etas[name]))
+    for s, eta in enumerate(etas[name]):
+        phi = {dispersion: draws[dispersion][s] for dispersion in problem.dispersions}
+        own = family.derivatives(y, eta, phi, data, problem.links[name], 0)
+        if own is None or own.value is None:
+            return None
+        found[s] = float(np.sum(own.value * shares))
     return found
 
 
