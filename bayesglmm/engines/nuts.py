@@ -18,7 +18,7 @@ from bayesglmm.engines.streaming import Handover, Sink, Trace, beginning_at, run
 from bayesglmm.errors import InterruptedBeforeFirstDrawError, SettingsError
 from bayesglmm.graph.problem import Problem
 
-# Statistics kept with the draws: name in ArviZ's schema -> name in nutpie, name in PyMC. NumPyro's have ArviZ's names.
+# Statistics kept with the draws: name in ArviZ's schema -> name in nutpie, name in PyMC. NumPyro has ArviZ's names.
 _STATS = {
     "diverging": ("diverging", "diverging"),
     "energy": ("energy", "energy"),
