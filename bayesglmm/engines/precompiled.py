@@ -61,7 +61,7 @@ def _row_code(problem: Problem) -> int | None:
 
 def _positive(problem: Problem) -> dict[tuple[str, int], Slot]:
     """Return the slots of all positive parameters, held ones left out, by variable and position."""
-    found = {}
+    found: dict[tuple[str, int], Slot] = {}
     main = problem.predictors[0]
     for part, classes in zip(main.blocks, problem.priors.blocks[main.names.parameter], strict=True):
         declared = part.parameters["sd"]

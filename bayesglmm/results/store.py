@@ -251,4 +251,5 @@ def _unpack_check(entry: Any) -> Check:
     if not isinstance(value, int | float):
         raise StorageError("The document holds a check without its value.")
     texts({"words": list(words.values())}, "words")
-    return Check(words["name"], float(value), words["threshold"], entry["verdict"], *list(words.values())[2:])
+    sentences = (words["finding"], words["meaning"], words["advice"])
+    return Check(words["name"], float(value), words["threshold"], entry["verdict"], *sentences)
