@@ -245,7 +245,7 @@ def _adjacency(setting: Setting) -> NamedMatrix:
             f"`{setting.text}` needs the neighbours of the regions: "
             f'write {setting.text[:-1]}, adjacency=W) and bg.Model(..., cov={{"W": W}}).'
         )
-    found, label = named_matrix(_label(setting), setting.given["adjacency"]), _label(setting)
+    found, label = named_matrix(_label(setting), setting.given["adjacency"]).whole(), _label(setting)
     W = sparse.csr_array(found.values - sparse.diags_array(found.values.diagonal()))
     W.eliminate_zeros()
     if abs(W - W.T).max() > 1e-10 * max(abs(W).max(), 1.0):

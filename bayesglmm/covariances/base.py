@@ -286,6 +286,21 @@ class Covariance(ABC):
         """Return the standard deviations along `axes`, shape (..., J, k)."""
         raise NotImplementedError(f"The covariance structure {self.name} has no axes.")
 
+    def columns(self, block: RandomBlock) -> RandomBlock:
+        """Return the block as engines see it: itself for most, see `loadings`."""
+        return block
+
+    def loadings(self, block: RandomBlock) -> Floats | None:
+        """Return G, shape (J, r), where a block that `columns` made stands for J levels; None for most.
+
+        Its one level has r k coefficients, which are r rows w of k each; the effects of the J levels are b = G w.
+        """
+        return None
+
+    def core(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
+        """Return the matrix whose copies along its diagonal are Lambda: Lambda itself for most."""
+        return self.factor(values, k, xp)
+
     def apply(self, u: Any, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> Any:
         """Return b = u Lambda', shape (..., J, k), for spherical u of the same shape; u itself in precision form."""
         if block.latent == "precision":

@@ -4,7 +4,7 @@ without data.
 The effects are in precision form, b ~ N(0, sd^2 K): as with regions, x = b and Q = K^-1 / sd^2. So a sparse inverse,
 as pedigrees and phylogenies have it (Henderson 1976; Hadfield and Nakagawa 2010), stays sparse, families that are
 not related stay apart, and levels are levels for whoever reads or predicts. The price is that a semi-definite K gets
-a floor below its eigenvalues.
+a floor below its eigenvalues. K = G G' with few columns in G is another matter: see `covariances.columns`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from scipy import linalg, sparse
 from scipy.sparse.linalg import splu
 
 from bayesglmm.arraymath import ArrayMath
-from bayesglmm.blocks import Floats, Ints, RandomBlock
+from bayesglmm.blocks import Floats, Ints, LatentForm, RandomBlock
 from bayesglmm.covariances.base import COVARIANCES, Covariance, CovarianceParameter, Setting
+from bayesglmm.covariances.columns import in_columns, independent_columns, of_levels
 from bayesglmm.covariances.matrices import NamedMatrix, components, level_names, lower_triangle, named_matrix
 from bayesglmm.errors import DataError
 from bayesglmm.linalg import symmetric
@@ -28,6 +29,8 @@ MOST_RELATED = 3000
 """Levels that a dense matrix may relate to each other, directly or through others."""
 FLOOR = 1e-6
 """Smallest eigenvalue of K that counts, relative to its mean diagonal: no variance as far as data can tell."""
+FEW = 0.5
+"""Columns of a factor of K, as a share of its levels, below which it is used as it is."""
 _ASYMMETRY = 1e-8
 _TOGETHER = 200  # columns of an inverse that are computed at once
 
@@ -68,14 +71,15 @@ class Known(Covariance):
 
     def options(self, setting: Setting) -> dict[str, Any]:
         given, label = _given(setting), _label(setting)
+        if given.factor and given.values.shape[1] < FEW * given.values.shape[0]:
+            return self._of_factor(given, label, setting)
+        given = given.whole()
         values = _symmetric(given.values, label)
         if given.inverse:
             Q, log_det, spectrum = values, _log_det(values, label), None
         else:
             Q, log_det, spectrum = inverse_of(values, label)
-        names = level_names(given, label, setting)
-        place = {name: j for j, name in enumerate(names)}
-        occurring = np.array([place[level] for level in setting.levels])
+        occurring = _occurring(given, label, setting)
         variances = _variances(Q, occurring) if given.inverse else values.diagonal()[occurring]
         rows, columns = lower_triangle(Q)
         every = np.arange(Q.shape[0])
@@ -90,6 +94,29 @@ class Known(Covariance):
             "log_det": np.array(log_det),
             "typical": np.array(np.sqrt(variances.mean())),
         }
+
+    def _of_factor(self, given: NamedMatrix, label: str, setting: Setting) -> dict[str, Any]:
+        """Return the options of K = G G' with few columns in G."""
+        variances = np.square(given.values).sum(axis=1)
+        _require_positive(variances, label)
+        return {
+            "matrix": setting.names["cov"],
+            "factor": independent_columns(given.values),
+            "typical": np.array(np.sqrt(variances[_occurring(given, label, setting)].mean())),
+        }
+
+    def form(self, options: Mapping[str, Any]) -> LatentForm:
+        return "spherical" if "factor" in options else self.latent
+
+    def columns(self, block: RandomBlock) -> RandomBlock:
+        return in_columns(block) if block.latent == "spherical" else block
+
+    def apply(self, u: Any, values: Mapping[str, Any], block: RandomBlock, xp: ArrayMath) -> Any:
+        # Of a factor in numpy only, after sampling: graphs have `columns`.
+        if block.latent == "precision":
+            return u
+        L = values["sd"][..., :, None] * values.get("cor", np.eye(len(block.terms)))
+        return of_levels(u, L, block.options["factor"])
 
     def factor(self, values: Mapping[str, Any], k: int, xp: ArrayMath) -> Any:
         # The standard deviation of a typical level; no engine asks for it.
@@ -201,8 +228,7 @@ def inverse_of(K: Any, label: str) -> tuple[Any, float, Spectrum | None]:
         If it is no covariance, or relates too many levels.
     """
     diagonal = K.diagonal()
-    if not np.all(diagonal > 0.0):
-        raise DataError(f"{label} has a diagonal entry that is not positive: {diagonal.min():.4g}.")
+    _require_positive(diagonal, label)
     floor = FLOOR * float(diagonal.mean())
     rows, columns, entries, log_det = list[Ints](), list[Ints](), list[Floats](), 0.0
     for part in components(K):
@@ -257,6 +283,17 @@ def _variances(Q: Any, at: Ints) -> Floats:
         unit[own, np.arange(len(own))] = 1.0
         found[start : start + len(own)] = solve(unit)[own, np.arange(len(own))]
     return found
+
+
+def _require_positive(variances: Floats, label: str) -> None:
+    if not np.all(variances > 0.0):
+        raise DataError(f"{label} has a diagonal entry that is not positive: {variances.min():.4g}.")
+
+
+def _occurring(given: NamedMatrix, label: str, setting: Setting) -> Ints:
+    """Return the rows of the levels that occur."""
+    place = {name: j for j, name in enumerate(level_names(given, label, setting))}
+    return np.array([place[level] for level in setting.levels])
 
 
 def _label(setting: Setting) -> str:

@@ -16,20 +16,27 @@ from bayesglmm.errors import DataError, did_you_mean
 
 @dataclass(frozen=True, eq=False)
 class NamedMatrix:
-    """A square matrix and what its rows are called.
+    """A square matrix, or a factor of one, and what its rows are called.
 
     Attributes
     ----------
     names : tuple of str or None
         None where nothing names them.
-    values : sparse array, shape (m, m)
+    values : sparse array, shape (m, m); ndarray, shape (m, r), of a factor
     inverse : bool
         Whether they are those of the inverse of a covariance.
+    factor : bool
+        Whether they are G, and the matrix is G G'.
     """
 
     names: tuple[str, ...] | None
     values: Any
     inverse: bool = False
+    factor: bool = False
+
+    def whole(self) -> NamedMatrix:
+        """Return the matrix itself where this is a factor of it."""
+        return NamedMatrix(self.names, sparse.csr_array(self.values @ self.values.T)) if self.factor else self
 
 
 def known_precision(Q: Any, names: Sequence[Any] | None = None) -> NamedMatrix:
@@ -50,12 +57,15 @@ def known_precision(Q: Any, names: Sequence[Any] | None = None) -> NamedMatrix:
     DataError
         If it is not square or not numeric, or the names are too few or not distinct.
     """
-    found = named_matrix("The inverse covariance", Q)
+    found = named_matrix("The inverse covariance", Q).whole()
     return NamedMatrix(_row_names(names, found.values.shape[0]) or found.names, found.values, True)
 
 
 def known_factor(G: Any, names: Sequence[Any] | None = None) -> NamedMatrix:
     """Return the known covariance K = G G', as of standardised genotypes divided by the root of their number.
+
+    With fewer than half as many columns as levels a fit costs what the columns cost, O(n r^2) for n rows, and a
+    singular K is taken exactly; else what K costs.
 
     Parameters
     ----------
@@ -77,7 +87,7 @@ def known_factor(G: Any, names: Sequence[Any] | None = None) -> NamedMatrix:
         raise DataError(f"A factor of a covariance must be numeric, not a {type(G).__name__}.") from None
     if values.ndim != 2 or not np.all(np.isfinite(values)):
         raise DataError(f"A factor of a covariance is a finite matrix with a row per level, not {values.shape}.")
-    return NamedMatrix(_row_names(names, len(values)), sparse.csr_array(values @ values.T))
+    return NamedMatrix(_row_names(names, len(values)), values, factor=True)
 
 
 def _row_names(names: Sequence[Any] | None, size: int) -> tuple[str, ...] | None:

@@ -26,10 +26,11 @@ def suitable_threads(problem: Problem) -> AbstractContextManager[Any]:
     context manager
         At its end the number of threads is what it was.
     """
-    sizes = [len(block.block.levels) * len(block.block.terms) for block in problem.blocks]
+    blocks = problem.latent.blocks
+    sizes = [len(block.block.levels) * len(block.block.terms) for block in blocks]
     columns = sum(sizes) + sum(len(part.predictor.columns) for part in problem.predictors)
     # The levels of the largest grouping factor are eliminated one by one; what is dense is among the rest.
-    levels = [size for size, block in zip(sizes, problem.blocks, strict=True) if len(block.block.levels) > 1]
+    levels = [size for size, block in zip(sizes, blocks, strict=True) if len(block.block.levels) > 1]
     if columns - max(levels, default=0) >= _WORTH_THREADS:
         return nullcontext()
     limited: AbstractContextManager[Any] = ThreadpoolController().limit(limits=1, user_api="blas")

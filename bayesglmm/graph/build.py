@@ -164,11 +164,12 @@ class _Builder:
             part, b = self._block(block, block_names, block_slots)
             blocks.append(part)
             effects.append(b)
-        arrays = self._arrays(predictor, names, shift)
+        made = PredictorParts(predictor, names, declared, tuple(blocks))
+        arrays = self._arrays(made.latent, shift)
         eta = pt.as_tensor(linear_predictor(arrays, beta, effects))
         eta = pt.broadcast_to(eta, (self.n,)) if eta.ndim == 0 or eta.type.shape == (1,) else eta
         eta.name = names.eta
-        return PredictorParts(predictor, names, declared, tuple(blocks)), eta
+        return made, eta
 
     def _coefficients(
         self, predictor: Predictor, names: PredictorNames, slots: Sequence[Slot]
@@ -197,18 +198,21 @@ class _Builder:
     def _block(
         self, block: RandomBlock, names: BlockNames, slots: Mapping[str, Sequence[Slot]]
     ) -> tuple[BlockParts, Any]:
-        covariance = COVARIANCES.get(block.covariance)
-        self.model.add_coord(names.level_dim, block.levels)
-        self.model.add_coord(names.term_dim, block.terms)
+        whole, block = block, COVARIANCES.get(block.covariance).columns(block)
+        covariance, dims = COVARIANCES.get(block.covariance), names.latent_dims(block is whole)
+        for dim, labels in zip(dims, (block.levels, block.terms), strict=True):
+            self.model.add_coord(dim, labels)
+        if block is not whole:
+            self.model.add_coord(names.term_dim, whole.terms)
         parameters: dict[str, Declared] = {}
         values: dict[str, Any] = block.constants
         for parameter in covariance.parameters(block):
             own = slots[parameter.name]
             declare = self._correlation if parameter.kind == "correlation" else self._vector
-            parameters[parameter.name], values[parameter.name] = declare(block.terms, names, parameter, own)
-        u = declare_latent(names.u, (names.level_dim, names.term_dim), covariance, block, values)
+            parameters[parameter.name], values[parameter.name] = declare(whole.terms, names, parameter, own)
+        u = declare_latent(names.u, dims, covariance, block, values)
         self.roles[names.u] = block.latent
-        return BlockParts(block, names, parameters), covariance.apply(u, values, block, pytensor_math())
+        return BlockParts(whole, names, parameters), covariance.apply(u, values, block, pytensor_math())
 
     def _correlation(
         self, terms: tuple[str, ...], names: BlockNames, parameter: CovarianceParameter, slots: Sequence[Slot]
@@ -263,15 +267,16 @@ class _Builder:
                 self.roles[self.hyperpriors[key].name] = "theta"
         return self.shared
 
-    def _arrays(self, predictor: Predictor, names: PredictorNames, shift: Floats | None) -> PredictorArrays:
-        arrays = predictor_arrays(predictor)
+    def _arrays(self, part: PredictorParts, shift: Floats | None) -> PredictorArrays:
+        arrays, names = predictor_arrays(part.predictor), part.names
         prefix = names.prefix
         X = arrays.X
         if X is not None:
             X = self.data(f"{prefix}X", X if shift is None else X - shift, names.column_dim)
         offset = None if arrays.offset is None else self.data(f"{prefix}offset", arrays.offset)
         gathers = []
-        for gather, own in zip(arrays.gathers, names.blocks, strict=True):
+        for gather, parts in zip(arrays.gathers, part.blocks, strict=True):
+            own = parts.names
             several = () if gather.index is None or gather.index.ndim == 1 else (own.member_dim,)
             if several:
                 self.model.add_coord(own.member_dim, np.arange(1, gather.index.shape[1] + 1))
@@ -280,7 +285,8 @@ class _Builder:
             if gather.Z is None or column is not None:  # no level is unknown to the model
                 gathers.append(Gather(index, None, gather.k, column))
                 continue
-            Z = self.data(own.variable("Z"), gather.Z, own.term_dim, *several)
+            columns = own.latent_dims(parts.covariance.loadings(parts.block) is None)[1]
+            Z = self.data(own.variable("Z"), gather.Z, columns, *several)
             gathers.append(Gather(index, Z, gather.k))
         return PredictorArrays(X, offset, tuple(gathers), arrays.n)
 

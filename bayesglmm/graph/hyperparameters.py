@@ -36,10 +36,11 @@ class Hyperparameters:
     Parameters
     ----------
     problem : Problem
+        Kept as engines see it, `Problem.latent`.
     """
 
     def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+        self.problem = problem.latent
         self._last_natural: tuple[bytes | None, dict[str, Floats]] = (None, {})
 
     @cached_property

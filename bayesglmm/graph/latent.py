@@ -82,7 +82,7 @@ class LatentView(Hyperparameters):
         super().__init__(problem)
         self.elementwise = Elementwise(problem, handwritten)
         parts, start = [], 0
-        for p, predictor in enumerate(problem.predictors):
+        for p, predictor in enumerate(self.problem.predictors):
             for name, role, shape in _latent_variables(predictor, problem):
                 stop = start + int(np.prod(shape))
                 parts.append(LatentPart(name, role, slice(start, stop), p, shape))

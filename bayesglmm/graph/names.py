@@ -74,6 +74,10 @@ class BlockNames:
         """Dimension of the varying columns, or of the basis functions."""
         return self.variable("basis" if self.smooth else "term")
 
+    def latent_dims(self, levels: bool) -> tuple[str, str]:
+        """Return the dimensions of the free coefficients: levels and terms, or others where they are not of levels."""
+        return (self.level_dim, self.term_dim) if levels else (self.variable("matrix"), self.variable("axis"))
+
     @property
     def member_dim(self) -> str:
         """Dimension of the memberships, where a row belongs to several levels."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from bayesglmm.arraymath import NUMPY
@@ -63,6 +64,12 @@ class BlockParts:
     def of_kind(self, *kinds: DeclaredKind) -> dict[str, Declared]:
         """Return the parameters of some kinds by class."""
         return {name: part for name, part in self.parameters.items() if part.kind in kinds}
+
+    @property
+    def latent(self) -> BlockParts:
+        """The same with the block as engines see it; see `Covariance.columns`."""
+        own = self.covariance.columns(self.block)
+        return self if own is self.block else replace(self, block=own)
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,15 @@ class PredictorParts:
     beta: Declared | None
     blocks: tuple[BlockParts, ...]
 
+    @property
+    def latent(self) -> PredictorParts:
+        """The same with the blocks as engines see them."""
+        blocks = tuple(part.latent for part in self.blocks)
+        if all(new is old for new, old in zip(blocks, self.blocks, strict=True)):
+            return self
+        predictor = replace(self.predictor, random=tuple(part.block for part in blocks))
+        return replace(self, predictor=predictor, blocks=blocks)
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -178,6 +194,13 @@ class Problem:
     def blocks(self) -> tuple[BlockParts, ...]:
         """All random blocks of all predictors."""
         return tuple(part for predictor in self.predictors for part in predictor.blocks)
+
+    @cached_property
+    def latent(self) -> Problem:
+        """The problem as engines see it: the same for most, else with blocks whose coefficients are not the levels'."""
+        parts = tuple(part.latent for part in self.predictors)
+        same = all(new is old for new, old in zip(parts, self.predictors, strict=True))
+        return self if same else replace(self, predictors=parts)
 
     @property
     def structured(self) -> tuple[BlockParts | ResidualParts, ...]:

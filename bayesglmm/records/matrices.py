@@ -32,6 +32,8 @@ def pack_matrices(given: Mapping[str, Any] | None) -> tuple[dict[str, Any] | Non
             variables[f"{MATRICES}/{i}_name"] = Variable((f"matrix_{i}_level",), names)
         size, named = int(matrix.values.shape[0]), matrix.names is not None
         document[name] = {"array": i, "size": size, "named": named, "inverse": matrix.inverse}
+        if matrix.factor:
+            document[name]["columns"] = int(matrix.values.shape[1])
     return document, variables
 
 
@@ -54,11 +56,15 @@ def unpack_matrices(document: Any, variables: Mapping[str, Variable]) -> dict[st
         i, size = take(own, "array", int), take(own, "size", int)
         row, column = (array(variables, f"{MATRICES}/{i}_{what}", "iu") for what in ("row", "column"))
         value = array(variables, f"{MATRICES}/{i}_value", "f")
-        inside = all(len(at) == len(value) and np.all((at >= 0) & (at < size)) for at in (row, column))
+        factor = "columns" in own
+        wide = take(own, "columns", int) if factor else size
+        ends = ((row, size), (column, wide))
+        inside = all(len(at) == len(value) and np.all((at >= 0) & (at < end)) for at, end in ends)
         names = array(variables, f"{MATRICES}/{i}_name", "O") if take(own, "named", bool) else None
         if not inside or (names is not None and len(names) != size):
             raise StorageError(f"The matrix {name!r} of the file has entries outside of it.")
-        entries = sparse.csr_array((value, (row, column)), shape=(size, size))
+        entries = sparse.csr_array((value, (row, column)), shape=(size, wide))
         inverse = take(own, "inverse", bool)
-        found[name] = NamedMatrix(None if names is None else tuple(map(str, names)), entries, inverse)
+        named = None if names is None else tuple(map(str, names))
+        found[name] = NamedMatrix(named, entries.toarray() if factor else entries, inverse, factor)
     return found

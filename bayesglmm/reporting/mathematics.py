@@ -122,7 +122,7 @@ def _vector(block: RandomBlock, prefix: str) -> Expr:
 
 def _variance(own: BlockParts, prefix: str) -> Expr:
     """Return a squared standard deviation where that is all there is, else a matrix."""
-    alone = len(own.block.terms) == 1 and set(own.parameters) == {"sd"} and own.block.latent == "spherical"
+    alone = len(own.block.terms) == 1 and set(own.parameters) == {"sd"} and not own.covariance.new_levels
     if not alone:
         some = () if own.block.portion is None else (words(own.block.portion.label),)
         return sub(symbol("Σ"), words(f"{prefix}{own.block.group}"), *some)

@@ -94,7 +94,7 @@ def _block(own: BlockParts) -> str:
     block = own.block
     terms = several(block.terms)
     levels = f"{len(block.levels):,} levels" + (f" with {block.portion.label}" if block.portion is not None else "")
-    if len(block.terms) == 1 and set(own.parameters) == {"sd"} and block.latent == "spherical":
+    if len(block.terms) == 1 and set(own.parameters) == {"sd"} and not own.covariance.new_levels:
         spread = "independently of each other, and are normal with mean 0 and one standard deviation"
     else:
         structure = own.covariance

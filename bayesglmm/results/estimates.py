@@ -107,23 +107,32 @@ def _conditional_sds(found: Likelihood) -> list[Floats]:
     place[inner] = np.arange(len(inner))
     fixed = place[_coefficients(found)]
     pattern, inverse, given = found.objective.structure.pattern, found.mode.factor.inverse(), fixed[fixed >= 0]
-    factors = dict(
-        zip(
-            [block.names.u for block in view.problem.blocks],
-            view.factors(view.natural(found.mode.theta)),
-            strict=True,
-        )
-    )
+    blocks = {block.names.u: block for block in view.problem.blocks}
+    factors = dict(zip(blocks, view.factors(view.natural(found.mode.theta)), strict=True))
     sds = []
     for part in view.parts:
         if part.role != "fixed":
             Lambda = factors[part.name]
+            own = blocks[part.name]
             C = conditional_blocks(pattern, inverse, int(place[part.slice.start]), given)
             if C.shape[-1] != len(Lambda):  # in precision form each coefficient may be a level of its own
                 sds.append(np.sqrt(np.maximum(C[:, 0, 0], 0.0)).reshape(part.shape))
                 continue
+            G = own.covariance.loadings(own.block)
+            if G is not None:
+                sds.append(_sds_of_levels(G, Lambda @ C[0] @ Lambda.T))
+                continue
             sds.append(np.sqrt(np.maximum(np.einsum("ij,ljk,ik->li", Lambda, C, Lambda), 0.0)))
     return sds
+
+
+def _sds_of_levels(G: Floats, covariance: Floats) -> Floats:
+    """Return the sds of b = G w, shape (J, k), from the covariance of the r k numbers w."""
+    r = G.shape[1]
+    k = len(covariance) // r
+    between = covariance.reshape(r, k, r, k)
+    variances = np.stack([np.einsum("li,li->l", G @ between[:, j, :, j], G) for j in range(k)], axis=-1)
+    return np.sqrt(np.maximum(variances, 0.0))
 
 
 def _without_spread(block: BlockParts, dataset: Any) -> Any:

@@ -136,6 +136,10 @@ def level_values(part: BlockParts, draws: Mapping[str, Floats]) -> dict[str, Any
 def simulated_effects(part: BlockParts, draws: Mapping[str, Floats], rng: np.random.Generator) -> Floats:
     """Return effects of all levels drawn from their distribution at each draw of its parameters, shape (S, J, k)."""
     block, size = part.block, len(draws[part.names.b])
+    latent = part.covariance.columns(block)
+    if latent is not block:
+        u = rng.standard_normal((size, len(latent.levels), len(latent.terms)))
+        return np.asarray(part.covariance.apply(u, level_values(part, draws), block, NUMPY))
     alone = not part.covariance.new_levels  # levels are independent of each other
     if alone and (block.latent == "spherical" or len(block.terms) <= _DENSE):
         z = rng.standard_normal(np.shape(draws[part.names.b]))

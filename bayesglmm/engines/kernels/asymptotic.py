@@ -59,12 +59,13 @@ def normal_effects(view: LatentView, mode: Floats, centre: Floats, psi: Floats, 
         for j in range(t):
             if np.any(slopes[j][b]):
                 effects += moves[:, j, None, None] * (centre_u @ slopes[j][b].T)
+        effects = effects.reshape(len(psi), -1, own.shape[-1])
         out[:, part.slice] = np.linalg.solve(own, effects.swapaxes(1, 2)).swapaxes(1, 2).reshape(len(psi), -1)
     return out
 
 
 def _factor(part: BlockParts, drawn: Any, draws: int) -> Floats:
-    """Return Lambda for every draw, shape (draws, k, k)."""
-    k = part.block.X.shape[1]
+    """Return for every draw the matrix that Lambda consists of copies of, shape (draws, k, k)."""
     values = {name: np.asarray(value) for name, value in part.values(drawn).items()}
-    return np.broadcast_to(np.asarray(part.covariance.factor(values, k, NUMPY), dtype=float), (draws, k, k))
+    core = np.asarray(part.covariance.core(values, part.block.X.shape[1], NUMPY), dtype=float)
+    return np.broadcast_to(core, (draws, *core.shape[-2:]))

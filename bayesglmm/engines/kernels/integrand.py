@@ -85,7 +85,9 @@ def integrands(view: LatentView, theta: Floats, x: Floats) -> list[Integrands]:
     found = []
     for block, Lambda in zip(view.problem.blocks, factors, strict=True):
         part = own[block.names.u]
-        alone = part.role == "spherical" and block.block.shares is None  # the levels are independent
+        # Whether levels are independent of each other.
+        alone = part.role == "spherical" and block.block.shares is None
+        alone &= block.covariance.loadings(block.block) is None
         if block.block.kind != "group" or not alone:
             continue
         level = _Level(block, Lambda)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import BayesglmmError
-from bayesglmm.results.levels import level_factor
+from bayesglmm.results.levels import level_factor, level_values
 
 if TYPE_CHECKING:
     from bayesglmm.covariances import CovarianceParameter
@@ -84,7 +85,12 @@ def _latent(part: BlockParts, draws: Mapping[str, Floats]) -> Floats:
     b = draws[part.names.b]
     if part.block.latent == "precision":
         return b
-    factor = level_factor(part, draws)
+    G = part.covariance.loadings(part.block)
+    if G is None:
+        factor = level_factor(part, draws)
+    else:
+        b = np.moveaxis(np.tensordot(np.linalg.pinv(G), b, axes=(1, 1)), 0, 1)
+        factor = part.covariance.core(level_values(part, draws), len(part.block.terms), NUMPY)
     pivots = np.abs(np.diagonal(factor, axis1=-2, axis2=-1))
     if np.any(pivots.min(axis=-1) <= _SINGULAR * pivots.max(axis=-1)):
         raise BayesglmmError(
