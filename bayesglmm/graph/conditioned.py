@@ -52,14 +52,15 @@ def level_blocks(view: LatentView) -> dict[str, tuple[LevelBlock, BlockParts]]:
 def coupled_parts(view: LatentView) -> list[LatentPart]:
     """Return the stretches of x whose levels depend on each other, where a dense covariance is not too large.
 
-    That is in precision form without axes, or of the main predictor with rows that belong to several levels, or to
-    all of them through the columns of a known covariance.
+    That is in precision form or by the columns of a known covariance, without axes, or of the main predictor with
+    rows that belong to several levels.
     """
     related = related_blocks(view)
     several = {
         part.names.u
         for part in view.problem.predictors[0].blocks
-        if part.block.shares is not None or part.covariance.loadings(part.block) is not None
+        if part.block.shares is not None
+        or (part.covariance.loadings(part.block) is not None and part.names.u not in related)
     }
     found = [
         part for part in view.parts if (part.role == "precision" and part.name not in related) or part.name in several

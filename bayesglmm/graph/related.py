@@ -50,11 +50,47 @@ class RelatedBlock:
         return self.V @ along, xp.sum(xp.sum(xp.log(scale), axis=-1), axis=-1)
 
 
-def related_blocks(view: LatentView) -> dict[str, RelatedBlock]:
-    """Return the main predictor's blocks in precision form that have axes, by free variable."""
-    found = {}
+@dataclass(frozen=True, eq=False)
+class RelatedColumns:
+    """A block whose levels depend on each other through a few columns; see `Covariance.loadings`.
+
+    Attributes
+    ----------
+    part : BlockParts
+        Whose coefficients have standard deviations and no correlations.
+    terms : int
+        Coefficients of a level, k.
+    """
+
+    part: BlockParts
+    terms: int
+
+    def effects(
+        self, working: Working, z: Any, natural: Mapping[str, Any], segment_sum: Any, xp: ArrayMath
+    ) -> tuple[Any, Any]:
+        """Return u, shape (..., 1, r k), of innovations of that shape, and the log Jacobian.
+
+        The effect of each column, sd u, is conditioned on the working response without its population part, as if
+        the columns were orthogonal over the rows, as they are over the levels.
+        """
+        X = self.part.block.X
+        residual = working.weights * (working.response - working.beta @ working.X.T)
+        weight, pull = working.weights @ X**2, residual @ X
+        sds = self.part.values(natural)["sd"][..., np.arange(X.shape[1]) % self.terms][..., None, :]
+        scale = (weight + sds**-2.0) ** -0.5
+        along = scale * (z + scale * pull)
+        return along / sds, xp.sum(xp.sum(xp.log(scale / sds), axis=-1), axis=-1)
+
+
+def related_blocks(view: LatentView) -> dict[str, RelatedBlock | RelatedColumns]:
+    """Return the main predictor's blocks whose levels are related and whose axes are known, by free variable."""
+    found: dict[str, RelatedBlock | RelatedColumns] = {}
     for part in view.problem.predictors[0].blocks:
         block = part.block
+        G = part.covariance.loadings(block)
+        if G is not None and not part.of_kind("correlation"):
+            found[part.names.u] = RelatedColumns(part, len(block.terms) // G.shape[1])
+            continue
         V = part.covariance.axes(block) if block.latent == "precision" else None
         if V is not None:
             columns = tuple(np.ascontiguousarray(column) for column in block.X.T)

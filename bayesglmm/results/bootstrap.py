@@ -162,7 +162,8 @@ def _fit_all(sent: Problem | bytes, responses: Sequence[Any], estimation: Estima
         if not found.converged:
             rows.append([])
             continue
-        dataset = estimates(found.objective.view.problem, found)
+        own_problem = replace(problem, response=replace(problem.response, y=y), workspace={})
+        dataset = estimates(own_problem, found)
         own = [float(parameter.values[0, 0]) for parameter in Wald(problem, dataset).parameters]
         rows.append([*own, found.loglik])
     return rows
