@@ -197,7 +197,7 @@ class Problem:
 
     @cached_property
     def latent(self) -> Problem:
-        """The problem as engines see it: the same for most, else with blocks whose coefficients are not the levels'."""
+        """The problem as engines see it: the same for most, see `Covariance.columns`."""
         parts = tuple(part.latent for part in self.predictors)
         same = all(new is old for new, old in zip(parts, self.predictors, strict=True))
         return self if same else replace(self, predictors=parts)
