@@ -1,10 +1,10 @@
 """Known covariances of low rank, K = G G' with few columns: engines see the columns, users the levels.
 
 With G of shape (J, r) the effects of all levels are b = G W Lambda', where the r x k numbers of W are independent and
-standard normal and Lambda is that of one level's k coefficients. So b ~ N(0, K (x) Lambda Lambda') exactly, K singular
-or not, and a row with columns z of level l adds sum_ij G[l, i] z_j (W Lambda')_ij: a spherical block with one level
-and r k columns, as smooths have, at a cost that r decides (Lippert et al. 2011 use the same low rank). Everything
-reported is b.
+standard normal and Lambda is that of one level's k coefficients. So b ~ N(0, K (x) Lambda Lambda') exactly, with K
+singular or not, and a row with columns z of level l adds sum_ij G[l, i] z_j (W Lambda')_ij: a spherical block with
+one level and r k columns, as smooths have, at a cost that r decides (Lippert et al. 2011 use the same low rank).
+Everything reported is b.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class BlockNames:
         return self.variable("basis" if self.smooth else "term")
 
     def latent_dims(self, levels: bool) -> tuple[str, str]:
-        """Return the dimensions of the free coefficients: levels and terms, or others where they are not of levels."""
+        """Return the dimensions of the free coefficients: levels and terms, unless they are not the levels'."""
         return (self.level_dim, self.term_dim) if levels else (self.variable("matrix"), self.variable("axis"))
 
     @property

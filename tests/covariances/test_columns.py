@@ -16,6 +16,7 @@ import pytest
 from scipy import stats
 
 import bayesglmm as bg
+from bayesglmm.arraymath import NUMPY
 from bayesglmm.errors import DataError
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.results.evaluation.positions import positions
@@ -144,6 +145,24 @@ def test_effects_go_back_to_the_coordinates_of_the_density(posteriors: list[bg.F
         expected = draws["beta"][s] @ fit.problem.predictors[0].predictor.X.T + draws["b_id"][s][block.index, 0]
         np.testing.assert_allclose(offset + A @ x[s], expected, atol=1e-8)
         assert np.isfinite(view.log_joint(x[s], theta[s]))
+
+
+def test_engines_see_a_block_with_the_covariance_of_the_levels() -> None:
+    """`knowncolumns`: Z Lambda Lambda' Z' is K (x) Sigma between rows, and Lambda repeats that of one level."""
+    data, G = related()
+    model = bg.Model("y ~ x + (1 + x | gr(id, cov=K))", data, cov={"K": bg.known_factor(G)})
+    part, whole = model.problem.latent.blocks[0], model.problem.blocks[0]
+    assert (part.block.covariance, whole.block.covariance) == ("knowncolumns", "known")
+    assert (len(whole.block.levels), whole.block.terms) == (LEVELS, ("Intercept", "x"))
+    root = np.array([[1.0, 0.0], [0.6, 0.8]])
+    values = {"sd": np.array([1.5, 0.4]), "cor": root, **part.block.constants}
+    Lambda = part.covariance.factor(values, 2 * MARKERS, NUMPY)
+    one = np.diag([1.5, 0.4]) @ root
+    np.testing.assert_allclose(Lambda, np.kron(np.eye(MARKERS), one), atol=1e-12)
+    np.testing.assert_allclose(part.covariance.core(values, 2 * MARKERS, NUMPY), one)
+    rows, columns = G.loc[data["id"]].to_numpy(), whole.block.X
+    Z = part.block.X @ Lambda
+    np.testing.assert_allclose(Z @ Z.T, (rows @ rows.T) * (columns @ one @ one.T @ columns.T), atol=1e-10)
 
 
 def test_columns_that_repeat_each_other_are_one() -> None:

@@ -223,6 +223,30 @@ def test_known_variances_by_row_beside_a_known_covariance(kind: str, reference: 
     np.testing.assert_allclose(fit.summary()["estimate"].iloc[:2], numbers["beta"], atol=1e-5)
 
 
+def test_the_factor_of_a_matrix_of_low_rank(
+    reference: Path, expected: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K = G G' with 80 columns for 120 individuals, taken by the columns: singular without a floor, so to 1e-7."""
+    monkeypatch.setattr("bayesglmm.covariances.known.FEW", 1.0)
+    data, K = read(reference, "lmm", "lowrank")
+    values, vectors = np.linalg.eigh(K)
+    G = bg.known_factor((vectors * np.sqrt(np.maximum(values, 0.0)))[:, values > 1e-10 * values[-1]])
+    model = bg.Model(f"y ~ 0 + x0 + x1 + {TERM}", data, cov={"K": G})
+    assert model.problem.latent is not model.problem
+    for objective in ("ml", "reml"):
+        dense = expected("glimix_lmm")[f"lowrank_LMM_{objective.upper()}"]["direct_dense"]
+        fit = model.fit("laplace", objective=objective)
+        assert fit.loglik == pytest.approx(dense["lml"], abs=1e-7)
+        np.testing.assert_allclose(fit.varcorr()["estimate"] ** 2, [dense["v0"], dense["v1"]], rtol=1e-4)
+    data, _ = read(reference, "hetnormal", "lowrank")
+    data["weight"] = 1.0 / data["obs_var"]
+    formula, fixed = f"y ~ 0 + x0 + x1 + {TERM} + (1 | id)", {"sigma": bg.Prior("Fixed", 1.0)}
+    fit = bg.Model(formula, data, weights="weight", priors=fixed, cov={"K": G}).fit("laplace", objective="ml")
+    numbers = expected("glimix_lmm")["lowrank_GLMMNormal"]
+    assert fit.loglik == pytest.approx(numbers["lml"], abs=1e-5)
+    np.testing.assert_allclose(fit.varcorr()["estimate"][:2] ** 2, [numbers["v0"], numbers["v1"]], rtol=1e-4)
+
+
 def test_the_heterogeneous_normal_before_fitting(kind: str, reference: Path, expected: Callable) -> None:
     """Its start is v0 = v1 = 1/2 and the coefficients that are best there, by the exact likelihood."""
     from bayesglmm.engines.kernels.objective import LaplaceObjective
