@@ -53,11 +53,10 @@ def reading(results: Mapping[str, Mapping[str, Any]]) -> str:
     missed = [bar for bar in bars if bar.verdict != "met"]
     lines = [f"{len(bars) - len(missed)} of {len(bars)} bars are met."]
     if missed:
-        lines += [
-            "Missed:",
-            "",
-            *(f"- {bar.problem}, {bar.what}: {bar.found:.1f}x, demanded {bar.demanded:g}x" for bar in missed),
-        ]
+        lines += ["Missed:", ""]
+        for bar in missed:
+            _, _, found, demanded, _ = bar.cells()
+            lines.append(f"- {bar.problem}, {bar.what}: {found}, demanded {demanded}")
     unmixed = [
         f"{row['entry']} on {problem}"
         for problem, found in results.items()
