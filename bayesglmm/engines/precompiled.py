@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import nutpie
 import numpy as np
+import nutpie
 import pandas as pd
 from nutpie import _lib
 from nutpie.sample import CompiledModel
