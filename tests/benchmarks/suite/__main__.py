@@ -52,8 +52,8 @@ def before() -> dict[str, Any]:
     """Return the results of problems that are not run now: of this checkout's last run, else those that are kept."""
     for path in (BUILD / "results.json", KEPT):
         if path.exists():
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return found
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return {name: tabulated(one) for name, one in found.items()}
     return {}
 
 
@@ -68,9 +68,10 @@ def save(results: dict[str, Any], write_page: bool) -> None:
         PAGE.write_text(page(results), encoding="utf-8")
 
 
-def without(record: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a record without an entry."""
-    return {key: value for key, value in record.items() if key != name}
+def tabulated(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the results of a problem with rows made from its runs, so that results of older layouts can be shown."""
+    rows = [{key: value for key, value in row.items() if key != "estimates"} for row in rows_of(found["runs"])]
+    return found | {"rows": rows}
 
 
 def bench(only: set[str], entered: list[Contestant], modes: set[str], options: argparse.Namespace) -> dict[str, Any]:
@@ -80,9 +81,9 @@ def bench(only: set[str], entered: list[Contestant], modes: set[str], options: a
     for problem in PROBLEMS:
         if problem.name not in only:
             continue
-        found = entries_of(problem, entered, modes)
-        entries: list[Entry] = [entry for entry, reason in found if not reason]
-        absent = {entry.name: reason for entry, reason in found if reason}
+        asked = entries_of(problem, entered, modes)
+        entries: list[Entry] = [entry for entry, reason in asked if not reason]
+        absent = {entry.name: reason for entry, reason in asked if reason}
         load_before = os.getloadavg()[0]
         if load_before > 1:
             print(f"The machine is busy (load {load_before:.1f}): ratios of this run are less certain.", flush=True)
@@ -94,14 +95,8 @@ def bench(only: set[str], entered: list[Contestant], modes: set[str], options: a
         except RuntimeError as error:
             print(f"{problem.name}: no data: {error}", flush=True)
             continue
-        now[problem.name] = {
-            "date": time.strftime("%Y-%m-%d"),
-            "machine": machine(),
-            "load": load_before,
-            "rows": rows_of(records),
-            "absent": absent,
-            "runs": {name: [without(one, "estimates") for one in runs] for name, runs in records.items()},
-        }
+        found = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "load": load_before}
+        now[problem.name] = tabulated(found | {"absent": absent, "runs": records})
         merged = results | now
         results = {one.name: merged[one.name] for one in PROBLEMS if one.name in merged}
         save(results, options.write_page)

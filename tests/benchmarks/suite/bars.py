@@ -22,6 +22,8 @@ class Bar:
     demanded: float
     bound: bool = False
     """Whether `found` is a lower bound: the other did not converge, or was stopped."""
+    words: str = ""
+    """What is printed in the place of the ratio."""
 
     @property
     def verdict(self) -> str:
@@ -31,7 +33,8 @@ class Bar:
     def cells(self) -> list[str]:
         """Return the cells of its line."""
         least = "at least " if self.bound else ""
-        return [self.problem, self.what, f"{least}{self.found:.2g}x", f"{self.demanded:g}x", self.verdict]
+        found, demanded = f"{least}{self.found:.2g}x", f"{self.demanded:g}x"
+        return [self.problem, self.what, self.words or found, "" if self.words else demanded, self.verdict]
 
 
 def bars_of(problem: str, rows: Sequence[Mapping[str, Any]]) -> list[Bar]:
@@ -47,7 +50,9 @@ def _cold(problem: str, rows: Rows) -> Iterator[Bar]:
     ours = rows.get("bayesglmm nuts", {})
     if ours.get("status") != "ok":
         return
-    yield Bar(problem, "NUTS converged by default, in every run", float(ours["converged"]), 1.0)
+    quality = ours["quality"]
+    words = f"ESS {quality['ess']:.0f}, R-hat {quality['rhat']:.3f}"
+    yield Bar(problem, "NUTS converged by default, in every run", float(ours["converged"]), 1.0, words=words)
     imports = rows.get("imports import", {})
     for peer, demanded in (("bambi nuts", 2.0), ("brms nuts", 5.0)):
         theirs = rows.get(peer, {})
@@ -60,7 +65,7 @@ def _cold(problem: str, rows: Rows) -> Iterator[Bar]:
             base = imports.get(when)
             if peer == "bambi nuts" and base is not None:
                 rest = max(ours[when] - base, 1e-2)
-                yield Bar(problem, f"the same less imports: {peer}", (seconds - base) / rest, 3.0, bound)
+                yield Bar(problem, f"cold, {words}, less imports: {peer}", (seconds - base) / rest, 3.0, bound)
 
 
 def _rates(problem: str, rows: Rows) -> Iterator[Bar]:

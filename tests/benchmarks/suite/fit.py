@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 20.0
-"""Fits are repeated while they took fewer seconds together."""
+PATIENCE = 100.0
+"""A fit of more seconds is not repeated; others are repeated for a tenth of them."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Given:
 
     @staticmethod
     def warm(work: Callable[[], Any], first: float) -> float:
-        """Return the seconds of the quickest of some further fits; of the first one where that took long."""
-        seconds = [first]
-        while sum(seconds) < PATIENCE and len(seconds) < 5:
+        """Return the seconds of the quickest of some further fits; of the first one where that took very long."""
+        seconds: list[float] = []
+        while first < PATIENCE and sum(seconds) < PATIENCE / 10 and len(seconds) < 5:
             start = time.perf_counter()
             work()
             seconds.append(time.perf_counter() - start)
-        return min(seconds)
+        return min(seconds, default=first)
 
     def label(self, name: str) -> str:
         """Return a column's label as bayesglmm writes it: ``chY`` and ``ch[T.Y]`` are ``ch[Y]``."""

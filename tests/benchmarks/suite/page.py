@@ -56,7 +56,7 @@ def reading(results: Mapping[str, Mapping[str, Any]]) -> str:
         lines += ["Missed:", ""]
         for bar in missed:
             _, _, found, demanded, _ = bar.cells()
-            lines.append(f"- {bar.problem}, {bar.what}: {found}, demanded {demanded}")
+            lines.append(f"- {bar.problem}, {bar.what}: {found}{demanded and f', demanded {demanded}'}")
     unmixed = [
         f"{row['entry']} on {problem}"
         for problem, found in results.items()

@@ -89,11 +89,9 @@ def run(entry: Entry, folder: Path, caches: Path, out: Path, limit: float) -> Re
         message = last_line((out / "messages.txt").read_text(encoding="utf-8", errors="replace"))
         return record | {"status": "failed", "reason": f"failed: {message}"}
     if (out / "draws.f64").exists():
-        subprocess.run(
-            [sys.executable, "-m", "suite.assess", str(out)],
-            check=True,
-            env=os.environ | {"PYTHONPATH": str(SUITE.parent)},
-        )
+        done = helper("assess", str(out))
+        if done.returncode:
+            return record | {"status": "failed", "reason": f"draws not assessed: {last_line(done.stderr)}"}
     answer = json.loads((out / "answer.json").read_text(encoding="utf-8"))
     return record | answer | {"status": "ok", "cold": answer["ready"] - began}
 
@@ -124,13 +122,17 @@ def spawn(command: list[str], env: dict[str, str], out: Path, limit: float) -> t
     return None if stopped else child.returncode, usage.ru_maxrss / scale
 
 
+def helper(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of the suite in a process of its own."""
+    command = [sys.executable, "-m", f"suite.{module}", *arguments]
+    env = os.environ | {"PYTHONPATH": str(SUITE.parent)}
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=env)
+
+
 def prepare(problem: Problem) -> Path:
     """Write the problem's data in a process of its own; return their folder."""
     folder = BUILD / "problems" / problem.name.replace(" ", "_")
-    command = [sys.executable, "-m", "suite.prepare", problem.name, str(folder)]
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(SUITE.parent)}
-    )
+    done = helper("prepare", problem.name, str(folder))
     if done.returncode:
         raise RuntimeError(last_line(done.stderr))
     return folder

@@ -32,15 +32,15 @@ left_side <- function(trials) if (nzchar(given$trials)) trials else given$respon
 formula_of <- function(left) as.formula(paste(left, "~", given$right_side))
 family_of <- function() if (given$family == "bernoulli") "binomial" else given$family
 
-# Seconds of the quickest of some further fits; of the first where that took long (as suite/fit.py does).
+# Seconds of the quickest of some further fits; of the first where that took very long (as suite/fit.py does).
 warm <- function(work, first) {
-  seconds <- first
-  while (sum(seconds) < 20 && length(seconds) < 5) {
+  seconds <- c()
+  while (first < 100 && sum(seconds) < 10 && length(seconds) < 5) {
     start <- clock()
     work()
     seconds <- c(seconds, clock() - start)
   }
-  min(seconds)
+  if (length(seconds)) min(seconds) else first
 }
 
 estimates_of <- function(names, values, errors) {
