@@ -41,7 +41,7 @@ class Bayesglmm(Contestant):
         if mode != "ml":
             more["priors"] = _priors(bg, problem)
         engine, _, path = mode.partition(" ")
-        settings: dict[str, Any] = {"objective": "ml"} if mode == "ml" else {"seed": 1}
+        settings: dict[str, Any] = {"objective": _objective(problem)} if mode == "ml" else {"seed": 1}
         if engine == "nuts":
             settings |= {"progressbar": False, "path": path or "auto"}
 
@@ -72,6 +72,11 @@ class Bayesglmm(Contestant):
             answer.divergences = int(fit.data["sample_stats"]["diverging"].sum())
         answer.notes = [str(fit.verdict)]
         return answer
+
+
+def _objective(problem: dict[str, Any]) -> str:
+    """Return reml for smooths: mgcv's ML maximises over population and group effects together, its REML does as ours."""
+    return "reml" if problem["smooths"] else "ml"
 
 
 def _formula(problem: dict[str, Any]) -> str:

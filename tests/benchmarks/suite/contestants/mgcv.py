@@ -1,4 +1,4 @@
-"""mgcv: smooths by marginal likelihood (gam with method ML)."""
+"""mgcv: smooths by restricted likelihood (gam with method REML)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from suite.problems import Problem
 
 
 class Mgcv(RContestant):
-    """Maximum likelihood; bases as bayesglmm's, which are mgcv's."""
+    """Restricted likelihood; bases as bayesglmm's, which are mgcv's. Its criterion has other constants."""
 
     name: ClassVar[str] = "mgcv"
     modes: ClassVar[tuple[str, ...]] = ("ml",)
