@@ -31,8 +31,8 @@ HOW = """## How it was measured
 - *min ESS*, *max R-hat*: the smallest bulk effective sample size and the largest rank-normalised split R-hat over
   every parameter, group effects included, by ArviZ for everybody. Converged means ESS of at least 400 and R-hat of at
   most 1.01 in every run; a time without that is the time of a run that did not get there.
-- *ESS/s*: min ESS per second of sampling, warm-up included, compiling not. *ours/theirs*: how many times as many
-  bayesglmm has.
+- *ESS/s*: min ESS per second of sampling, warm-up included, compiling not (brms: by Stan's own clock).
+  *ours/theirs*: how many times as many bayesglmm has.
 - *fit*: seconds from data in memory to estimates with errors (or to 4,000 draws, `laplace`), in a process that has
   fitted the same model before; the quickest of up to five. *theirs/ours* compares it with `bayesglmm ml`.
 - *MiB*: peak of resident memory of the process; chains that are processes (brms) are counted one at a time.
@@ -69,13 +69,20 @@ def reading(results: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def measured(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a line for each machine and day: which problems, and how busy the machine was before them."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for problem, found in results.items():
+        places.setdefault((found["machine"], found["date"]), []).append(f"{problem} (load {found['load']:.1f})")
+    return [f"{date}, {machine}: {', '.join(names)}" for (machine, date), names in places.items()]
+
+
 def page(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the whole page."""
     versions: dict[str, str] = {}
     for found in results.values():
         for row in found["rows"]:
             versions |= row.get("versions", {})
-    machines = {f"{found['machine']}, {found['date']}, load {found['load']:.1f} before" for found in results.values()}
-    made = f"Measured on: {'; '.join(sorted(machines))}.\n\nVersions: "
+    made = "\n".join(f"- {line}" for line in measured(results)) + "\n\nVersions: "
     made += ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) + "."
-    return "\n".join([HEAD, made, "", "## Reading", "", reading(results), "", markdown(results), HOW])
+    return "\n".join([HEAD, "Measured:\n", made, "", "## Reading", "", reading(results), "", markdown(results), HOW])

@@ -75,7 +75,7 @@ class Bayesglmm(Contestant):
 
 
 def _objective(problem: dict[str, Any]) -> str:
-    """Return reml for smooths: mgcv's ML maximises over population and group effects together, its REML does as ours."""
+    """Return reml for smooths: mgcv's ML maximises over population and group effects together, its REML as here."""
     return "reml" if problem["smooths"] else "ml"
 
 

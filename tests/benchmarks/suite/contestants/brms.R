@@ -52,7 +52,9 @@ file <- file(file.path(out, "draws.f64"), "wb")
 # Iterations run fastest, then chains: (parameter, chain, draw) as the reader expects.
 for (name in kept) writeBin(as.vector(draws[, , name]), file)
 close(file)
+# Stan's own clock: starting R processes for the chains is part of the cold time alone.
+stan <- sum(rstan::get_elapsed_time(fit$fit)) / cores
 divergent <- sum(subset(nuts_params(fit), Parameter == "divergent__")$Value)
-answer(c(import = imported - start, data = read - imported, compile = built - read, sample = ready - built,
+answer(c(import = imported - start, data = read - imported, compile = built - read, sample = stan,
          fit = ready - read), estimates, c("brms", "rstan"), ready, divergences = divergent,
        names = kept, shape = c(length(kept), dim(draws)[2], dim(draws)[1]))

@@ -46,16 +46,15 @@ class Gpboost(Contestant):
 
         def work() -> Any:
             model = gpboost.GPModel(group_data=groups, likelihood=family)
-            model.fit(y=y, X=X.to_numpy(dtype=float), params={"std_dev": True})
+            model.fit(y=y, X=X.to_numpy(dtype=float))
             return model
 
         model = work()
         done = time.perf_counter()
         answer = Answer({"import": imported - start, "data": read - imported, "fit": done - read})
         answer.seconds["warm"] = given.warm(work, done - read)
-        coefficients = np.asarray(model.get_coef(format_pandas=False))
-        coefficients = coefficients if coefficients.ndim == 2 else np.vstack([coefficients, coefficients * np.nan])
-        for name, value, error in zip(X.columns, *coefficients[:2], strict=True):
+        coefficients = np.asarray(model.get_coef(std_err=True, format_pandas=False))  # estimates, then errors
+        for name, value, error in zip(X.columns, *coefficients, strict=True):
             answer.estimates[given.label(name)] = (float(value), float(error))
         variances = np.atleast_2d(np.asarray(model.get_cov_pars(format_pandas=False)))[0]
         if problem["family"] == "gaussian":
