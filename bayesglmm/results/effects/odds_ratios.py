@@ -9,7 +9,6 @@ import pandas as pd
 
 from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats
-from bayesglmm.design.predictors import FIXED
 from bayesglmm.errors import BayesglmmError, SettingsError
 from bayesglmm.results.draws import interval, pieces, summarise
 from bayesglmm.results.levels import AVERAGE
@@ -67,8 +66,7 @@ def odds_ratios(fit: Fit, prob: float, exponentiate: bool, draws: int | None) ->
 
 def _own_columns(part: PredictorParts) -> list[int]:
     """Return which columns have a coefficient that means something alone: one of a smooth is part of a curve."""
-    labels = [block.label for block in part.predictor.fixed for _ in block.columns]
-    own = [j for j, label in enumerate(labels) if label == FIXED]
+    own = [j for j, name in enumerate(part.predictor.columns) if name not in part.predictor.smooth_columns]
     if not own:
         raise BayesglmmError(
             "All population coefficients are parts of smooths, which have no odds ratio of their own. "
@@ -89,9 +87,11 @@ def _explained(fit: Fit, part: PredictorParts) -> str:
             "The model has no groups: conditional and marginal are the same. Averages over covariates are in "
             "fit.comparisons()."
         )
-    smooths = [block.label for block in part.predictor.fixed if block.label != FIXED and block.columns]
-    left_out = f" Without {', '.join(dict.fromkeys(smooths))}: a curve has no single ratio." if smooths else ""
-    return said + left_out
+    smooths = dict.fromkeys(part.predictor.smooth_columns.values())
+    left_out = f" Without {', '.join(smooths)}: a curve has no single ratio." if smooths else ""
+    zeros = [own.name for own in fit.problem.family.parameters if own.name in ("zi", "hu")]
+    apart = f" Of {part.names.parameter} alone, apart from {zeros[0]}: fit.comparisons() has both." if zeros else ""
+    return said + left_out + apart
 
 
 def _main(fit: Fit) -> PredictorParts:
