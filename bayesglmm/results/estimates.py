@@ -132,7 +132,7 @@ def _sds_of_levels(G: Floats, covariance: Floats) -> Floats:
     k = len(covariance) // r
     between = covariance.reshape(r, k, r, k)
     variances = np.stack([np.einsum("li,li->l", G @ between[:, j, :, j], G) for j in range(k)], axis=-1)
-    return np.sqrt(np.maximum(variances, 0.0))
+    return np.asarray(np.sqrt(np.maximum(variances, 0.0)))
 
 
 def _without_spread(block: BlockParts, dataset: Any) -> Any:
