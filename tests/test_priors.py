@@ -329,3 +329,9 @@ def test_centre_and_spread_are_those_of_the_draws(prior: bg.Prior) -> None:
 def test_priors_without_a_spread(prior: bg.Prior, centre: float | None) -> None:
     assert prior.centre == centre
     assert prior.spread is None
+
+
+def test_a_prior_for_matrices_does_not_suit_a_single_correlation() -> None:
+    message = r"is LKJ, one of correlation matrices, and cor\[g, ar1\] is a single number"
+    with pytest.raises(PriorError, match=message):
+        table("y ~ x + ar1(0 + k | g)", priors={"cor[g]": bg.Prior("LKJ", 2)})

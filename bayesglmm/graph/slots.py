@@ -232,6 +232,7 @@ class _Chooser:
             if not isinstance(prior, Prior):
                 raise PriorError(f"priors[{key!r}] must be a bg.Prior, not {type(prior).__name__} ({prior!r}).")
         self.reached: dict[str, bool] = {}
+        self.numbers: dict[str, str] = {}  # keys of priors for matrices, and what single number they would reach
 
     def fill(self, slot: Slot, also: str) -> Slot:
         """Return the slot with the user's prior in it, if there is one; `also` is a further accepted prefix."""
@@ -251,6 +252,7 @@ class _Chooser:
             if key in given:
                 written, prior = given[key]
                 if slot.kind == "vector" and prior.distribution == "LKJ" and key != keys[0]:
+                    self.numbers.setdefault(key, slot.label)
                     continue  # "cor" is meant for the correlation matrices
                 _check(written, prior, slot)
                 for every in keys:
@@ -267,6 +269,11 @@ class _Chooser:
                 raise PriorError(
                     f"{key} has a formula here, so {key!r} is no single parameter: give priors for "
                     f"'{key}.Intercept', '{key}.fixed' or '{key}.sd'."
+                )
+            if not self.reached.get(_normal(key), False) and _normal(key) in self.numbers:
+                raise PriorError(
+                    f"The prior for {key!r} is LKJ, one of correlation matrices, and {self.numbers[_normal(key)]} "
+                    'is a single number: bg.Prior("Beta", 2, 2) is stretched over where it may lie.'
                 )
             if not self.reached.get(_normal(key), False):
                 raise PriorError(f"The prior for {key!r} matches nothing. {did_you_mean(_normal(key), self.reached)}")

@@ -333,8 +333,11 @@ def test_engines_and_questions_that_need_independent_rows(laplace: Any) -> None:
         with pytest.raises(BayesglmmError, match="residuals are correlated"):
             question()
     crossed = bg.Model("y ~ x + (1 | half)", FRAME, residual="ar1(t | g)")
-    with pytest.raises(SettingsError, match=r"different levels of `\(1 \| half\)`"):
+    with pytest.raises(SettingsError, match=r"different effects of `\(1 \| half\)`"):
         crossed.fit("laplace")
+    process = bg.Model("y ~ x + ou(0 + t | g)", FRAME, residual="ar1(t | g)")
+    with pytest.raises(SettingsError, match="it has another one at every time"):
+        process.fit("laplace")
     noisy = bg.Model(["y ~ x", "sigma ~ (1 | g)"], FRAME, residual="ar1(t | g)")
     with pytest.raises(SettingsError, match="cannot integrate out"):
         noisy.fit("laplace")

@@ -140,10 +140,18 @@ class Structure:
                 )
             group = None if block.group is None else self.pattern.groups[block.group]
             if group is not None and np.any(group.index != group.index[first[own.index]]):
+                # A process in precision form has effects of its own for every time of a level.
+                process = block.part.block.latent == "precision" and len(block.part.block.terms) > 1
+                why = (
+                    "it has another one at every time. Correlated residuals and a process are hard to tell apart: "
+                    "leave out one of them, or use"
+                    if process
+                    else f"{own.group} has to be the same as its grouping factor, or nested in it. Use"
+                )
                 raise SettingsError(
-                    f"The correlated residuals `{own.label}` relate rows of different levels of "
-                    f"`{block.part.block.label}`, which Laplace's approximation does not take: {own.group} has to be "
-                    f'the same as its grouping factor, or nested in it. Use model.fit("nuts").'
+                    f"The correlated residuals `{own.label}` relate rows with different effects of "
+                    f"`{block.part.block.label}`, which Laplace's approximation does not take: {why} "
+                    'model.fit("nuts").'
                 )
 
     def _lay_out(
