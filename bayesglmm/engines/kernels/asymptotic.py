@@ -58,9 +58,9 @@ def normal_effects(view: LatentView, mode: Floats, centre: Floats, psi: Floats, 
         for j in range(t):
             if np.any(slopes[j][b]):
                 effects += moves[:, j, None, None] * (centre_u @ slopes[j][b].T)
-        step = max(1, _TOGETHER // max(part.shape[-1] ** 2, 1))
-        for start in range(0, len(psi), step):
-            at = slice(start, start + step)
+        several = max(1, _TOGETHER // max(part.shape[-1] ** 2, 1))
+        for start in range(0, len(psi), several):
+            at = slice(start, start + several)
             some = effects[at]
             own = _factor(view.problem.blocks[b], {name: values[at] for name, values in drawn.items()}, len(some))
             some = some.reshape(len(some), -1, own.shape[-1])  # Lambda is copies of `own` along its diagonal
