@@ -57,9 +57,7 @@ def coupled_parts(view: LatentView) -> list[LatentPart]:
     related = related_blocks(view)
     several = {part.names.u for part in view.problem.predictors[0].blocks if part.block.shares is not None}
     found = [
-        part
-        for part in view.parts
-        if (part.role == "precision" and part.name not in related) or part.name in several
+        part for part in view.parts if (part.role == "precision" and part.name not in related) or part.name in several
     ]
     return found if sum(part.slice.stop - part.slice.start for part in found) <= _COUPLED else []
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 
-from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats
 from bayesglmm.graph.latent import LatentView
-
-if TYPE_CHECKING:
-    from bayesglmm.graph.problem import BlockParts
 
 _STEP = 1e-5
 
@@ -45,13 +39,13 @@ def normal_effects(view: LatentView, mode: Floats, centre: Floats, psi: Floats, 
         step[j] = _STEP
         high, low = (view.factors(view.natural(theta + sign * step)) for sign in (1.0, -1.0))
         slopes.append([(h - each) / (2.0 * _STEP) for h, each in zip(high, low, strict=True)])
-    drawn = view.natural_draws(psi[:, :t])
+    drawn = view.factor_draws(view.natural_draws(psi[:, :t]), len(psi))
     blocks = {part.names.u: b for b, part in enumerate(view.problem.blocks)}
     for part in view.parts:
         if part.role != "spherical":  # in precision form x is the effects themselves
             continue
         b = blocks[part.name]
-        own: Floats = _factor(view.problem.blocks[b], drawn, len(psi))
+        own = drawn[b]
         if np.min(np.abs(np.diagonal(own, axis1=-2, axis2=-1)), initial=1.0) < 1e-150:
             continue  # at the boundary there is no effect to speak of
         centre_u = mode[part.slice].reshape(part.shape)
@@ -61,10 +55,3 @@ def normal_effects(view: LatentView, mode: Floats, centre: Floats, psi: Floats, 
                 effects += moves[:, j, None, None] * (centre_u @ slopes[j][b].T)
         out[:, part.slice] = np.linalg.solve(own, effects.swapaxes(1, 2)).swapaxes(1, 2).reshape(len(psi), -1)
     return out
-
-
-def _factor(part: BlockParts, drawn: Any, draws: int) -> Floats:
-    """Return Lambda for every draw, shape (draws, k, k)."""
-    k = part.block.X.shape[1]
-    values = {name: np.asarray(value) for name, value in part.values(drawn).items()}
-    return np.broadcast_to(np.asarray(part.covariance.factor(values, k, NUMPY), dtype=float), (draws, k, k))
