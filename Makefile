@@ -5,7 +5,9 @@ WORKERS ?= 2
 # Workers run in parallel, so each keeps its linear algebra to one thread.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: help demo test test-all check lint types format docs docs-links venv venv-data clean
+SUITE := PYTHONPATH=tests/benchmarks $(ONE_THREAD) $(PYTHON) -m suite
+
+.PHONY: help demo bench bench-setup test test-all check lint types format docs docs-links venv venv-data clean
 
 help:
 	@echo "make demo      fit two real data sets, print the answers, write figures to demo-output/"
@@ -13,6 +15,8 @@ help:
 	@echo "make test-all  all tests, slow ones included"
 	@echo "make check     lint, formatting, types and tests: what the continuous integration runs"
 	@echo "make docs      the documentation as web pages in build/site/; notebooks and examples are executed (some ten minutes the first time)"
+	@echo "make bench     bayesglmm beside its peers, in fresh processes; ONLY=cbpp,VerbAgg WITH=bayesglmm,bambi MODES=nuts,ml PAGE=1"
+	@echo "make bench-setup   install the peers: Debian's R packages (as root) and virtual environments"
 	@echo "make format    let ruff mend style and formatting"
 	@echo "make clean     remove .venv and everything that was generated"
 
@@ -46,6 +50,13 @@ docs: venv
 
 docs-links: venv
 	BAYESGLMM_DOCS_EXECUTE=off $(PYTHON) -m sphinx -q -b linkcheck docs build/links
+
+# ONLY: problems; WITH: contestants; MODES; ROUNDS: runs of each; LIMIT: seconds per run; PAGE=1 writes docs/benchmarks.md.
+bench: venv
+	$(SUITE) --only "$(ONLY)" --with "$(WITH)" --modes "$(MODES)" --rounds $(or $(ROUNDS),3) --limit $(or $(LIMIT),0) $(if $(PAGE),--write-page)
+
+bench-setup: venv
+	$(SUITE) --setup --with "$(WITH)"
 
 format: venv
 	$(PYTHON) -m ruff check --fix .

@@ -133,8 +133,12 @@ NUMPY = ArrayMath(
 @cache
 def pytensor_math() -> ArrayMath:
     """Return the PyTensor vocabulary; imports PyTensor when first called."""
+    import pytensor.scalar as ps
     import pytensor.tensor as pt
+    from pytensor.tensor.elemwise import Elemwise
 
+    # PyTensor knows no function of numpy for its softplus and would call Python for every number.
+    softplus = Elemwise(ps.softplus, nfunc_spec=("scipy.special.softplus", 1, 1))
     return ArrayMath(
         name="pytensor",
         exp=pt.exp,
@@ -158,7 +162,7 @@ def pytensor_math() -> ArrayMath:
         tan=pt.tan,
         arctan=pt.arctan,
         arctan2=pt.arctan2,
-        softplus=pt.softplus,
+        softplus=softplus,
         log1mexp=_pytensor_log1mexp,
         sum=pt.sum,
         cumsum=pt.cumsum,

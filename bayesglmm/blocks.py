@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 type Floats = NDArray[np.float64]
 type Ints = NDArray[np.intp]
 type LatentForm = Literal["spherical", "precision"]
+FIXED = "fixed"
+"""Label of the block of the linear terms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,11 @@ class FixedBlock:
     terms: tuple[str, ...]
     X: Floats
     intercept: int | None = None
+
+    @property
+    def of_smooth(self) -> bool:
+        """Whether these are the unpenalised part of a smooth: one such coefficient alone says nothing."""
+        return self.label != FIXED
 
 
 @dataclass(frozen=True)
@@ -217,6 +224,11 @@ class Predictor:
     def column_terms(self) -> tuple[str, ...]:
         """The term of each fixed column."""
         return tuple(t for block in self.fixed for t in block.terms)
+
+    @property
+    def smooth_columns(self) -> dict[str, str]:
+        """Fixed columns that are parts of smooths, with the label of the smooth."""
+        return {column: block.label for block in self.fixed if block.of_smooth for column in block.columns}
 
     @property
     def X(self) -> Floats:

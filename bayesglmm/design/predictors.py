@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesglmm.blocks import FixedBlock, OffsetBlock, Predictor, RandomBlock
+from bayesglmm.blocks import FIXED, FixedBlock, OffsetBlock, Predictor, RandomBlock
 from bayesglmm.design.checks import check_columns
 from bayesglmm.errors import FormulaError
 from bayesglmm.formula import GroupSpec, PredictorSpec
@@ -18,9 +18,6 @@ from bayesglmm.terms import TERMS, BoundTerm, Columns, Context
 from bayesglmm.terms.group import GroupPart, bind_groups, group_text, refuse_shared_columns
 from bayesglmm.terms.linear import LinearPart, bind_linear
 from bayesglmm.terms.membership import MEMBERSHIP, bind_membership
-
-FIXED = "fixed"
-"""Label of the block of the linear terms."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,7 +72,7 @@ class EPSettings(Settings):
 
     def check(self) -> None:
         """Raise `SettingsError` on a value out of range."""
-        if self.objective == "reml":
+        if str(self.objective) == "reml":
             raise SettingsError(
                 'objective="reml" integrates coefficients without priors, under which a predictor may have no '
                 'distribution without its own row: expectation propagation knows "posterior" and "ml".'

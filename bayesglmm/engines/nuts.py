@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from bayesglmm.engines.streaming import Handover, Sink, Trace, beginning_at, run
 from bayesglmm.errors import InterruptedBeforeFirstDrawError, SettingsError
 from bayesglmm.graph.problem import Problem
 
-# Statistics kept with the draws: name in ArviZ's schema -> name in nutpie, name in PyMC.
+# Statistics kept with the draws: name in ArviZ's schema -> name in nutpie, name in PyMC. NumPyro has ArviZ's names.
 _STATS = {
     "diverging": ("diverging", "diverging"),
     "energy": ("energy", "energy"),
@@ -30,6 +31,7 @@ _STATS = {
 }
 
 
+_SAMPLERS = ("nutpie", "pymc", "numpyro")
 _PATHS = ("auto", "ahead", "compiled", "graph")
 
 
@@ -51,8 +53,8 @@ class NutsSettings(Settings):
         Acceptance that the step size is adapted to; larger takes smaller steps and mends some divergences.
     max_treedepth : int
         At most ``2 ** max_treedepth`` gradient evaluations per draw.
-    sampler : {"nutpie", "pymc"}
-        Whose implementation runs.
+    sampler : {"nutpie", "pymc", "numpyro"}
+        Whose implementation runs; NumPyro's on JAX, which the extra ``bayesglmm[jax]`` brings.
     path : {"auto", "ahead", "compiled", "graph"}
         What is sampled; the posterior is the same. ``"ahead"``: coordinates in which the group effects are nearly
         independent, by code that was compiled before (groups with covariances ``us``, ``diag`` and ``iid``, one
@@ -68,7 +70,7 @@ class NutsSettings(Settings):
     cores: int | None = None
     target_accept: float = 0.9
     max_treedepth: int = 10
-    sampler: Literal["nutpie", "pymc"] = "nutpie"
+    sampler: Literal["nutpie", "pymc", "numpyro"] = "nutpie"
     path: Literal["auto", "ahead", "compiled", "graph"] = "auto"
     progressbar: bool = True
 
@@ -80,12 +82,14 @@ class NutsSettings(Settings):
             require_integer("cores", self.cores, 1)
         if not 0 < self.target_accept < 1:
             raise SettingsError(f"target_accept must lie between 0 and 1, not {self.target_accept!r}.")
-        if self.sampler not in ("nutpie", "pymc"):
-            raise SettingsError(f'sampler must be "nutpie" or "pymc", not {self.sampler!r}.')
+        if self.sampler not in _SAMPLERS:
+            raise SettingsError(f"sampler must be one of {', '.join(map(repr, _SAMPLERS))}, not {self.sampler!r}.")
+        if self.sampler == "numpyro" and (find_spec("numpyro") is None or find_spec("jax") is None):
+            raise SettingsError('sampler="numpyro" needs JAX and NumPyro: pip install "bayesglmm[jax]".')
         if self.path not in _PATHS:
             raise SettingsError(f"path must be one of {', '.join(map(repr, _PATHS))}, not {self.path!r}.")
-        if self.sampler == "pymc" and self.path == "ahead":
-            raise SettingsError('path="ahead" is for sampler="nutpie": PyMC samples a graph.')
+        if self.sampler != "nutpie" and self.path == "ahead":
+            raise SettingsError(f'path="ahead" is for sampler="nutpie": {self.sampler} samples a graph.')
 
     @property
     def parallel(self) -> int:
@@ -123,11 +127,11 @@ class Nuts(Engine):
         if settings.sampler != "nutpie" and sink is not None:
             raise SettingsError('Draws are stored during a run by sampler="nutpie" alone.')
         start = time.perf_counter()
-        path = "compiled" if settings.sampler == "pymc" and settings.path == "auto" else settings.path
+        path = "compiled" if settings.sampler != "nutpie" and settings.path == "auto" else settings.path
         prepared = prepare(problem, path)
         preparation = time.perf_counter() - start
         which = 0 if settings.sampler == "nutpie" else 1
-        kept = {name: names[which] for name, names in _STATS.items()}
+        kept = {name: name if settings.sampler == "numpyro" else names[which] for name, names in _STATS.items()}
         if which:
             trace, seconds, interrupted = _sample_pymc(prepared, settings, seed)
         else:
@@ -225,6 +229,17 @@ def _sample_pymc(prepared: Prepared, settings: NutsSettings, seed: int) -> tuple
 
     start = time.perf_counter()
     logging.getLogger("pymc").setLevel(logging.ERROR)
+    if settings.sampler == "numpyro":
+        # Chains side by side in one program, which is how a GPU earns its keep.
+        own: dict[str, Any] = {
+            "nuts": {"max_tree_depth": settings.max_treedepth, "chain_method": "vectorized"},
+        }
+    else:
+        own = {
+            "nuts": {"max_treedepth": settings.max_treedepth},
+            "compile_kwargs": {"mode": "NUMBA"},
+        }  # no C compiler
+    own["nuts"]["target_accept"] = settings.target_accept
     tree = pm.sample(
         draws=settings.draws,
         tune=settings.tune,
@@ -232,12 +247,10 @@ def _sample_pymc(prepared: Prepared, settings: NutsSettings, seed: int) -> tuple
         cores=settings.parallel,
         random_seed=seed,
         model=prepared.model,
-        nuts_sampler="pymc",
-        target_accept=settings.target_accept,
-        nuts={"max_treedepth": settings.max_treedepth},
+        nuts_sampler=settings.sampler,
         progressbar=settings.progressbar,
         compute_convergence_checks=False,
-        compile_kwargs={"mode": "NUMBA"},  # needs no C compiler on the user's machine
+        **own,
     )
     interrupted = tree["posterior"].sizes["draw"] < settings.draws
     return Trace.of_tree(tree), {"sample": time.perf_counter() - start}, interrupted

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import nutpie
 import pandas as pd
 from nutpie import _lib
 from nutpie.sample import CompiledModel
@@ -23,6 +24,9 @@ from bayesglmm.graph.observation import response_extras
 from bayesglmm.graph.problem import BlockParts, Problem
 from bayesglmm.graph.slot import Slot
 
+NUTPIE = ("0.16.",)
+"""Versions whose inner interface this file knows: handing over finished code is not part of the public one."""
+
 JITTER = 1.0
 """Chains begin within so many units of the mode, in the coordinates of the sampler; PyMC's start is as wide."""
 
@@ -31,6 +35,8 @@ def uncovered(problem: Problem, conditioned: ConditionedModel) -> str:
     """Return why the code compiled ahead does not know this model, in words; empty where it does."""
     main = problem.predictors[0]
     family = problem.family
+    if not nutpie.__version__.startswith(NUTPIE):
+        return f"nutpie {nutpie.__version__} is not among the versions that it was written for"
     if len(problem.predictors) > 1 or problem.likelihood.expression is not None:
         return "it has more than one linear predictor"
     if _row_code(problem) is None:
@@ -61,7 +67,7 @@ def _row_code(problem: Problem) -> int | None:
 
 def _positive(problem: Problem) -> dict[tuple[str, int], Slot]:
     """Return the slots of all positive parameters, held ones left out, by variable and position."""
-    found = {}
+    found: dict[tuple[str, int], Slot] = {}
     main = problem.predictors[0]
     for part, classes in zip(main.blocks, problem.priors.blocks[main.names.parameter], strict=True):
         declared = part.parameters["sd"]

@@ -79,11 +79,30 @@ _FILES = {
     "trace_panel": "traces",
 }
 
+# What such figures are called in ArviZ, bayesplot, brms, lme4 and mgcv.
+_ELSEWHERE = {
+    "conditional_effects": "predictions",
+    "density": "posterior_predictive",
+    "dotplot": "caterpillar",
+    "emmeans": "predictions",
+    "intervals": "forest",
+    "map": "effect_map",
+    "pp_check": "ppc",
+    "qq": "residuals",
+    "ranef": "caterpillar",
+    "rootogram": "ppc",
+    "smooths": "smooth",
+    "trace": "trace_panel",
+    "traceplot": "trace_panel",
+}
+
 
 def __getattr__(name: str) -> Any:
     """Return a figure's function; its file, and with it matplotlib, is imported now."""
     if name not in _FILES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        elsewhere = _ELSEWHERE.get(name)
+        hint = f"Use bg.plots.{elsewhere}(). " if elsewhere else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}. {hint}Figures: {', '.join(__all__)}.")
     return getattr(import_module(f"{__name__}.{_FILES[name]}"), name)
 
 

@@ -115,7 +115,8 @@ def _frame(figure: Figure, comparison: EngineComparison, prob: float, shown: int
         Line2D([], [], color=colour(k), linewidth=1.6, label=name, linestyle=_style(k))
         for k, name in enumerate(comparison.fits)
     ]
-    legend(figure, handles=handles, loc="lower left", ncols=4, handlelength=2.6)
+    rows = -(-len(handles) // 4)  # of equal length: matplotlib fills columns first
+    legend(figure, handles=handles, loc="lower left", ncols=-(-len(handles) // rows), handlelength=2.6)
     return lines.count("\n") + 1
 
 

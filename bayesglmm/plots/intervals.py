@@ -70,7 +70,7 @@ def forest(
         Several fits are drawn side by side, row by row: engines, or models, compared.
     parameters : str or sequence of str, optional
         Names as in `fit.summary()`, or ``fixed``, ``sd``, ``cor``, ``dispersion``; all by default, but without the
-        intercept where `transform` is given: exp of it is no ratio.
+        intercept and the linear parts of smooths where `transform` is given: exp of them is no ratio.
     prob, inner : float
         Probabilities of the thin and the thick interval.
     transform : {None, "exp"}
@@ -97,7 +97,7 @@ def forest(
     named = dict(fits) if isinstance(fits, Mapping) else {"": fits}
     if not named:
         raise SettingsError("There is no fit to draw: the mapping is empty.")
-    found = _entries(named, parameters, drop_intercept=transform == "exp" and parameters is None)
+    found = _entries(named, parameters, ratios=transform == "exp" and parameters is None)
     panels = _panels(named, found, transform == "exp")
     figure, axes = _layout(panels, len(named), figsize)
     for ax, (panel, labels) in zip(axes, panels.items(), strict=True):
@@ -113,7 +113,7 @@ def forest(
 
 
 def _entries(
-    fits: Mapping[str, Fitted], names: str | Sequence[str] | None, drop_intercept: bool
+    fits: Mapping[str, Fitted], names: str | Sequence[str] | None, ratios: bool
 ) -> dict[str, dict[str, Entry]]:
     """Return the parameters of every fit by label; of several fits each may lack some that others have."""
     found: dict[str, dict[str, Entry]] = {name: {} for name in fits}
@@ -126,11 +126,17 @@ def _entries(
                 errors.append(error)
         if len(errors) == len(fits):
             raise errors[0]
-    if drop_intercept:
-        found = {name: {k: e for k, e in own.items() if not _is_intercept(e)} for name, own in found.items()}
+    if ratios:
+        found = {name: {k: e for k, e in own.items() if _may_be_ratio(fits[name], e)} for name, own in found.items()}
     if not any(found.values()):
         raise SettingsError("There is nothing to draw: no parameter is left.")
     return found
+
+
+def _may_be_ratio(fit: Fitted, entry: Entry) -> bool:
+    """Whether exp of a coefficient means something alone: not of an intercept, nor of one of a smooth."""
+    smooths = {column for part in fit.problem.predictors for column in part.predictor.smooth_columns}
+    return not (_is_intercept(entry) or (entry.kind == "fixed" and entry.term in smooths))
 
 
 def _is_intercept(entry: Entry) -> bool:

@@ -216,6 +216,10 @@ def running_mean(
         ax.set_ylim(centre - 1.2 * spread, centre + 1.2 * spread)
         titles(ax, entry.label, "draws" if i >= len(shown) - columns else "")
         clean(ax, keep=("bottom", "left"))
+    text = "Means of the first n draws, a line per chain. Band: mean of all draws, two Monte Carlo errors either side"
+    figure.suptitle(
+        wrapped(text, int(14 * figure.get_figwidth())), fontsize=SMALL + 1, color=MUTED, x=0.01, ha="left"
+    )
     return figure
 
 
@@ -257,7 +261,8 @@ def acceptance(fit: Fitted, *, figsize: tuple[float, float] | None = None) -> Fi
     row_labels(ax, positions, labels)
     ax.set_xlim(0, 1)
     ax.set_ylim(-0.7, count - 0.3)
-    titles(ax, "Share of moves accepted, by chain", "acceptance")
+    walks = "accepted" in fit.data["sample_stats"]
+    titles(ax, "Share of moves accepted, by chain", "acceptance" + walks * " (band: good for random walks)")
     clean(ax)
     ax.tick_params(axis="y", labelsize=NORMAL)
     return figure

@@ -112,7 +112,8 @@ def _ratios(subject: Subject) -> Html | None:
     if main not in problem.links:
         return None
     word = scale_words(problem, main).ratio
-    own = set(problem.predictors[0].predictor.columns)
+    predictor = problem.predictors[0].predictor
+    own = set(predictor.columns) - set(predictor.smooth_columns)  # a part of a curve is no ratio
     rows = []
     for label, row in fixed.iterrows():
         column = str(label).removeprefix(f"{main}.")
@@ -122,7 +123,8 @@ def _ratios(subject: Subject) -> Html | None:
         rows.append([str(label), *(f"{ratio:.3g}" for ratio in ratios)])
     if not rows:
         return None
-    note = f"exp of the coefficients: the {word} per unit of the column, all else equal and within the same group."
+    within = " and within the same group" if any(part.block.kind == "group" for part in problem.blocks) else ""
+    note = f"exp of the coefficients: the {word} per unit of the column, all else equal{within}."
     header = ["", word or "", f"lower {subject.share}", f"upper {subject.share}"]
     return table(f"Population effects as {_plural(word or '')}", header, rows, 1, note)
 

@@ -168,8 +168,10 @@ def prepare(
         rows = own_rows(problem, question.offset)
     else:
         rows = new_rows(evaluator, design, new, chosen, question.scale, question.offset)
-    about = _QUESTIONS[question.groups] if isinstance(question.groups, str) else _mixed(chosen)
-    sentences = [f"{_WHAT[question.scale]} {about}.", *_kept_smooths(problem, question.groups)]
+    sentences = [
+        f"{_WHAT[question.scale]}{_whose(question.groups, chosen)}.",
+        *_kept_smooths(problem, question.groups),
+    ]
     said = " ".join([*sentences, *rows.notes])
     if question.scale == "outcome":  # a future observation of an average group is one of a new group
         chosen = {group: NEW if word == AVERAGE else word for group, word in chosen.items()}
@@ -277,6 +279,13 @@ def drawn_rows(
     own = new is None
     rows = own_rows(evaluator.problem) if own else new_rows(evaluator, design, new, chosen, "link", offset)
     return np.asarray(drawn(rows.predictors, chosen, len(rows.labels)))
+
+
+def _whose(groups: str | Mapping[str, str], chosen: Mapping[str, str]) -> str:
+    """Say in words whose group effects are meant: of a model without groups, nothing."""
+    if not chosen:
+        return ""
+    return f" {_QUESTIONS[groups] if isinstance(groups, str) else _mixed(chosen)}"
 
 
 def _mixed(chosen: Mapping[str, str]) -> str:

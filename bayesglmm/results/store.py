@@ -251,4 +251,16 @@ def _unpack_check(entry: Any) -> Check:
     if not isinstance(value, int | float):
         raise StorageError("The document holds a check without its value.")
     texts({"words": list(words.values())}, "words")
-    return Check(words["name"], float(value), words["threshold"], entry["verdict"], *list(words.values())[2:])
+    if entry.get("about") not in ("computation", "model"):
+        raise StorageError("The document holds a check that makes no sense.")
+    return Check(
+        words["name"],
+        float(value),
+        words["threshold"],
+        entry["verdict"],
+        words["finding"],
+        words["meaning"],
+        words["advice"],
+        entry["about"],
+        tuple(texts(entry, "parameters")),
+    )

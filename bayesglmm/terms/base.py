@@ -186,7 +186,6 @@ class Term(ABC):
             For data that do not suit the term.
         """
 
-
     def bind_product(self, call: Call, others: Sequence[Node], label: str, context: Context) -> BoundTerm:
         """Let the product of the term and plain terms meet the data; errors as of `bind`.
 

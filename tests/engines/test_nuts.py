@@ -12,6 +12,7 @@ import pytest
 
 import bayesglmm as bg
 from bayesglmm.engines import ENGINES
+from bayesglmm.engines.nuts import NutsSettings
 from bayesglmm.engines.streaming import Trace
 from bayesglmm.errors import InterruptedBeforeFirstDrawError, SettingsError
 
@@ -127,3 +128,26 @@ def test_common_length_of_padded_chains() -> None:
     assert Trace({"x": values}, {}).length(("x",)) == 3
     assert Trace({"x": np.zeros((2, 0, 3))}, {}).length(("x",)) == 0
     assert Trace({}, {}).length(("x",)) == 0
+
+
+@pytest.mark.slow
+def test_numpyro_samples_the_same_posterior() -> None:
+    pytest.importorskip("numpyro")
+    model = bg.Model("incidence | trials(size) ~ period + (1 | herd)", bg.load_dataset("cbpp"), family="binomial")
+    on_jax = model.fit("nuts", sampler="numpyro", seed=1, chains=2, progressbar=False)
+    usual = model.fit("nuts", seed=2, chains=2, progressbar=False)
+    one, two = on_jax.summary(), usual.summary()
+    error = np.hypot(one["mcse_mean"], two["mcse_mean"])
+    # Five parameters: five standard errors of the difference are exceeded once in a hundred thousand runs.
+    assert (np.abs(one["mean"] - two["mean"]) < 5 * error).all()
+    assert set(usual.data["sample_stats"].data_vars) - set(on_jax.data["sample_stats"].data_vars) <= {
+        "reached_max_treedepth"
+    }
+
+
+def test_samplers_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bayesglmm.engines.nuts.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r'needs JAX and NumPyro: pip install "bayesglmm\[jax\]"'):
+        NutsSettings(sampler="numpyro").check()
+    with pytest.raises(SettingsError, match="sampler must be one of 'nutpie', 'pymc', 'numpyro', not 'stan'"):
+        NutsSettings(sampler="stan").check()  # type: ignore[arg-type]

@@ -204,6 +204,11 @@ def test_other_models_are_compiled_and_say_why(
         prepare(problem, "ahead")
 
 
+def test_other_versions_of_nutpie_are_left_alone(data: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nutpie.__version__", "1.0.0")
+    assert not prepare(bg.Model("y ~ x + (1 | a)", data).problem).ahead
+
+
 def test_chains_in_threads_do_not_disturb_each_other(data: pd.DataFrame) -> None:
     model = bg.Model("n ~ x + (1 | a) + (1 | row)", data, family="poisson")
     settings = {"draws": 100, "tune": 100, "chains": 4, "seed": 3, "progressbar": False}

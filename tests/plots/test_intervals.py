@@ -66,6 +66,13 @@ def test_ratios_are_exp_on_a_logarithmic_axis_without_the_intercept(logistic: An
     assert low < 1 < high
 
 
+def test_a_part_of_a_smooth_is_no_ratio(fitted: Any, drawn: Any) -> None:
+    fit = fitted("count ~ h + s(x, k=4) + (1 | g)", "poisson")
+    found = panels(drawn(forest(fit, transform="exp")))
+    assert labels(found["Coefficients"]) == ["h[v]", "h[w]"]
+    assert "s(x).x" in labels(panels(drawn(forest(fit)))["Coefficients"])
+
+
 def test_an_intercept_that_is_named_is_odds(logistic: Any, drawn: Any) -> None:
     found = panels(drawn(forest(logistic, ["Intercept", "x"], transform="exp")))
     assert found["Intercept"].get_xlabel() == "odds"

@@ -25,6 +25,15 @@ def test_matplotlib_is_imported_with_the_first_figure() -> None:
     assert done.stdout.split() == ["False", "True"]
 
 
+def test_names_of_other_packages_lead_to_the_figure() -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'trace'\. Use bg\.plots\.trace_panel\(\)"):
+        getattr(plots, "trace")  # noqa: B009
+    with pytest.raises(AttributeError, match=r"Figures: acceptance, .*trace_panel"):
+        getattr(plots, "nothing_of_the_kind")  # noqa: B009
+    assert not set(plots._ELSEWHERE) & set(plots.__all__)
+    assert set(plots._ELSEWHERE.values()) <= set(plots.__all__)
+
+
 def test_every_name_is_a_function_also_after_its_file_was_imported() -> None:
     import bayesglmm.plots.intervals
     import bayesglmm.plots.traces  # noqa: F401

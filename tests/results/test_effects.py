@@ -323,6 +323,21 @@ def test_odds_ratios_with_a_smooth(data: Any) -> None:
     rest = table.drop(index="Intercept")
     assert np.allclose(rest["conditional"], rest["marginal"], rtol=1e-5)
     assert table.loc["Intercept", "marginal"] > table.loc["Intercept", "conditional"]
+    assert not [name for name in table.index if name.startswith("s(")], "a part of a curve is no ratio"
+    assert "Without s(x): a curve" in table.attrs["note"]
+
+
+def test_without_groups_nothing_is_said_about_them(data: Any) -> None:
+    own = data.assign(y=(data["x"] > data["x"].median()).astype(int) ^ (np.arange(N) % 3 == 0))
+    fit = bg.Model("y ~ x + kind", own, family="bernoulli").fit("laplace", seed=1, draws=50)
+    assert fit.predict().attrs["note"] == "Expected response."
+    assert fit.predict(groups={}, scale="link").attrs["note"] == "Linear predictor."
+    table = fit.odds_ratios()
+    assert "The model has no groups" in table.attrs["note"]
+    assert np.allclose(table["conditional"], table["marginal"])
+    curve = bg.Model("y ~ 0 + s(x, k=4)", own, family="bernoulli").fit("laplace", seed=1, draws=50)
+    with pytest.raises(BayesglmmError, match="no odds ratio of their own"):
+        curve.odds_ratios()
 
 
 def test_categories_have_no_odds_ratios_of_coefficients(from_formula: Any, data: Any) -> None:

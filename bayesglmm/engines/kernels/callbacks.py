@@ -6,7 +6,7 @@ The first import on a machine takes some seconds; what was compiled is kept on d
 from __future__ import annotations
 
 # numba infers types from what it is called with.
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, attr-defined, call-arg, unreachable"
 import contextlib
 from pathlib import Path
 

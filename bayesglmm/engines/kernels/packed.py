@@ -11,8 +11,8 @@ from __future__ import annotations
 # the dispersion's place in theta (-1: held), and where the innovations of the population coefficients start.
 (N, P, LEVEL_BLOCKS, BLOCKS, THETA, FAMILY, DISPERSION, Z_BETA, TABLE) = range(9)
 # Offsets into the floats: columns of the population coefficients, one after the other, their centre and root, prior
-# mean and precision; working response and weights; offset, response, trials (or weights); the held dispersion; the start of
-# theta, and code and two parameters of the prior of each of its entries (code -1: none here).
+# mean and precision; working response and weights; offset, response, trials (or weights); the held dispersion; the
+# start of theta, and code and two parameters of the prior of each of its entries (code -1: none here).
 (X, BETA, ROOT, MEAN, PRECISION, RESPONSE, WEIGHTS, OFFSET, Y, SIZE, HELD, START, PRIORS) = range(9, 22)
 # Offsets into the scratch, and its length.
 (COEFFICIENTS, COEFFICIENTS_BAR, ETA, ETA_BAR, RESIDUAL, RESIDUAL_BAR, SCRATCH) = range(22, 29)

@@ -9,11 +9,12 @@ from __future__ import annotations
 # numba infers types from what it is called with.
 # mypy: disable-error-code="no-untyped-def"
 import math
+from typing import Any
 
 from numba import njit
 
 # Sums may be taken in another order than written, always the same one; infinities and NaN keep their meaning.
-compiled = njit(
+compiled: Any = njit(  # type: ignore[call-overload]
     cache=True, error_model="numpy", no_cpython_wrapper=True, fastmath={"reassoc", "contract", "arcp", "nsz"}
 )
 

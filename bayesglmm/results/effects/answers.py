@@ -258,15 +258,17 @@ class EffectAnswers:
         Returns
         -------
         DataFrame
-            Index: column names as in `fixed`. Columns: conditional, conditional_lower, conditional_upper, marginal,
-            marginal_lower, marginal_upper: posterior medians (or estimates) with intervals.
+            Index: column names as in `fixed`, without those of smooths. Columns: conditional, conditional_lower,
+            conditional_upper, marginal, marginal_lower, marginal_upper: posterior medians (or estimates) with
+            intervals.
 
         Raises
         ------
         SettingsError
             If exp of a coefficient is no ratio, as for identity and probit links.
         BayesglmmError
-            For responses with categories and nonlinear predictors: `comparisons` answers there.
+            For responses with categories, nonlinear predictors, and models of smooths alone: `comparisons` answers
+            there.
         """
         from bayesglmm.results.effects.odds_ratios import odds_ratios
 

@@ -38,9 +38,10 @@ def odds_ratios(fit: Fit, prob: float, exponentiate: bool, draws: int | None) ->
             f"exp of a coefficient is no ratio of anything here: the linear predictor is {words.plain}. "
             "odds_ratios(exponentiate=False) gives the coefficients."
         )
-    conditional, marginal = coefficients(fit, part, fit.draws, draws)
+    own = _own_columns(part)
+    conditional, marginal = (values[:, own] for values in coefficients(fit, part, fit.draws, draws))
     estimated = ESTIMATES in fit.data.children
-    point = coefficients(fit, part, fit.point, None) if estimated else None
+    point = [values[:, own] for values in coefficients(fit, part, fit.point, None)] if estimated else None
     columns: dict[str, Any] = {}
     for j, (kind, values) in enumerate((("conditional", conditional), ("marginal", marginal))):
         table = summarise(np.exp(values) if exponentiate else values, prob)
@@ -48,12 +49,12 @@ def odds_ratios(fit: Fit, prob: float, exponentiate: bool, draws: int | None) ->
         centre = np.median(values, axis=0) if point is None else point[j][0]
         shown = {"": np.exp(centre) if exponentiate else centre} | {end: table[end] for end in _PARTS[1:]}
         columns |= {f"{kind}_{end}".rstrip("_"): shown[end] for end in _PARTS}
-    frame = AnswerTable(columns, index=pd.Index(part.predictor.columns, name="column", dtype=object))
+    names = np.array(part.predictor.columns, dtype=object)[own]
+    frame = AnswerTable(columns, index=pd.Index(names, name="column", dtype=object))
     what = words.ratio if exponentiate else f"coefficient ({words.plain})"
     frame.attrs |= {
         "note": f"{str(what).capitalize()}, {'estimates' if estimated else 'posterior medians'} with "
-        f"{100 * prob:g}% intervals. Conditional: within one group, its effects held. Marginal: for the population, "
-        "averaged over the distribution of groups (population-averaged).",
+        f"{100 * prob:g}% intervals. {_explained(fit, part)}",
         "question": "odds ratios",
         "values": list(columns),
         "ratio": words.ratio,
@@ -61,6 +62,34 @@ def odds_ratios(fit: Fit, prob: float, exponentiate: bool, draws: int | None) ->
         "draws": len(conditional),
     }
     return frame
+
+
+def _own_columns(part: PredictorParts) -> list[int]:
+    """Return which columns have a coefficient that means something alone: one of a smooth is part of a curve."""
+    own = [j for j, name in enumerate(part.predictor.columns) if name not in part.predictor.smooth_columns]
+    if not own:
+        raise BayesglmmError(
+            "All population coefficients are parts of smooths, which have no odds ratio of their own. "
+            'fit.comparisons("x", kind="odds ratio") compares values of a covariate.'
+        )
+    return own
+
+
+def _explained(fit: Fit, part: PredictorParts) -> str:
+    """Say what the two kinds of columns are, and what is left out."""
+    if any(block.block.kind == "group" for block in fit.problem.blocks):
+        said = (
+            "Conditional: within one group, its effects held. Marginal: for the population, averaged over the "
+            "distribution of groups (population-averaged)."
+        )
+    else:
+        said = (
+            "The model has no groups: conditional and marginal are the same. Averages over covariates are in "
+            "fit.comparisons()."
+        )
+    smooths = dict.fromkeys(part.predictor.smooth_columns.values())
+    left_out = f" Without {', '.join(smooths)}: a curve has no single ratio." if smooths else ""
+    return said + left_out
 
 
 def _main(fit: Fit) -> PredictorParts:

@@ -54,7 +54,13 @@ class EvaluationAnswers:
         def log_likelihood(self) -> xr.DataTree: ...
 
     def loo(
-        self, reloo: bool = False, keep: bool = False, workers: int | None = None, seed: int | None = None
+        self,
+        reloo: bool = False,
+        keep: bool = False,
+        workers: int | None = None,
+        seed: int | None = None,
+        *,
+        moment_match: bool = False,
     ) -> Loo:
         """Estimate how well the model predicts a row that it has not seen (PSIS-LOO).
 
@@ -66,7 +72,7 @@ class EvaluationAnswers:
         ----------
         reloo : bool
             Fit the model again without each row whose Pareto k says that the weights cannot be trusted, by the
-            engine and settings of this fit.
+            engine and settings of this fit; with `moment_match` only where that does not help.
         keep : bool
             Add the log-likelihoods of all draws and rows to `data`, where ArviZ looks for them; otherwise they are
             computed for some rows at a time and forgotten.
@@ -74,6 +80,9 @@ class EvaluationAnswers:
             Processes for refits; what ``joblib.parallel_config`` says if absent. Their number changes no number.
         seed : int, optional
             Of refits, and of coefficients that are drawn anew; that of the fit if absent.
+        moment_match : bool
+            Move the draws, for each such row, until their moments are those of the posterior without it, and weight
+            them again (Paananen et al. 2021): seconds per row, and no refits.
 
         Returns
         -------
@@ -84,9 +93,11 @@ class EvaluationAnswers:
         Raises
         ------
         BayesglmmError
-            For maximum likelihood fits, which have no posterior draws.
+            For maximum likelihood fits, which have no posterior draws; of `moment_match` where a covariance of
+            effects is singular.
         """
-        from bayesglmm.results.evaluation.loo import bad_rows, loo, mended
+        from bayesglmm.results.evaluation.loo import MATCHED, bad_rows, loo, mended
+        from bayesglmm.results.evaluation.moment_matching import matched
         from bayesglmm.results.evaluation.refit import refit
 
         self._require_posterior("loo")
@@ -94,8 +105,12 @@ class EvaluationAnswers:
         seed = self._seeded(seed)
         if keep:
             self.log_likelihood()
-        found = loo(self._evaluator, self._sample(seed), self._quality_notes())
+        drawn = self._sample(seed)
+        found = loo(self._evaluator, drawn, self._quality_notes())
         rows = bad_rows(found)
+        if moment_match and len(rows):
+            found = mended(found, matched(self._evaluator, drawn, found, rows), MATCHED)
+            rows = bad_rows(found)
         if not reloo or not len(rows):
             return found
         return mended(found, refit(self._recipe(), [rows[[j]] for j in range(len(rows))], seed, workers))

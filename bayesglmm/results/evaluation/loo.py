@@ -41,10 +41,13 @@ class Loo(Elpd):
         Posterior draws.
     threshold : float
         Pareto k above which importance sampling is not to be relied on: 0.7, less with fewer than 2,200 draws.
+    efficiency : float
+        How many independent draws one is worth.
     """
 
     draws: int = 0
     threshold: float = 0.7
+    efficiency: float = 1.0
     advice: str = field(default="")
 
     @property
@@ -141,11 +144,11 @@ def loo(evaluator: Evaluator, drawn: Sample, notes: Sequence[str] = ()) -> Loo:
     table = frame.assign(**{name: np.concatenate(parts) for name, parts in found.items()}, how=IMPORTANCE)
     bad = int((table[K] > good_k(size)).sum())
     advice = (
-        f"fit.loo(reloo=True) fits the model again without each of them ({bad} fit{'' if bad == 1 else 's'}); where "
-        "there are many, use fit.kfold()."
+        "fit.loo(moment_match=True) moves the draws to where they would be without each of them; fit.loo(reloo=True) "
+        f"fits the model again ({bad} fit{'' if bad == 1 else 's'}); where there are many, use fit.kfold()."
     )
     said = (*notes, *([drawn.note] if drawn.note else []))
-    return Loo("PSIS-LOO", table, observed(evaluator.problem), said, size, good_k(size), advice)
+    return Loo("PSIS-LOO", table, observed(evaluator.problem), said, size, good_k(size), efficiency, advice)
 
 
 def good_k(draws: int) -> float:

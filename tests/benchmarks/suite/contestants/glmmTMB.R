@@ -1,0 +1,17 @@
+start <- as.numeric(Sys.time())
+source(commandArgs(trailingOnly = TRUE)[3])
+suppressWarnings(suppressMessages(library(glmmTMB)))
+imported <- clock()
+data <- read_data()
+formula <- formula_of(left_side(sprintf("cbind(%s, %s - %s)", given$response, given$trials, given$response)))
+read <- clock()
+work <- function() suppressWarnings(glmmTMB(formula, data, family = family_of()))
+fit <- work()
+beta <- fixef(fit)$cond
+errors <- sqrt(diag(as.matrix(vcov(fit)$cond)))
+ready <- clock()
+estimates <- c(estimates_of(vapply(names(beta), label, ""), beta, errors), components_of(VarCorr(fit)$cond))
+if (given$family == "gaussian") estimates$sigma <- c(sigma(fit), NA)
+answer(c(import = imported - start, data = read - imported, fit = ready - read,
+         warm = warm(work, ready - read)), estimates, "glmmTMB", ready,
+       loglik = as.numeric(logLik(fit)))
