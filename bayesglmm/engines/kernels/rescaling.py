@@ -128,7 +128,7 @@ class _BlockScale:
 
     @cached_property
     def _known(self) -> Floats:
-        return self._root(self.Lambda[None])[0]
+        return np.asarray(self._root(self.Lambda[None])[0])
 
     def _root(self, Lambda: Floats) -> Floats:
         """Return U for every draw and level."""
