@@ -22,8 +22,7 @@ from bayesglmm.results.evaluation.bayes_factor import bayes_factor
 from bayesglmm.results.evaluation.comparison import compare_models
 from bayesglmm.results.likelihood_ratio import likelihood_ratio
 from bayesglmm.results.scan import scan
-
-__version__ = "0.1.0"
+from bayesglmm.version import __version__ as __version__
 
 __all__ = [
     "FAMILIES",

@@ -7,7 +7,7 @@ Links, family means and linear predictors are written once against `ArrayMath`; 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -128,6 +128,33 @@ NUMPY = ArrayMath(
     segment_sum=lambda values, place, size: np.bincount(place, values, size),
     tril_inverse=lambda x: np.tril(np.linalg.inv(x)),
 )
+
+
+def semidefinite_factor(matrix: Any) -> Any:
+    """Return lower triangular L with L L' = matrix, shape (..., k, k), for singular matrices too.
+
+    A correlation near one makes LAPACK's Cholesky fail by rounding alone; here such pivots count as zero.
+    """
+    matrix = np.asarray(matrix, dtype=float)
+    factor = np.zeros_like(matrix)
+    for j in range(matrix.shape[-1]):
+        column = matrix[..., j:, j] - np.einsum("...ir,...r->...i", factor[..., j:, :j], factor[..., j, :j])
+        pivot = np.sqrt(np.maximum(column[..., :1], 0.0))
+        factor[..., j:, j] = np.divide(column, pivot, out=np.zeros_like(column), where=pivot > 1e-10)
+    return factor
+
+
+def _cholesky_at_ends(x: Any) -> Any:
+    factor = _numpy_cholesky(x)
+    lost = ~np.isfinite(factor).all(axis=(-2, -1))
+    if lost.any():
+        factor = np.array(factor)
+        factor[lost] = semidefinite_factor(np.asarray(x)[lost])
+    return factor
+
+
+SEMIDEFINITE = replace(NUMPY, cholesky=_cholesky_at_ends)
+"""For draws: a correlation of one but for rounding has a factor, where a search wants to hear that it has none."""
 
 
 @cache

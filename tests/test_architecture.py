@@ -21,7 +21,7 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
 
 # A room imports only rooms of the layers above it in this list (below it in the building), and itself.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "version"),
     ("registry", "arraymath", "jets", "seeds"),
     ("blocks", "links", "priors", "formula", "linalg", "datasets", "storage"),
     ("bases", "families", "covariances", "expressions"),
@@ -55,6 +55,7 @@ FORBIDDEN_ROOMS = {
 
 LEAVES = (
     "errors",
+    "version",
     "registry",
     "jets",
     "seeds",

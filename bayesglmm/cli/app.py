@@ -15,9 +15,9 @@ from typing import Any
 
 import click
 
-from bayesglmm import __version__
 from bayesglmm.cli.commands import COMMANDS
 from bayesglmm.errors import BayesglmmError, InterruptedFitError, ModelWarning
+from bayesglmm.version import __version__
 
 DONE, FAILED, MISUSED, DOUBTED, INTERRUPTED = 0, 1, 2, 3, 130
 _DEBUG = "--debug"

@@ -82,11 +82,14 @@ def fit(data: str, formula: tuple[str, ...], out: str | None, page: str | None, 
             found = model.fit(engine.name, seed=given["seed"], **settings)
     if not given["quiet"]:
         show.fit(found, given["prob"])
+    said = []
     if out is not None:
         found.save(out)
-        show.done(f"Saved: {out}")
+        said.append(f"Saved: {out}")
     if page is not None:
-        _report(found, page, {}, None, given["prob"])
+        said.append(_report(found, page, {}, None, given["prob"]))
+    if not given["quiet"]:
+        show.done(*said)
     return DOUBTED if given["strict"] and found.verdict.word != "good" else 0
 
 
@@ -101,12 +104,13 @@ def _check_places(out: str | None, page: str | None) -> None:
             raise click.BadParameter(f"there is no folder {str(Path(place).parent)!r}.", param_hint=name)
 
 
-def _report(found: Fit, page: str, others: dict[str, Fit], title: str | None, prob: float) -> None:
+def _report(found: Fit, page: str, others: dict[str, Fit], title: str | None, prob: float) -> str:
+    """Write a report and return what to say of it."""
     from bayesglmm.cli import show
 
     with show.working("Writing the report"):
         found.report(page, others=others, title=title, prob=prob)
-    show.done(f"Report: {page}")
+    return f"Report: {page}"
 
 
 @click.command()
@@ -198,10 +202,12 @@ def report(
     \b
     bayesglmm report fit.nc --out report.html --also laplace=laplace.nc
     """  # noqa: D301
+    from bayesglmm.cli import show
+
     page = out or str(Path(saved).with_suffix(".html"))
     _check_places(None, page)
     found = next(iter(load_fits([saved], data).values()))
-    _report(found, page, load_fits(also, data), title, prob)
+    show.done(_report(found, page, load_fits(also, data), title, prob))
 
 
 @click.command()

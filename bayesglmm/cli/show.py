@@ -104,6 +104,7 @@ def say(*lines: str) -> None:
     console().print(Group(*(Text(line) for line in lines)))
 
 
-def done(line: str) -> None:
+def done(*lines: str) -> None:
     """Say on standard error what was written."""
-    console(stderr=True).print(Text(line, style="dim"))
+    for line in lines:
+        console(stderr=True).print(Text(line, style="dim"))

@@ -55,7 +55,9 @@ class CompoundSymmetry(Correlated):
         rho, j = single(values, "cor"), np.arange(1.0, k)
         before, here = 1.0 + (j - 1.0) * rho, 1.0 + j * rho
         diagonal = xp.concatenate([xp.ones_like(rho), xp.sqrt((1.0 - rho) * here / before)], axis=-1)
-        below = xp.concatenate([rho, rho * xp.sqrt((1.0 - rho) / (before * here))], axis=-1)
+        # The last column has nothing below, and at the lower end of rho no number either.
+        before, here = before[..., :-1], here[..., :-1]
+        below = xp.concatenate([rho, rho * xp.sqrt((1.0 - rho) / (before * here)), 0.0 * rho], axis=-1)
         return np.eye(k) * diagonal[..., None, :] + np.tri(k, k, -1) * below[..., None, :]
 
 

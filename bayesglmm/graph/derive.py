@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesglmm.arraymath import NUMPY
+from bayesglmm.arraymath import SEMIDEFINITE
 from bayesglmm.covariances import CovarianceParameter
 from bayesglmm.graph.declare import Declared
 from bayesglmm.graph.names import BlockNames
@@ -93,7 +93,7 @@ def _block_variables(
     derived = covariance.derive(values, block)
     for declared in covariance.derived(block):
         found[names.variable(declared.name)] = _parameter(declared, derived[declared.name], names, block.terms, attrs)
-    b = covariance.apply(draws[names.u], values, block, NUMPY)
+    b = covariance.apply(draws[names.u], values, block, SEMIDEFINITE)
     coords = {names.level_dim: block.levels, names.term_dim: block.terms}
     found[names.b] = Variable(b, (names.level_dim, names.term_dim), coords, attrs | {"kind": "group coefficients"})
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayesglmm.arraymath import NUMPY
+from bayesglmm.arraymath import NUMPY, SEMIDEFINITE, semidefinite_factor
 from bayesglmm.blocks import Floats, Predictor, RandomBlock
 from bayesglmm.errors import DataError, UnknownNameError, did_you_mean
 from bayesglmm.linalg import precision_draws, symmetric
@@ -86,20 +86,6 @@ def require_known(problem: Problem, rows: NewRows, chosen: Mapping[str, str]) ->
             )
 
 
-def semidefinite_factor(matrix: Floats) -> Floats:
-    """Return lower triangular L with L L' = matrix, shape (..., k, k), for singular matrices too.
-
-    A correlation near one makes LAPACK's Cholesky fail by rounding alone; here such pivots count as zero.
-    """
-    matrix = np.asarray(matrix, dtype=float)
-    factor = np.zeros_like(matrix)
-    for j in range(matrix.shape[-1]):
-        column = matrix[..., j:, j] - np.einsum("...ir,...r->...i", factor[..., j:, :j], factor[..., j, :j])
-        pivot = np.sqrt(np.maximum(column[..., :1], 0.0))
-        factor[..., j:, j] = np.divide(column, pivot, out=np.zeros_like(column), where=pivot > 1e-10)
-    return factor
-
-
 def level_factor(part: BlockParts, draws: Mapping[str, Floats]) -> Floats:
     """Return Lambda, shape (S, k, k): the effects of a new level are Lambda z with z standard normal.
 
@@ -114,7 +100,7 @@ def level_factor(part: BlockParts, draws: Mapping[str, Floats]) -> Floats:
             f"The covariance of the {k:,} coefficients of `{part.block.label}` at each of {size:,} draws is "
             f"{8e-9 * size * k * k:,.0f} GB, too much; groups={THESE!r} and groups={TYPICAL!r} need none."
         )
-    factor: Floats = part.covariance.factor(level_values(part, draws), k, NUMPY)
+    factor: Floats = part.covariance.factor(level_values(part, draws), k, SEMIDEFINITE)
     return factor
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from bayesglmm.results import facts
 from bayesglmm.results.protocols import EngineRun
+from bayesglmm.version import __version__
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,7 +24,7 @@ OBSERVED = "y"
 ROWS = "obs"
 SAMPLE = ("chain", "draw")
 POSTERIOR, ESTIMATES, ASYMPTOTIC = "posterior", "estimates", "asymptotic"
-_PACKAGES = ("bayesglmm", "pymc", "pytensor", "arviz", "nutpie", "numpy")
+_PACKAGES = ("pymc", "pytensor", "arviz", "nutpie", "numpy")
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _origin(created: str) -> dict[str, str]:
     return {
         "created_at": created,
         "inference_library": "bayesglmm",
-        "inference_library_version": _version("bayesglmm"),
+        "inference_library_version": __version__,
     }
 
 
@@ -244,14 +245,19 @@ def _attrs(problem: Problem, run: EngineRun, meta: Meta) -> dict[str, str | floa
         "seconds": json.dumps(seconds),
         "notes": json.dumps([*meta.notes, *(note for note in run.notes if note not in said)]),
         "priors": json.dumps(priors),
-        "versions": json.dumps({package: _version(package) for package in _PACKAGES}),
+        "versions": json.dumps(_versions()),
     }
     if meta.seed is not None:
         attrs["seed"] = str(meta.seed)  # text: netCDF has no integer wide enough for every seed
     return attrs | facts.attributes(run)
 
 
-def _version(package: str) -> str:
+def _versions() -> dict[str, str]:
+    """Return the versions of this package, which may run from its sources, and of those that it computes with."""
+    return {"bayesglmm": __version__} | {package: _installed(package) for package in _PACKAGES}
+
+
+def _installed(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:

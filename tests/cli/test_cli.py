@@ -121,6 +121,7 @@ def test_maximum_likelihood_compared(folder, capsys):
     ]
     for name, formula in (("a", "y ~ 1"), ("b", "y ~ x")):
         assert main(["fit", common[0], formula, *common[1:], "--out", str(folder / f"{name}.nc")]) == 0
+    assert "".join(capsys.readouterr()) == ""  # quiet
     assert main(["compare", str(folder / "a.nc"), str(folder / "b.nc")]) == 0
     assert "Likelihood ratio tests" in capsys.readouterr().out
 

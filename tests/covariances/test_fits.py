@@ -313,3 +313,19 @@ def test_nuts_agrees_with_laplace(word: str) -> None:
         error = two.loc[label, "sd"] / np.sqrt(two.loc[label, "ess_bulk"])
         apart = abs(one.loc[label, "mean"] - two.loc[label, "mean"])
         assert apart < 5 * error + 0.15 * two.loc[label, "sd"], label
+
+
+@pytest.mark.parametrize("term", ["cs(0 + factor(time) | id)", "toep(0 + time | id)"])
+def test_draws_around_a_correlation_next_to_its_end_are_numbers(term: str) -> None:
+    """On the line the standard error of a correlation close to one is huge: draws come to lie on either end."""
+    rng = np.random.default_rng(6)
+    i, t = (axis.ravel() for axis in np.meshgrid(np.arange(30), np.arange(5), indexing="ij"))
+    y = 1.0 + 0.6 * rng.normal(size=30)[i] + 0.5 * rng.normal(size=150)
+    data = pd.DataFrame({"y": y, "x": rng.normal(size=150), "id": np.char.mod("i%02d", i), "time": t})
+    fit = likelihood(term, data)
+    shares = fit.components()
+    assert np.isfinite(shares[["mean", "lower", "upper"]].to_numpy()).all()
+    assert shares["mean"].sum() == pytest.approx(1.0)
+    new = fit.predict(data.head(5).assign(id="new"), groups="new")
+    assert np.isfinite(new[["estimate", "lower", "upper"]].to_numpy()).all()
+    assert np.isfinite(fit.draws["b_id"].to_numpy()).all()

@@ -12,7 +12,7 @@ from scipy import special
 
 import bayesglmm as bg
 from bayesglmm.engines.kernels.correction import conditional_mean
-from bayesglmm.engines.kernels.newton import NewtonSearch
+from bayesglmm.engines.kernels.newton import NewtonSearch, _arrived
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.graph.latent import LatentView
 
@@ -96,3 +96,9 @@ def hessian(mode: Any, A: Any) -> Any:
     """Return A' W A + Q, densely."""
     Q = np.column_stack([mode.work.prior.times(unit + mode.work.prior.mean) for unit in np.eye(A.shape[1])])
     return A.T @ (-mode.work.d2[0, 0][:, None] * A) + Q
+
+
+def test_gains_without_bound_are_no_arrival() -> None:
+    """A trial far off the mark can gain more than double precision has squares for."""
+    assert not _arrived(1e180, 1e200, kept=False)
+    assert _arrived(1e-12, 1e-6, kept=False)

@@ -327,6 +327,12 @@ def test_odds_ratios_with_a_smooth(data: Any) -> None:
     assert "Without s(x): a curve" in table.attrs["note"]
 
 
+def test_ratios_of_counts_with_extra_zeros_say_what_they_leave_out(data: Any) -> None:
+    own = data.assign(y=np.where(np.arange(N) % 3 == 0, 0, np.arange(N) % 5))
+    fit = bg.Model("y ~ x", own, family="zero_inflated_poisson").fit("laplace", seed=1, draws=50)
+    assert "Of mu alone, apart from zi: fit.comparisons() has both." in fit.odds_ratios().attrs["note"]
+
+
 def test_without_groups_nothing_is_said_about_them(data: Any) -> None:
     own = data.assign(y=(data["x"] > data["x"].median()).astype(int) ^ (np.arange(N) % 3 == 0))
     fit = bg.Model("y ~ x + kind", own, family="bernoulli").fit("laplace", seed=1, draws=50)

@@ -10,10 +10,10 @@ import pytest
 from scipy import special, stats
 
 import bayesglmm as bg
+from bayesglmm.arraymath import semidefinite_factor
 from bayesglmm.blocks import FixedBlock, Predictor, Response
 from bayesglmm.errors import BayesglmmError, DataError, SettingsError, UnknownNameError
 from bayesglmm.results import draws as draw_tools
-from bayesglmm.results.levels import semidefinite_factor
 
 STATS = ["mean", "sd", "lower", "upper"]
 

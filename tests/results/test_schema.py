@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bayesglmm.version import __version__
+
 
 def test_groups_and_dims(binomial: Any) -> None:
     data = binomial.fit().data
@@ -58,6 +60,7 @@ def test_attributes_are_text_or_numbers_and_complete(gaussian: Any) -> None:
     assert attrs["seed"] == "1"
     priors = json.loads(attrs["priors"])
     assert priors["cor[g]"] == "LKJ(eta=2) [default]"
+    assert json.loads(attrs["versions"])["bayesglmm"] == __version__  # also where it runs from its sources
     assert set(json.loads(attrs["versions"])) >= {"bayesglmm", "pymc", "pytensor", "arviz", "nutpie", "numpy"}
     assert attrs["created_at"].endswith("+00:00")
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats
 from bayesglmm.graph.latent import LatentView
 
+if TYPE_CHECKING:
+    from bayesglmm.graph.problem import BlockParts
+
 _STEP = 1e-5
+_TOGETHER = 2**23  # entries of Lambda that are computed at once
+_NOTHING = 1e-150
 
 
 def normal_effects(view: LatentView, mode: Floats, centre: Floats, psi: Floats, x: Floats) -> Floats:
@@ -39,19 +47,43 @@ def normal_effects(view: LatentView, mode: Floats, centre: Floats, psi: Floats, 
         step[j] = _STEP
         high, low = (view.factors(view.natural(theta + sign * step)) for sign in (1.0, -1.0))
         slopes.append([(h - each) / (2.0 * _STEP) for h, each in zip(high, low, strict=True)])
-    drawn = view.factor_draws(view.natural_draws(psi[:, :t]), len(psi))
+    drawn = view.natural_draws(psi[:, :t])
     blocks = {part.names.u: b for b, part in enumerate(view.problem.blocks)}
     for part in view.parts:
         if part.role != "spherical":  # in precision form x is the effects themselves
             continue
         b = blocks[part.name]
-        own = drawn[b]
-        if np.min(np.abs(np.diagonal(own, axis1=-2, axis2=-1)), initial=1.0) < 1e-150:
-            continue  # at the boundary there is no effect to speak of
         centre_u = mode[part.slice].reshape(part.shape)
         effects = x[:, part.slice].reshape(-1, *part.shape) @ here[b].T
         for j in range(t):
             if np.any(slopes[j][b]):
                 effects += moves[:, j, None, None] * (centre_u @ slopes[j][b].T)
-        out[:, part.slice] = np.linalg.solve(own, effects.swapaxes(1, 2)).swapaxes(1, 2).reshape(len(psi), -1)
+        step = max(1, _TOGETHER // max(part.shape[-1] ** 2, 1))
+        for start in range(0, len(psi), step):
+            at = slice(start, start + step)
+            some = effects[at]
+            own = _factor(view.problem.blocks[b], {name: values[at] for name, values in drawn.items()}, len(some))
+            # Where a draw lies on the boundary (a correlation of one) some effects are no longer those of any u.
+            proper = np.min(np.diagonal(own, axis1=-2, axis2=-1), axis=-1, initial=1.0) > _NOTHING
+            found = out[at, part.slice]
+            found[proper] = _solved(own[proper], some[proper]).reshape(-1, found.shape[1])
     return out
+
+
+def _solved(factor: Floats, effects: Floats) -> Floats:
+    """Return u with b = u Lambda', shape (S, J, k), by forward substitution.
+
+    Close to the boundary Lambda is singular but for rounding, and a general solver refuses what this does exactly.
+    """
+    u = np.empty_like(effects)
+    for i in range(factor.shape[-1]):
+        known = np.einsum("sjr,sr->sj", u[..., :i], factor[:, i, :i])
+        u[..., i] = (effects[..., i] - known) / factor[:, None, i, i]
+    return u
+
+
+def _factor(part: BlockParts, drawn: Any, draws: int) -> Floats:
+    """Return Lambda for every draw, shape (draws, k, k)."""
+    k = part.block.X.shape[1]
+    values = {name: np.asarray(value) for name, value in part.values(drawn).items()}
+    return np.broadcast_to(np.asarray(part.covariance.factor(values, k, NUMPY), dtype=float), (draws, k, k))

@@ -29,6 +29,7 @@ _SINGULAR = 1e-3  # smallest eigenvalue of a correlation matrix, below which it 
 _LOOSE = 5.0  # standard error of a log standard deviation that says nothing: a factor of 150
 _STEP = 1e-5
 _EDGE = 1e-3  # of an interval, from its end
+_END = 30.0  # logit of a place in an interval that is as good as its end, and not yet the end itself
 
 type Flags = NDArray[np.bool_]
 
@@ -254,6 +255,20 @@ def _scale_positions(view: LatentView) -> tuple[Ints, list[str]]:
     return np.array(positions, dtype=int), labels
 
 
+def _interval_positions(view: LatentView) -> Ints:
+    """Return the positions in theta of what lies between two ends: correlations, shares."""
+    found, at = list[int](), 0
+    ends = {slot.label: slot.reach for slot in view.problem.priors}
+    inner = {part.name for block in view.problem.structured for part in block.of_kind("vector").values()}
+    known = view.problem.labels()
+    for name, shape in zip(view.problem.names("theta"), view.theta_shapes, strict=True):
+        size = int(np.prod(shape))
+        if name in inner:
+            found += [at + j for j, label in enumerate(known[name]) if np.isfinite(ends[label]).all()]
+        at += size
+    return np.array(found, dtype=int)
+
+
 def _loose(view: LatentView, covariance: Floats) -> list[str]:
     """Return the labels of standard deviations whose logarithms are as good as unknown."""
     positions, labels = _scale_positions(view)
@@ -359,6 +374,8 @@ def likelihood_draws(view: LatentView, found: Likelihood, draws: int, seed: int)
     values, vectors = np.linalg.eigh(found.covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     psi = found.psi + random.standard_normal((draws, objective.size)) @ root.T
+    inside = _interval_positions(view)  # of a correlation near its end nothing keeps draws from the end itself
+    psi[:, inside] = np.clip(psi[:, inside], -_END, _END)
     support = Support(found.psi, found.mode, found.mode.x, objective.jacobian(found.mode), found.loglik)
     cell = np.zeros(draws, dtype=np.intp)
     z = random.standard_normal((draws, len(objective.structure.inner)))

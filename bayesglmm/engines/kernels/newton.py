@@ -272,7 +272,7 @@ def _arrived(gain: float, before: float, kept: bool) -> bool:
         # Gains fall geometrically.
         return gain**2 < _LEFT * before
     # Gains g1, g2 of steps that converge quadratically let g2^3 / g1^2 follow.
-    return gain < _GAIN or (gain < _QUADRATIC * before and gain**3 < _GAIN**2 * before**2)
+    return gain < _GAIN or (gain < _QUADRATIC * before and gain * (gain / before) ** 2 < _GAIN**2)
 
 
 def positive_part(W: Floats) -> Floats:

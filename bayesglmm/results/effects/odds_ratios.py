@@ -89,7 +89,9 @@ def _explained(fit: Fit, part: PredictorParts) -> str:
         )
     smooths = dict.fromkeys(part.predictor.smooth_columns.values())
     left_out = f" Without {', '.join(smooths)}: a curve has no single ratio." if smooths else ""
-    return said + left_out
+    zeros = [own.name for own in fit.problem.family.parameters if own.name in ("zi", "hu")]
+    apart = f" Of {part.names.parameter} alone, apart from {zeros[0]}: fit.comparisons() has both." if zeros else ""
+    return said + left_out + apart
 
 
 def _main(fit: Fit) -> PredictorParts:

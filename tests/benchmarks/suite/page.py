@@ -39,6 +39,8 @@ HOW = """## How it was measured
 - *differs*: the largest distance of a mean (or estimate) from that of bayesglmm, in posterior standard deviations (or
   standard errors). Samplers and `laplace` are compared with `bayesglmm nuts`, maximum likelihood with `bayesglmm ml`.
   Two samplers differ by Monte Carlo error, some 0.05 to 0.1.
+- `bayesglmm nuts` is the default; `nuts compiled` and `nuts graph` compile the model in every process, in conditioned
+  coordinates and in the variables of the graph.
 - `ml` is maximum likelihood, for smooths restricted likelihood.
 - Priors: normal for coefficients, half-normal for standard deviations, LKJ(2) for correlations. That of the intercept
   is wide, since Bambi and brms put it at the mean of the predictors.
