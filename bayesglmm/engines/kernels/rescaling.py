@@ -136,7 +136,7 @@ class _BlockScale:
         return _upper(turned + np.eye(self.M.shape[-1]))
 
     def at(self, Lambda: Floats) -> _Scale | None:
-        """Return T for Lambda of shape (draws, k, k); None where it would take too long."""
+        """Return T for Lambda of shape (draws, k, k); None where it would take too long, or has no number."""
         levels, k = self.columns.shape
         work = 0 if k <= _SMALL else levels * k**3
         if _isotropic(self.Lambda) and _isotropic(Lambda):
@@ -145,7 +145,12 @@ class _BlockScale:
             e, V = self._axes
             sd = Lambda[:, 0, 0, None, None]
             return _Axes(V, np.sqrt((1.0 + self.Lambda[0, 0] ** 2 * e) / (1.0 + sd**2 * e)))
-        return _Triangles(self._known, self._root(Lambda)) if work <= _TRIANGLES else None
+        if work > _TRIANGLES:
+            return None
+        try:
+            return _Triangles(self._known, self._root(Lambda))
+        except np.linalg.LinAlgError:  # so far out that rounding takes the identity away
+            return None
 
 
 def _isotropic(Lambda: Floats) -> bool:
