@@ -134,6 +134,15 @@ class Hyperparameters:
             found.append(np.asarray(part.covariance.mixing(values, part.block, NUMPY), dtype=float))
         return tuple(found)
 
+    def factor_draws(self, natural: Mapping[str, Any], draws: int) -> tuple[Floats, ...]:
+        """Return Lambda of every random block, each (draws, k, k), of what `natural_draws` returns; see `factors`."""
+        found = []
+        for part in self.problem.blocks:
+            values = {name: np.asarray(value) for name, value in part.values(natural).items()}
+            own = np.asarray(part.covariance.mixing(values, part.block, NUMPY), dtype=float)
+            found.append(np.broadcast_to(own, (draws, *own.shape[-2:])))
+        return tuple(found)
+
     @compiled_once
     def _pullback(self) -> Any:
         """Derivatives of <Lambda, M> + <phi, f> + <beta, g> in theta, with M, f and g as further inputs."""

@@ -72,6 +72,12 @@ class Rows:
         found.dense = tuple(matrix @ values if p == predictor else values for p, values in enumerate(self.dense))
         return found
 
+    def with_groups(self, groups: Sequence[Floats]) -> Rows:
+        """Return the same with other values of the groups."""
+        found = Rows.__new__(Rows)
+        found.pattern, found.dense, found.groups = self.pattern, self.dense, tuple(groups)
+        return found
+
     @cached_property
     def _corners(self) -> tuple[Floats, ...]:
         """Values of each corner, shape (width, n)."""

@@ -14,23 +14,19 @@ ratios in few dimensions, and ratios r_l level by level.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 
 from bayesglmm.blocks import Floats, Ints
-from bayesglmm.engines.kernels.correction import row_nodes
-from bayesglmm.engines.kernels.nested import Draws, Exploration, Support
+from bayesglmm.engines.kernels.levels import ROW_NODES, Cell, LevelModels, LevelRows
+from bayesglmm.engines.kernels.nested import Draws, Exploration
 from bayesglmm.engines.kernels.newton import structure_of
-from bayesglmm.engines.kernels.structure import LatentPrior, Structure
-from bayesglmm.linalg import ArrowBlocks, ArrowFactor, Factor, Rows
+from bayesglmm.engines.kernels.structure import Structure
 
-_ROW_NODES = {1: 7, 2: 5, 3: 3}  # by number of predictors
 _KEPT = 0.5  # GB of all support points up to which they are kept for later draws
 _LARGEST = 2.0  # GB of a factorisation in which one grouping factor is eliminated level by level
 _LOCAL = 8  # draws of a level's coefficients, in antithetic pairs
@@ -60,32 +56,6 @@ class Ratios:
     x: Floats
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """The model at one theta, with nodes for the predictors of each row given the shared coefficients."""
-
-    rows: Rows
-    offset: Floats
-    phi: Mapping[str, Any]
-    nodes: tuple[list[Floats], Floats] | None
-    prior: LatentPrior
-
-    def etas(self, x: Floats) -> Floats:
-        return np.asarray(self.offset[:, None] + self.rows.etas(x))
-
-
-@dataclass(frozen=True, eq=False)
-class _Cell:
-    """A support point: the factor of its H, and what is known of the levels given the shared coefficients."""
-
-    here: Support
-    model: _Rows
-    factor: Factor
-    half_logdet: Floats  # by level
-    conditional: ArrowBlocks | None  # inverse of H over the levels alone
-    variances: Floats  # its diagonal, by column
-
-
 class BlockRatio:
     """Ratios of the exact density and that which an exploration draws from.
 
@@ -110,8 +80,8 @@ class BlockRatio:
     def __init__(self, exploration: Exploration, nodes: int | None = None) -> None:
         self.exploration = exploration
         self.view = exploration.objective.view
-        self.structure, self.same = _structure(exploration)
-        self._cells: dict[int, _Cell] = {}
+        self.structure = _structure(exploration)
+        self._cells: dict[int, Cell] = {}
         pattern = self.structure.pattern
         self.owner = np.full(pattern.size, -1, dtype=np.intp)
         last = len(pattern.corners) - 1
@@ -123,7 +93,7 @@ class BlockRatio:
         self.inside = np.flatnonzero(self.owner >= 0)
         self.grid, self.log_weights = self._grid(nodes)
         self.constant = 0.5 * (len(self.inside) + len(pattern.border)) * _LOG_2PI
-        known = _ROW_NODES[pattern.predictors] ** pattern.predictors if self._known else 0
+        known = ROW_NODES[pattern.predictors] ** pattern.predictors if self._known else 0
         self.evaluations = self._columns(redraw=False) + known
 
     def _grid(self, nodes: int | None) -> tuple[Floats, Floats]:
@@ -142,56 +112,23 @@ class BlockRatio:
     @cached_property
     def _known(self) -> bool:
         """Whether the mean of a level's ratio is computed by quadrature over rows."""
-        return self.levels > 0 and not len(self.grid) and self.structure.pattern.predictors in _ROW_NODES
+        return self.levels > 0 and not len(self.grid) and self.structure.pattern.predictors in ROW_NODES
 
     # support points -------------------------------------------------------------------------------------------------
 
-    def _cell(self, k: int) -> _Cell:
+    @cached_property
+    def _models(self) -> LevelModels:
+        own = self.exploration.objective.structure
+        return LevelModels(self.structure, own, self.owner, self.levels, self._known)
+
+    def _cell(self, k: int) -> Cell:
         """Return a support point; kept for later draws where memory allows."""
         if k in self._cells:
             return self._cells[k]
-        found = self._made(self.exploration.support[k])
+        found = self._models.cell(self.exploration.support[k])
         if self.structure.pattern.gigabytes * len(self.exploration.support) < _KEPT:
             self._cells[k] = found
         return found
-
-    def _made(self, here: Support) -> _Cell:
-        work, pattern = here.mode.work, self.structure.pattern
-        natural = self.view.natural(here.mode.theta)
-        prior = work.prior if self.same else self.structure.prior(natural, work.whitening)
-        rows = work.rows if self.same else self.structure.rows(self.view.factors(natural), work.whitening)
-        factor = here.mode.factor if self.same else rows.factor(-work.d2, prior.Q)
-        model = _Rows(rows, work.etas - work.rows.eta(work.inner), work.phi, None, prior)
-        if not self.levels:
-            return _Cell(here, model, factor, np.zeros(0), None, np.zeros(0))
-        assert isinstance(factor, ArrowFactor)
-        half_logdet = np.zeros(self.levels)
-        for corner, inverse_L in zip(pattern.corners, factor.inverse_L, strict=True):
-            logs = -np.log(np.einsum("lkk->lk", inverse_L)).sum(axis=1)
-            half_logdet += np.bincount(self.owner[corner.columns[:, 0]], logs, self.levels)
-        if not self._known:
-            return _Cell(here, model, factor, half_logdet, None, np.zeros(0))
-        conditional, variances = factor.inverse_given_border(), np.zeros(pattern.size)
-        for corner, block in zip(pattern.corners, conditional.corner, strict=True):
-            variances[corner.columns] = np.einsum("lkk->lk", block)
-        model = replace(model, nodes=row_nodes(rows.covariances(conditional, border=False), _ROW_NODES))
-        return _Cell(here, model, factor, half_logdet, conditional, variances)
-
-    def _model(self, theta: Floats, cell: _Cell) -> _Rows:
-        if np.array_equal(theta, cell.here.psi):
-            return cell.model
-        natural, nodes = self.view.natural(theta), None
-        whitening = self.view.whitening(natural)
-        rows = self.structure.rows(self.view.factors(natural), whitening)
-        if cell.conditional is not None:
-            nodes = row_nodes(rows.covariances(cell.conditional, border=False), _ROW_NODES)
-        return _Rows(
-            rows,
-            self.structure.offset(natural, np.zeros(0), whitening),
-            self.view.dispersions(natural),
-            nodes,
-            self.structure.prior(natural, whitening),
-        )
 
     # draws ----------------------------------------------------------------------------------------------------------
 
@@ -226,7 +163,7 @@ class BlockRatio:
         for k in np.unique(cell):
             here, own = self._cell(int(k)), np.flatnonzero(cell == k)
             for equal in np.split(own, 1 + np.flatnonzero(np.any(psi[own][1:] != psi[own][:-1], axis=1))):
-                model = self._model(psi[equal[0]], here)
+                model = self._models.model(psi[equal[0]], here)
                 for start in range(0, len(equal), together):
                     pairs = equal[start : start + together]
                     at = (2 * pairs[:, None] + np.arange(2)).ravel()
@@ -238,7 +175,7 @@ class BlockRatio:
         return Draws(np.repeat(psi, 2, axis=0), x), Ratios(shared, joint, local, anew)
 
     def _pairs(
-        self, psi: Floats, count: int, cell: _Cell, model: _Rows, random: np.random.Generator, redraw: bool
+        self, psi: Floats, count: int, cell: Cell, model: LevelRows, random: np.random.Generator, redraw: bool
     ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Draw so many pairs at one theta; return draws, their ratios, and the draws with their levels anew."""
         size, border = self.structure.pattern.size, self.structure.pattern.border
@@ -252,8 +189,9 @@ class BlockRatio:
                 if redraw:
                     uniform[member] = random.random(self.levels)
         centre = cell.here.centre + cell.here.jacobian @ (psi - cell.here.psi)
-        x = centre[:, None, None] + cell.factor.half_solve(z.reshape(size, -1)).reshape(z.shape)
-        return self._ratios(x, z, cell, model, uniform)
+        deviation = model.scaled(cell.factor.half_solve(z.reshape(size, -1)))
+        x = centre[:, None, None] + deviation.reshape(z.shape)
+        return self._ratios(x, z, model, uniform)
 
     def _columns(self, redraw: bool) -> int:
         """Return the number of candidates: the conditional mean, grid nodes, and random draws."""
@@ -276,26 +214,27 @@ class BlockRatio:
         z[self.inside, 1 + grid :] = both[:, :count]
 
     def _ratios(
-        self, x: Floats, z: Floats, cell: _Cell, model: _Rows, uniform: Floats
+        self, x: Floats, z: Floats, model: LevelRows, uniform: Floats
     ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
         """Return draws, their ratios (shared, joint, by level), and the draws with the levels taken anew.
 
         Parameters
         ----------
         x, z : ndarray, shape (size, draws, candidates)
-        cell, model
+        model
         uniform : ndarray, shape (draws, levels), or no rows
             By which levels are taken anew.
         """
         border, structure, draws = self.structure.pattern.border, self.structure, x.shape[1]
+        density = model.density
         deviation = np.tile(structure.mean, (draws, 1))
         deviation[:, border] = x[border, :, 0].T
         quadratic = np.array([(own - structure.mean) @ model.prior.times(own) for own in deviation])
         log_shared = (
             self.constant
             + model.prior.constant
-            + 0.5 * ((z[border, :, 0] ** 2).sum(axis=0) - quadratic - cell.factor.logdet())
-            + cell.half_logdet.sum()
+            + 0.5 * ((z[border, :, 0] ** 2).sum(axis=0) - quadratic - density.logdet)
+            + density.half_logdet.sum()
         )
         if not self.levels:
             drawn = x[:, :, 0].T
@@ -303,14 +242,14 @@ class BlockRatio:
             return drawn, total, total, np.zeros((draws, 0)), drawn
         first, inside = len(self.grid), self.inside
         own = 0.5 * (z[inside, :, 1:] ** 2 - x[inside, :, 1:] ** 2).reshape(len(inside), -1)
-        r = _sums(self.owner[inside], own.T, self.levels).reshape(draws, -1, self.levels) - cell.half_logdet
+        r = _sums(self.owner[inside], own.T, self.levels).reshape(draws, -1, self.levels) - density.half_logdet
         r += self._by_level(model, x, 1)
-        level = self._integrals(r, x, cell, model)
+        level = self._integrals(r, x, model)
         shared = level.sum(axis=1) + log_shared
         anew = self._choose(x, r, uniform) if len(uniform) else np.zeros((0, len(x)))
         return x[:, :, 1 + first].T, shared, r[:, first].sum(axis=1) + log_shared, r[:, first] - level, anew
 
-    def _integrals(self, r: Floats, x: Floats, cell: _Cell, model: _Rows) -> Floats:
+    def _integrals(self, r: Floats, x: Floats, model: LevelRows) -> Floats:
         """Return the log mean of exp(r) of every level, shape (draws, levels)."""
         if len(self.grid):
             return _log_sum(r[:, : len(self.grid)] + self.log_weights[:, None])
@@ -319,8 +258,8 @@ class BlockRatio:
             return found
         # To first order the mean is E r, which is known: only the rest is left to the draws.
         exact = self._by_level(model, x[:, :, :1], 0, model.nodes)[:, 0]
-        own = 0.5 * (1.0 - x[self.inside, :, 0] ** 2 - cell.variances[self.inside, None])
-        exact += _sums(self.owner[self.inside], own.T, self.levels) - cell.half_logdet
+        own = 0.5 * (1.0 - x[self.inside, :, 0] ** 2 - model.density.variances[self.inside, None])
+        exact += _sums(self.owner[self.inside], own.T, self.levels) - model.density.half_logdet
         return np.asarray(found + exact - r.mean(axis=1))
 
     def _choose(self, x: Floats, r: Floats, uniform: Floats) -> Floats:
@@ -334,7 +273,7 @@ class BlockRatio:
         return out
 
     def _by_level(
-        self, model: _Rows, x: Floats, first: int, nodes: tuple[list[Floats], Floats] | None = None
+        self, model: LevelRows, x: Floats, first: int, nodes: tuple[list[Floats], Floats] | None = None
     ) -> Floats:
         """Return log-likelihoods by level, shape (draws, candidates, levels), from candidate `first` on.
 
@@ -360,7 +299,7 @@ class BlockRatio:
                 out[start : start + step, c - first : c - first + wide] = found
         return out
 
-    def _mean(self, model: _Rows, etas: Floats, shifts: list[Floats], weights: Floats, inner: int) -> Floats:
+    def _mean(self, model: LevelRows, etas: Floats, shifts: list[Floats], weights: Floats, inner: int) -> Floats:
         """Return the mean of the rows' log-likelihood over shifts of the predictors, so many of them at once."""
         value = np.zeros(etas.shape[1:])
         for at in range(0, len(shifts), inner):
@@ -371,8 +310,8 @@ class BlockRatio:
         return value
 
 
-def _structure(exploration: Exploration) -> tuple[Structure, bool]:
-    """Return a structure with every grouping factor eliminated that can be, and whether it is the exploration's."""
+def _structure(exploration: Exploration) -> Structure:
+    """Return a structure with every grouping factor eliminated that can be: the exploration's where that is one."""
     view, own = exploration.objective.view, exploration.objective.structure
     found = structure_of(view, smallest=1)
     if found.pattern.layout is not None and found.pattern.arrow_gigabytes > _LARGEST:
@@ -381,8 +320,8 @@ def _structure(exploration: Exploration) -> tuple[Structure, bool]:
     elif own.pattern.layout is None and [c.groups for c in own.pattern.corners] == [
         c.groups for c in found.pattern.corners
     ]:
-        return own, True
-    return found, False
+        return own
+    return found
 
 
 def _sums(index: Ints, values: Floats, levels: int) -> Floats:

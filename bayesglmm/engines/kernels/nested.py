@@ -3,8 +3,9 @@
 theta is explored around its mode. Skewness along the axes of the curvature gives a first density q; Laplace's
 approximation is then evaluated at a low-discrepancy set of support points from q, and radial cubics through the
 differences bend q into q~, from which theta is drawn. Draws of x start from the nearest support point, where
-the conditional mean and H are made anew, and move with the derivative of x-hat; so the density of what was drawn is
-known exactly, which importance ratios need.
+the conditional mean and H are made anew; the mean moves with the derivative of x-hat, and the deviations of every
+level are scaled to the drawn theta (`rescaling`). So the density of what was drawn is known exactly, which importance
+ratios need.
 
 With many hyperparameters (forty smooths, say) no affordable set of points is dense. Then the support points are the
 draws of theta, weighted by p~ / q where enough of them stay effective, and x is drawn at each from its own
@@ -29,6 +30,7 @@ from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import MarginalObjective, NaturalJacobian
 from bayesglmm.engines.kernels.optimum import Optimum, safe_inverse
 from bayesglmm.engines.kernels.pareto import smoothed
+from bayesglmm.engines.kernels.rescaling import Rescaling
 from bayesglmm.engines.kernels.skewed import HEAVY, LIGHT, NORMAL, SkewedDensity
 from bayesglmm.linalg import NotPositiveDefiniteError
 
@@ -316,9 +318,14 @@ class Exploration:
 
 
 def latent_draws(
-    objective: MarginalObjective, support: Sequence[Support], psi: Floats, cell: Ints, z: Floats
+    objective: MarginalObjective,
+    support: Sequence[Support],
+    psi: Floats,
+    cell: Ints,
+    z: Floats,
+    rescaled: bool = True,
 ) -> Floats:
-    """Return x = m_k + J_k (psi - psi_k) + L_k^-T z, shape (draws, view.size).
+    """Return x = m_k + J_k (psi - psi_k) + T L_k^-T z, shape (draws, view.size).
 
     Parameters
     ----------
@@ -329,12 +336,19 @@ def latent_draws(
         k for each draw.
     z : ndarray, shape (draws, inner)
         Standard normal.
+    rescaled : bool
+        Whether deviations are scaled to psi (`Rescaling`); else T is the identity, and x is linear in psi and z.
     """
-    inner = objective.structure.inner
+    structure, inner = objective.structure, objective.structure.inner
+    natural = objective.view.natural_draws(psi[:, : objective.theta_size]) if rescaled else {}
     x = np.empty((len(psi), objective.view.size))
     for k in np.unique(cell):
         here, own = support[k], np.flatnonzero(cell == k)
         moved = here.centre + (psi[own] - here.psi) @ here.jacobian.T
-        moved[:, inner] += here.mode.factor.half_solve(z[own].T).T
+        deviation = here.mode.factor.half_solve(z[own].T).T
+        if rescaled and not np.all(psi[own] == here.psi):
+            drawn = {name: values[own] for name, values in natural.items()}
+            deviation = Rescaling(structure, here.mode).times(drawn, deviation)
+        moved[:, inner] += deviation
         x[own] = moved
     return x

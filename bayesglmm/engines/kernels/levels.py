@@ -1,0 +1,159 @@
+"""The model at a support point and near it, with what is known of the levels given what all rows share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bayesglmm.blocks import Floats, Ints
+from bayesglmm.engines.kernels.correction import row_nodes
+from bayesglmm.engines.kernels.nested import Support
+from bayesglmm.engines.kernels.rescaling import Rescaling, Scaling
+from bayesglmm.engines.kernels.structure import LatentPrior, Structure
+from bayesglmm.linalg import ArrowBlocks, ArrowFactor, Factor, Rows
+
+ROW_NODES = {1: 7, 2: 5, 3: 3}  # by number of predictors
+
+
+@dataclass(frozen=True, eq=False)
+class Density:
+    """The normal density from which x comes, up to its centre and 2 pi.
+
+    Attributes
+    ----------
+    logdet : float
+        Of the precision.
+    half_logdet : ndarray, shape (levels,)
+        Half of that of each level given the shared coefficients.
+    variances : ndarray, shape (size,)
+        Of the levels' coefficients given the shared ones; empty where means over levels are taken over draws alone.
+    """
+
+    logdet: float
+    half_logdet: Floats
+    variances: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class LevelRows:
+    """The model at one theta, with nodes for the predictors of each row given the shared coefficients.
+
+    Attributes
+    ----------
+    scaling : Scaling or None
+        What deviations at the support point are multiplied by.
+    """
+
+    rows: Rows
+    offset: Floats
+    phi: Mapping[str, Any]
+    nodes: tuple[list[Floats], Floats] | None
+    prior: LatentPrior
+    density: Density
+    scaling: Scaling | None = None
+
+    def etas(self, x: Floats) -> Floats:
+        """Return the predictors at several x, shape (P, m, n)."""
+        return np.asarray(self.offset[:, None] + self.rows.etas(x))
+
+    def scaled(self, deviation: Floats) -> Floats:
+        """Return deviations at this theta for those at the support point, shape (size, m)."""
+        return deviation if self.scaling is None else self.scaling.times(deviation.T).T
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A support point: the factor of its H, and what is known of the levels given the shared coefficients."""
+
+    here: Support
+    model: LevelRows
+    factor: Factor
+    conditional: ArrowBlocks | None  # inverse of H over the levels alone
+    rescaling: Rescaling
+
+
+class LevelModels:
+    """Makes cells and models.
+
+    Parameters
+    ----------
+    structure : Structure
+        With every grouping factor that can be eliminated eliminated.
+    own : Structure
+        That of the support points.
+    owner : ndarray of int, shape (size,)
+        Level of each coefficient, -1 for shared ones.
+    levels : int
+    known : bool
+        Whether means over levels need variances.
+    """
+
+    def __init__(self, structure: Structure, own: Structure, owner: Ints, levels: int, known: bool) -> None:
+        self.structure, self.own, self.view = structure, own, structure.view
+        self.owner, self.levels, self.known = owner, levels, known
+
+    def cell(self, here: Support) -> Cell:
+        """Return a support point's cell."""
+        work, pattern, same = here.mode.work, self.structure.pattern, self.structure is self.own
+        natural = self.view.natural(here.mode.theta)
+        prior = work.prior if same else self.structure.prior(natural, work.whitening)
+        rows = work.rows if same else self.structure.rows(self.view.factors(natural), work.whitening)
+        factor = here.mode.factor if same else rows.factor(-work.d2, prior.Q)
+        rescaling = Rescaling(self.own, here.mode)
+        density = Density(factor.logdet(), np.zeros(self.levels), np.zeros(pattern.size))
+        model = LevelRows(rows, work.etas - work.rows.eta(work.inner), work.phi, None, prior, density)
+        if not self.levels:
+            return Cell(here, model, factor, None, rescaling)
+        assert isinstance(factor, ArrowFactor)
+        for corner, inverse_L in zip(pattern.corners, factor.inverse_L, strict=True):
+            logs = -np.log(np.einsum("lkk->lk", inverse_L)).sum(axis=1)
+            density.half_logdet[:] += np.bincount(self.owner[corner.columns[:, 0]], logs, self.levels)
+        if not self.known:
+            return Cell(here, model, factor, None, rescaling)
+        conditional = factor.inverse_given_border()
+        for corner, block in zip(pattern.corners, conditional.corner, strict=True):
+            density.variances[corner.columns] = np.einsum("lkk->lk", block)
+        model = replace(model, nodes=row_nodes(rows.covariances(conditional, border=False), ROW_NODES))
+        return Cell(here, model, factor, conditional, rescaling)
+
+    def model(self, theta: Floats, cell: Cell) -> LevelRows:
+        """Return the model at a theta for which x starts from a cell."""
+        if np.array_equal(theta, cell.here.psi):
+            return cell.model
+        natural = self.view.natural(theta)
+        factors, whitening, nodes = self.view.factors(natural), self.view.whitening(natural), None
+        rows = self.structure.rows(factors, whitening)
+        scaling = cell.rescaling.at([each[None] for each in factors])
+        if cell.conditional is not None:
+            scaled = scaling.rows(self.structure, rows)
+            nodes = row_nodes(scaled.covariances(cell.conditional, border=False), ROW_NODES)
+        return LevelRows(
+            rows,
+            self.structure.offset(natural, np.zeros(0), whitening),
+            self.view.dispersions(natural),
+            nodes,
+            self.structure.prior(natural, whitening),
+            self._density(cell, scaling),
+            scaling,
+        )
+
+    def _density(self, cell: Cell, scaling: Scaling) -> Density:
+        """Return the density of what is drawn, scaled."""
+        before = cell.model.density
+        logdet, half_logdet, variances = before.logdet, before.half_logdet.copy(), before.variances.copy()
+        for first, (log_det,) in scaling.log_dets():
+            logdet -= 2.0 * float(log_det.sum())
+            inside = self.owner[first] >= 0
+            half_logdet -= np.bincount(self.owner[first][inside], log_det[inside], self.levels)
+        if cell.conditional is not None:
+            for corner, block in zip(self.structure.pattern.corners, cell.conditional.corner, strict=True):
+                # T C, and then T (T C)': column by column.
+                for _ in range(2):
+                    columns = np.zeros((block.shape[-1], len(variances)))
+                    columns[:, corner.columns] = np.moveaxis(block, -1, 0)
+                    block = np.swapaxes(np.moveaxis(scaling.times(columns)[:, corner.columns], 0, -1), 1, 2)
+                variances[corner.columns] = np.einsum("lkk->lk", block)
+        return Density(logdet, half_logdet, variances)
