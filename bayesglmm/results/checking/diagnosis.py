@@ -68,7 +68,8 @@ def diagnosis_text(frame: pd.DataFrame) -> str:
             lines += _wrapped(str(row.advice), "   > ")
         if getattr(row, "tried", ""):
             word = "worked" if row.worked else "did not help"
-            lines += _wrapped(f"tried {row.tried}: {row.before} before, {row.after} after; it {word}.", "   = ")
+            both = f"{row.before} before, {row.after} after; it {word}." if row.before else str(row.after)
+            lines += _wrapped(f"tried {row.tried}: {both}", "   = ")
     good = frame[frame["verdict"] == "good"]["check"].tolist()
     if not len(frame):
         return "Nothing was found."

@@ -318,8 +318,9 @@ def _simpler(doctor: _Doctor, label: str) -> str:
 
 def _by_aic(doctor: _Doctor, change: str) -> tuple[str, str, bool]:
     likelihood: dict[str, Any] = {"objective": "ml", "draws": 1, "chains": 1}
-    full = doctor.again("laplace", **likelihood)
-    less = doctor.again("laplace", model=doctor.model.changed(formula=change), key=change, **likelihood)
+    whole, simpler = doctor.model.changed(priors=None), doctor.model.changed(formula=change, priors=None)
+    full = doctor.again("laplace", model=whole, key="likelihood", **likelihood)
+    less = doctor.again("laplace", model=simpler, key=change, **likelihood)
     return f"AIC {full.aic:.1f}", f"AIC {less.aic:.1f}", bool(less.aic <= full.aic + 2.0)
 
 
