@@ -101,8 +101,12 @@ def test_too_many_points_name_the_alternative(data: Any) -> None:
     rng = np.random.default_rng(0)
     many = pd.DataFrame({"y": rng.normal(size=3001), "x": 0.0, "lon": rng.random(3001), "lat": 0.0, "map": "one"})
     many["x"] = rng.normal(size=3001)
-    with pytest.raises(DataError, match=r'3,001 points; .* refused above 3,000. .*s\(x, y, bs="gp", k=100\)'):
-        make("exp(0 + numFactor(lon, lat) | map)", many)
+    low_rank = r'3,001 points; .* refused above 3,000. .*{}.*s\(x, y, bs="gp", k=100\)'
+    with pytest.raises(DataError, match=low_rank.format("Leave out `neighbours=0`")):
+        make("exp(0 + numFactor(lon, lat) | map, neighbours=0)", many)
+    with pytest.raises(DataError, match=low_rank.format("`mat` with nu=2.5 is nearly as smooth")):
+        make("gau(0 + numFactor(lon, lat) | map)", many)
+    assert make("exp(0 + numFactor(lon, lat) | map)", many).design.predictors["mu"].random[0].latent == "precision"
 
 
 def test_times_that_no_row_has_are_levels_of_an_ordered_column(data: Any) -> None:
