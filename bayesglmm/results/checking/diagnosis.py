@@ -68,7 +68,8 @@ def diagnosis_text(frame: pd.DataFrame) -> str:
             lines += _wrapped(str(row.advice), "   > ")
         if getattr(row, "tried", ""):
             word = "worked" if row.worked else "did not help"
-            both = f"{row.before} before, {row.after} after; it {word}." if row.before else str(row.after)
+            before, after = str(row.before), str(row.after)
+            both = f"{before} before, {after} after; it {word}." if before else after
             lines += _wrapped(f"tried {row.tried}: {both}", "   = ")
     good = frame[frame["verdict"] == "good"]["check"].tolist()
     if not len(frame):
