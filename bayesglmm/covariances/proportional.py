@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from bayesglmm.arraymath import ArrayMath
 from bayesglmm.blocks import RandomBlock
@@ -55,7 +54,8 @@ class Proportional(Covariance):
 
 def _of_levels(matrix: NamedMatrix, label: str, levels: tuple[str, ...]) -> Any:
     """Return the matrix of the levels that occur, in their order, dense."""
-    values = matrix.values.toarray() if sparse.issparse(matrix.values) else np.asarray(matrix.values)
+    values: Any = matrix.values
+    values = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
     if matrix.inverse:
         values = np.linalg.inv(values)
     if matrix.names is None:
