@@ -314,7 +314,9 @@ class ResponseMoments:
         n, gap = self.n + other.n, other.mean - self.mean
         squares = sum(own.sd**2 * (own.n - 1) for own in (self, other) if own.n > 1) + gap**2 * self.n * other.n / n
         sd = float(np.sqrt(squares / (n - 1)))
-        return ResponseMoments(n, self.mean + gap * other.n / n, sd, self.whole and other.whole, self.zero and other.zero)
+        return ResponseMoments(
+            n, self.mean + gap * other.n / n, sd, self.whole and other.whole, self.zero and other.zero
+        )
 
 
 @dataclass(frozen=True, eq=False)

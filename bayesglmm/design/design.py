@@ -109,7 +109,7 @@ class Design:
     residual : ResidualBlock or None
         How the residuals depend on each other within groups.
     stored : StoredRows or None
-        Where the rows are if they are not here. Then `n` and the counts of `rows` are those of all; the blocks and the
+        Where the rows are if they are not here. Then `n` and the counts of `rows` are those of all; blocks and
         response have a few rows with the moments of all, and `data` those from which the terms were learned.
     """
 

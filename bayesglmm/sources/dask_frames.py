@@ -35,8 +35,8 @@ class DaskSource(Source):
             raise DataError(f"The data have several columns called {twice!r}; rename or drop all but one.")
 
     @cached_property
-    def rows(self) -> int:  # type: ignore[override]
-        return int(len(self._frame))
+    def rows(self) -> int:
+        return len(self._frame)
 
     def _delayed(self, names: Sequence[str]) -> list[Any]:
         given = [name for name in self._frame.columns if str(name) in set(names)]
@@ -55,8 +55,7 @@ class DaskSource(Source):
         work: Callable[[Piece], Result],
         merge: Callable[[Result, Result], Result],
     ) -> Result:
-        import dask
-
+        dask = _dask()
         # One object on the scheduler, however many tasks use it.
         shared = dask.delayed(work, pure=False, traverse=False)
         level = [
@@ -70,11 +69,17 @@ class DaskSource(Source):
         return done
 
     def map(self, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        import dask
-
+        dask = _dask()
         shared = dask.delayed(work, pure=False, traverse=False)
         tasks = [dask.delayed(_call, pure=False)(shared, item) for item in items]
         return list(dask.compute(*tasks))
+
+
+def _dask() -> Any:
+    """Return the package; its types are incomplete."""
+    import dask
+
+    return dask
 
 
 def _call(work: Callable[[Item], Result], item: Item) -> Result:

@@ -7,7 +7,7 @@ numbers to a folder, sorted into parts by the levels of the largest grouping fac
 moments, from which the default priors follow (`moments`).
 """
 
-from bayesglmm.design.stored.bind import StoredRows, bind_source
+from bayesglmm.design.stored.bind import LearnedRows, StoredRows, bind_learned, bind_source
 from bayesglmm.design.stored.spool import Spool, SpooledPart
 
-__all__ = ["Spool", "SpooledPart", "StoredRows", "bind_source"]
+__all__ = ["LearnedRows", "Spool", "SpooledPart", "StoredRows", "bind_learned", "bind_source"]

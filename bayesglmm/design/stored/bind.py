@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from bayesglmm.blocks import Predictor, Response, group_sizes
+from bayesglmm.blocks import Predictor, Response, ResponseMoments, group_sizes
 from bayesglmm.design.bind import (
     coding,
     known_weight,
@@ -42,7 +43,7 @@ from bayesglmm.design.stored.learn import (
     remembering,
     states,
 )
-from bayesglmm.design.stored.moments import RowMoments, digest, few_responses, picked
+from bayesglmm.design.stored.moments import digest, few_responses, picked
 from bayesglmm.design.stored.spool import Layout, PredictorLayout, Spool
 from bayesglmm.design.stored.survey import (
     Survey,
@@ -71,15 +72,41 @@ class StoredRows:
     Attributes
     ----------
     parts : Parts
-    spool : Spool
+        None of them where the design is that of a file, which does not hold the rows.
+    spool : Spool or None
         The folder; it lives as long as this object.
     name : str
         What messages call the table.
     """
 
     parts: Parts
-    spool: Spool
+    spool: Spool | None
     name: str
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedRows:
+    """Some rows of a table, from which the design for all of them can be learned again.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        `Design.data` of a design whose rows are stored.
+    name : str
+        What messages call the table.
+    given, used : int
+        Rows of the table, and those without a missing value.
+    missing : mapping of str to int
+    moments : ResponseMoments
+        Of all rows used.
+    """
+
+    rows: pd.DataFrame
+    name: str
+    given: int
+    used: int
+    missing: Mapping[str, int]
+    moments: ResponseMoments
 
 
 @dataclass(frozen=True)
@@ -161,7 +188,8 @@ def bind_source(
     parts = gathered(source, chunks, distinct, layout, spool.folder, limits.part)
     means = tuple(chunks.moments.columns[w].mean[: layout.predictors[w].columns] for w in layout.which)
     stored = StoredRows(Parts(parts, means), spool, source.name)
-    return _design(spec, survey, learned, standing, chunks.moments, stored, given)
+    response = few_responses(learned.response, chunks.moments.response, standing[0].n)
+    return _design(spec, survey, learned, standing, response, stored, given)
 
 
 def _check_columns(spec: FormulaSpec, known: Sequence[str]) -> None:
@@ -215,12 +243,11 @@ def _written(
     weights: tuple[str | None, str | None],
 ) -> tuple[Chunks, Layout]:
     """Read the table for the second time, and write its numbers."""
-    family, response = learned.coder.family, learned.response
-    distinct, keys = _distinct(learned), list(learned.parts)
-    which = tuple(keys.index(key) for key in predictor_names_of(learned.parts, family, response).values())
+    response = learned.response
+    distinct = _distinct(learned)
     layout = Layout(
         tuple(PredictorLayout.of(predictor) for predictor in distinct),
-        which,
+        _which(learned),
         response.name,
         response.categories,
         order_of(distinct),
@@ -243,12 +270,53 @@ def _examples(response: Response) -> Response:
     return picked(response, np.unique(np.concatenate(chosen)))
 
 
+def bind_learned(
+    spec: FormulaSpec,
+    table: LearnedRows,
+    family: Family,
+    weights: Any = None,
+    likelihood_weights: Any = None,
+    matrices: Mapping[str, Any] | None = None,
+) -> Design:
+    """Return the design of a table of which only the rows are left from which terms were learned.
+
+    Parameters
+    ----------
+    spec, family, weights, likelihood_weights, matrices
+        As of `bind_source`.
+    table : LearnedRows
+
+    Returns
+    -------
+    Design
+        For predictions: `Design.stored` has no parts.
+    """
+    given = {"weights": weights, "likelihood_weights": likelihood_weights}
+    spec = expand_dots(
+        spec, list(map(str, table.rows.columns)), [name for name in given.values() if name is not None]
+    )
+    learned = learn(spec, table.rows, family, (weights, likelihood_weights), matrices, {})
+    rows = _distinct(learned)
+    means = tuple(rows[w].X.mean(axis=0) for w in _which(learned))
+    stored = StoredRows(Parts((), means), None, table.name)
+    response = replace(learned.response, moments=table.moments)
+    survey = Survey(table.given, table.used, table.missing, table.rows, table.rows, {})
+    return _design(spec, survey, learned, rows, response, stored, given)
+
+
+def _which(learned: Learned) -> tuple[int, ...]:
+    """Return for every predictor of the model which of the distinct ones it is."""
+    keys = list(learned.parts)
+    names = predictor_names_of(learned.parts, learned.coder.family, learned.response)
+    return tuple(keys.index(key) for key in names.values())
+
+
 def _design(
     spec: FormulaSpec,
     survey: Survey,
     learned: Learned,
     standing: Sequence[Predictor],
-    moments: RowMoments,
+    response: Response,
     stored: StoredRows,
     given: Mapping[str, Any],
 ) -> Design:
@@ -263,7 +331,7 @@ def _design(
     notes = [*row_notes(rows), *learned.notes, *one_row_per_level(learned.parts, survey.used, family)]
     return Design(
         spec,
-        few_responses(learned.response, moments.response, m),
+        response,
         predictors,
         survey.used,
         rows,

@@ -163,6 +163,8 @@ def stacked(one: Response, two: Response) -> Response:
     for name in BY_ROW:
         values, more = getattr(one, name), getattr(two, name)
         if values is not None and more is not None:
-            joined = np.concatenate([values.astype(object), more]) if name == "rows" else np.concatenate([values, more])
+            joined = (
+                np.concatenate([values.astype(object), more]) if name == "rows" else np.concatenate([values, more])
+            )
             changes[name] = joined
     return replace(one, **changes)

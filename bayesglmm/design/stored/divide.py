@@ -71,7 +71,7 @@ def divide(chunks: Chunks, predictors: Sequence[Predictor], order: tuple[int, in
             chain[key] = above.above
     if chain:
         unit = next(reversed(chain.values()))
-    per_unit = np.bincount(unit, sizes, minlength=int(unit.max()) + 1)
+    per_unit = np.bincount(unit, sizes).astype(np.intp)
     part = _cut(per_unit, rows)[unit]
     own = {order: part} | {key: _lifted(part, above, len(_levels(predictors, key))) for key, above in chain.items()}
     finer = [key for key in candidates if key not in own and chunks.below[key].single]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -61,8 +62,8 @@ class Moments:
     def rows(self, axes: int, at_least: int) -> Floats:
         """Return rows with this mean and this covariance (with n in the denominator), shape (m, d).
 
-        They are the means plus and minus multiples of the eigenvectors of the correlation matrix, repeated until there
-        are enough. Columns that are constant are constant here.
+        They are the means plus and minus multiples of the eigenvectors of the correlation matrix, repeated until
+        there are enough. Columns that are constant are constant here.
 
         Parameters
         ----------
@@ -148,7 +149,7 @@ def _few(block: RandomBlock, take: object) -> RandomBlock:
     X: Floats = take(block.X.shape[1])  # type: ignore[operator]
     m = len(X)
     column = None if block.column is None else np.arange(m) % block.X.shape[1]
-    return replace(block, X=X, index=np.arange(m) % len(block.levels), column=column)
+    return replace(block, X=X, index=np.zeros(m, dtype=np.intp), column=column)
 
 
 def few_responses(response: Response, moments: ResponseMoments, m: int) -> Response:
@@ -167,7 +168,7 @@ def few_responses(response: Response, moments: ResponseMoments, m: int) -> Respo
     return replace(picked(response, chosen), moments=moments)
 
 
-def picked(response: Response, rows: object) -> Response:
+def picked(response: Response, rows: Any) -> Response:
     """Return some rows of a response, a slice or positions."""
     changes: dict[str, object] = {}
     for name in BY_ROW:

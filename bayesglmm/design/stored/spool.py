@@ -51,7 +51,7 @@ class Spool:
             self.folder = Path(tempfile.mkdtemp(prefix="bayesglmm-", dir=chosen))
         except OSError as error:
             raise DataError(
-                f"The numbers of the rows cannot be kept in {os.fspath(chosen or tempfile.gettempdir())!r} ({error}). "
+                f"The numbers of the rows cannot be kept in {os.fspath(chosen or tempfile.gettempdir())!r}: {error}. "
                 f"Name a folder with scratch=, or with the environment variable {SCRATCH}."
             ) from None
         self._remove = weakref.finalize(self, _removed, os.getpid(), self.folder)

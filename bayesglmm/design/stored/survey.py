@@ -208,8 +208,8 @@ def refuse_infinite(columns: Columns) -> None:
         bad = infinite(value)
         if bad is not None:
             raise DataError(
-                f"Column {name!r} has infinite values (first: row {columns.rows[int(np.argmax(bad))]}). Replace them, "
-                "or make them missing to leave the rows out."
+                f"Column {name!r} has infinite values (first: row {columns.rows[int(np.argmax(bad))]}). Replace "
+                "them, or make them missing to leave the rows out."
             )
 
 
@@ -271,8 +271,8 @@ def _categories(name: str, series: Sequence[pd.Series[Any]]) -> pd.Categorical:
         shown = next(one for one in series if one.dtype != series[0].dtype).cat.categories[:5]
         raise DataError(
             f"The ordered categories of column {name!r} differ between parts of the table "
-            f"({', '.join(map(str, series[0].cat.categories[:5]))} and {', '.join(map(str, shown))}): which order all "
-            "of them have cannot be told. Give all parts the same categories."
+            f"({', '.join(map(str, series[0].cat.categories[:5]))} and {', '.join(map(str, shown))}): which order "
+            "all of them have cannot be told. Give all parts the same categories."
         )
     return union_categoricals(list(series))
 
