@@ -165,7 +165,7 @@ def test_a_standard_deviation_that_is_nearly_zero_is_remarked_on() -> None:
     g, y, sd = np.arange(200) % 20, rng.normal(size=200), 0.05
     means = pd.Series(y).groupby(g).transform("mean").to_numpy()
     within, between = y - means, means - y.mean()
-    # Balanced groups of 10: the estimate is sd where the mean square of group means is that within groups / 10 + sd^2.
+    # Groups of 10: the estimate is sd where the mean square of group means is that within groups / 10 + sd^2.
     wanted = np.sum(within**2) / (200 - 20) / 10 + sd**2
     frame = pd.DataFrame({"y": within + between * np.sqrt(wanted / np.mean(between**2)), "g": g.astype(str)})
     found = fitted("y ~ 1 + (1 | g)", frame, "gaussian")
