@@ -22,7 +22,7 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
 # A room imports only rooms of the layers above it in this list (below it in the building), and itself.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
-    ("registry", "arraymath", "jets", "seeds"),
+    ("registry", "arraymath", "jets", "seeds", "parallel"),
     ("blocks", "links", "priors", "formula", "linalg", "datasets", "storage"),
     ("bases", "families", "covariances", "expressions", "parts"),
     ("terms", "residuals"),
@@ -59,6 +59,7 @@ LEAVES = (
     "registry",
     "jets",
     "seeds",
+    "parallel",
     "storage",
     "blocks",
     "parts",
