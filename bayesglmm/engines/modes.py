@@ -10,6 +10,7 @@ from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import Objective
 from bayesglmm.engines.kernels.optimum import maximise
 from bayesglmm.graph.latent import LatentView, restricted
+from bayesglmm.graph.parted import PartedView
 from bayesglmm.graph.problem import Problem
 
 _VIEW, _MODES = "laplace", "modes"  # in the problem's workspace
@@ -35,7 +36,7 @@ def latent_view(problem: Problem, objective: Objective = "posterior") -> LatentV
     seen = restricted(problem) if objective == "reml" else problem
     key = _VIEW if seen is problem else f"{_VIEW}, restricted"
     if key not in problem.workspace:
-        problem.workspace[key] = LatentView(seen)
+        problem.workspace[key] = LatentView(seen) if seen.parts is None else PartedView(seen)
     view: LatentView = problem.workspace[key]
     return view
 

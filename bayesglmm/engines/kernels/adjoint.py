@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from bayesglmm.blocks import Floats
-from bayesglmm.engines.kernels.newton import ConditionalMode, Work
+from bayesglmm.engines.kernels.newton import Work
 from bayesglmm.engines.kernels.structure import Block, Structure
-from bayesglmm.engines.kernels.whitened import unwhitened, whitening_pull
+from bayesglmm.engines.kernels.whitened import whitening_pull
 from bayesglmm.graph.elementwise import RowDerivatives
-from bayesglmm.linalg import Leverage, SelectedInverse
+from bayesglmm.linalg import Leverage, Rows, SelectedInverse
 
 DIFFERENCE = 1e-5  # half the step of difference quotients of natural quantities
 
@@ -102,23 +102,30 @@ def curvature_slope(work: Work, found: Expansion, inverse: SelectedInverse) -> t
 
 
 def pulled(
-    structure: Structure, mode: ConditionalMode, found: Expansion, leverage: Leverage, s: Floats, v: Floats
+    structure: Structure,
+    work: Work,
+    found: Expansion,
+    leverage: Leverage,
+    s: Floats,
+    v: Floats,
+    raw: tuple[Rows, Floats] | None = None,
 ) -> Pull:
     """Return the derivatives of L in the natural quantities, summed over the rows.
 
     Parameters
     ----------
     structure : Structure
-    mode : ConditionalMode
-        Of which the factor is not read.
+    work : Work
     found : Expansion
     leverage : Leverage
     s : ndarray, shape (P, n)
         As from `curvature_slope`.
     v : ndarray, shape (inner,)
         H^-1 A' s.
+    raw : (Rows, ndarray), optional
+        As from `unwhitened`, where residuals are correlated.
     """
-    work, view = mode.work, structure.view
+    view = structure.view
     w = work.rows.eta(v)
     t = found.d1 + s + np.einsum("pqn,qn->pn", found.d2, w)
     flat_phi = (
@@ -126,7 +133,7 @@ def pulled(
         + 0.5 * np.einsum("fpqn,pqn->f", found.d2phi, leverage.h)
         + np.einsum("fpn,pn->f", found.d1phi, w)
     )
-    whitening = () if work.whitening is None else whitening_pull(structure, mode, leverage, t, found.d1, v)
+    whitening = () if raw is None else whitening_pull(structure, raw, leverage, t, found.d1, v, work)
     # Rows were whitened after everything else, so derivatives pass through that first.
     back = np.asarray if work.whitening is None else work.whitening.back
     t, d1 = back(t), back(found.d1)
@@ -157,7 +164,13 @@ def _dense_rows(structure: Structure, block: Block) -> slice:
     return slice(sum(before), sum(before) + len(block.Z))
 
 
-def right_sides(structure: Structure, mode: ConditionalMode, found: Expansion, natural: NaturalJacobian) -> Floats:
+def right_sides(
+    structure: Structure,
+    work: Work,
+    found: Expansion,
+    natural: NaturalJacobian,
+    raw: tuple[Rows, Floats] | None = None,
+) -> Floats:
     """Return H dx-hat / d psi without what the entries of precisions add, shape (inner, size).
 
     x-hat solves A' l'(A x) = Q (x - m), so H dx = dA' l' + A' (l'' deta + d l'/d phi dphi), where deta is the
@@ -166,16 +179,16 @@ def right_sides(structure: Structure, mode: ConditionalMode, found: Expansion, n
     Parameters
     ----------
     structure : Structure
-    mode : ConditionalMode
-        Of which the factor is not read.
+    work : Work
     found : Expansion
     natural : NaturalJacobian
+    raw : (Rows, ndarray), optional
+        As from `unwhitened`, where residuals are correlated.
     """
-    work = mode.work
     right = np.zeros((structure.pattern.size, len(natural.phi)))
     whitening = work.whitening
     d1 = found.d1 if whitening is None else whitening.back(found.d1)
-    raw, left = (work.rows, np.zeros(0)) if whitening is None else unwhitened(structure, mode)
+    rows, left = (work.rows, np.zeros(0)) if raw is None else raw
     order = {id(part): position for position, part in enumerate(structure.view.problem.blocks)}
     for j in range(right.shape[1]):
         deta = _offset_slope(structure, natural.ends[j])
@@ -189,7 +202,7 @@ def right_sides(structure: Structure, mode: ConditionalMode, found: Expansion, n
         if whitening is not None:
             deta, moved = whitening.first(deta), natural.whitening[j]
             deta[0] -= moved @ left
-            column += raw.transpose(np.concatenate([(moved.T @ found.d1[0])[None], np.zeros_like(deta[1:])]))
+            column += rows.transpose(np.concatenate([(moved.T @ found.d1[0])[None], np.zeros_like(deta[1:])]))
         change = np.einsum("pqn,qn->pn", found.d2, deta) + np.einsum("fpn,f->pn", found.d1phi, natural.phi[j])
         right[:, j] = column + work.rows.transpose(change)
     return right

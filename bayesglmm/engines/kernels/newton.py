@@ -179,6 +179,7 @@ class NewtonSearch:
         self.phi = structure.view.dispersions(natural)
         self.prior = structure.prior(natural, self.whitening)
         self._last: tuple[Floats, Factor] | None = None
+        self.keeps = structure.pattern.heavy  # whether a factor serves for several steps
 
     def etas(self, x: Floats) -> Floats:
         return self.offset + self.rows.eta(x)
@@ -249,7 +250,7 @@ class NewtonSearch:
             x, value, derivatives = found
             if _arrived(gain, before, kept):
                 return x, derivatives, step, True
-            before, kept = gain, self.structure.pattern.heavy
+            before, kept = gain, self.keeps
         return x, derivatives, iterations, False
 
     def halve(

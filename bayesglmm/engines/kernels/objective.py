@@ -32,8 +32,9 @@ from bayesglmm.engines.kernels.adjoint import (
 )
 from bayesglmm.engines.kernels.correction import conditional_mean
 from bayesglmm.engines.kernels.newton import ConditionalMode, find_mode, structure_of
-from bayesglmm.engines.kernels.structure import Block
-from bayesglmm.engines.kernels.whitened import whitening_slope
+from bayesglmm.engines.kernels.rescaling import Rescaling
+from bayesglmm.engines.kernels.structure import Block, Structure
+from bayesglmm.engines.kernels.whitened import unwhitened, whitening_slope
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import SelectedInverse
 
@@ -78,9 +79,16 @@ class MarginalObjective(ABC):
 
     def __init__(self, view: LatentView, kind: Objective = "posterior") -> None:
         self.view, self.kind = view, kind
-        self.structure = structure_of(view, outer=kind == "ml", flat=kind != "posterior")
+        self.structure = self._structure()
         self.theta_size = view.theta_size
         self.size = view.theta_size + len(self.structure.coefficients)
+
+    def _structure(self) -> Structure:
+        return structure_of(self.view, outer=self.kind == "ml", flat=self.kind != "posterior")
+
+    def rescaling(self, mode: ConditionalMode) -> Rescaling:
+        """Return what deviations at a mode are scaled by at other hyperparameters."""
+        return Rescaling(self.structure, mode)
 
     def split(self, psi: Floats) -> tuple[Floats, Floats]:
         """Return theta and the population coefficients that are not integrated out."""
@@ -168,7 +176,7 @@ class MarginalObjective(ABC):
         found, inverse = self.expansion(mode), mode.factor.inverse()
         leverage, s = curvature_slope(mode.work, found, inverse)
         v = mode.factor.solve(mode.work.rows.transpose(s))
-        pull = pulled(self.structure, mode, found, leverage, s, v)
+        pull = pulled(self.structure, mode.work, found, leverage, s, v, unwhitened(self.structure, mode))
         return pull, [self._precision_pull(block, inverse, mode.work.inner, v) for block in self.structure.coupled]
 
     def _precision_pull(self, block: Block, inverse: SelectedInverse, x: Floats, v: Floats) -> Floats:
@@ -206,7 +214,8 @@ class MarginalObjective(ABC):
 
     def _right_sides(self, mode: ConditionalMode, natural: NaturalJacobian) -> Floats:
         """Return H dx-hat / d psi without what the entries of precisions add, shape (inner, size)."""
-        return right_sides(self.structure, mode, self.expansion(mode), natural)
+        raw = unwhitened(self.structure, mode)
+        return right_sides(self.structure, mode.work, self.expansion(mode), natural, raw)
 
     def natural_jacobians(self, theta: Floats) -> Iterator[NaturalJacobian]:
         """Yield the derivatives of Lambda, phi and the directly moved part of eta in psi, for every row of theta.

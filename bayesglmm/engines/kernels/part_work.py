@@ -1,0 +1,212 @@
+"""What is computed where a part of the rows is: sums over its rows, and its own levels eliminated.
+
+Every operation is a function of the part's structure and of what the driver knows: hyperparameters and the part's
+piece of x. It returns nothing that has a value per row. Nothing is kept between operations but the rows of parts that
+are in memory anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bayesglmm.blocks import Floats, Ints
+from bayesglmm.engines.kernels.adjoint import (
+    Expansion,
+    NaturalJacobian,
+    Pull,
+    curvature_slope,
+    pulled,
+    right_sides,
+    third_order,
+)
+from bayesglmm.engines.kernels.correction import expected, mean_nodes
+from bayesglmm.engines.kernels.newton import Work, positive_part
+from bayesglmm.engines.kernels.rescaling import informations
+from bayesglmm.engines.kernels.structure import Structure
+from bayesglmm.graph.elementwise import RowDerivatives
+from bayesglmm.graph.latent import LatentView
+from bayesglmm.graph.parted import MemoryPart, of_part
+from bayesglmm.graph.problem import Problem
+from bayesglmm.linalg import ArrowBlocks, NotPositiveDefiniteError
+from bayesglmm.linalg.arrow import Eliminated, eliminate
+from bayesglmm.parts import Parts
+
+type Operation = Callable[..., Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Where a part is evaluated.
+
+    Attributes
+    ----------
+    natural : mapping
+        Hyperparameters on their natural scales.
+    coefficients : ndarray
+        Population coefficients that are not integrated out.
+    x : ndarray, shape (size,)
+        What is, in the part's layout: its own levels only.
+    """
+
+    natural: Mapping[str, Any]
+    coefficients: Floats
+    x: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Climbed:
+    """A part at one x.
+
+    Attributes
+    ----------
+    value : float
+        Log-likelihood.
+    slope : ndarray, shape (size,)
+        A' l'; empty where the value is not finite.
+    eliminated : Eliminated or None
+        A' W A, plus the identity for own levels, with these eliminated: its border is the part's contribution to the
+        Schur complement. None where that is not positive definite.
+    """
+
+    value: float
+    slope: Floats
+    eliminated: Eliminated | None
+
+
+@dataclass(frozen=True, eq=False)
+class PartInverse:
+    """The entries of H^-1 that a part needs: those of its own levels, and of the border."""
+
+    corner: list[Floats]
+    link: dict[tuple[int, int], Floats]
+    rim: list[Floats]
+    border: Floats
+
+    def on(self, structure: Structure) -> ArrowBlocks:
+        """Return them on the part's pattern."""
+        return ArrowBlocks(structure.pattern, self.corner, self.link, self.rim, self.border)
+
+
+class PartWork:
+    """Calls an operation with the structure of a part; what workers are sent once.
+
+    Parameters
+    ----------
+    problem : Problem
+        Without rows.
+    parts : Parts
+    outer, flat : bool
+        As for `Structure`.
+    """
+
+    def __init__(self, problem: Problem, parts: Parts, outer: bool, flat: bool) -> None:
+        self.problem: Problem = replace(problem, model=None, workspace={}, shared={}, parts=None)  # type: ignore[arg-type]
+        self.parts, self.outer, self.flat = parts, outer, flat
+        self._structures: dict[int, Structure] = {}
+        self._compiled: dict[int, dict[str, Any]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_structures": {}, "_compiled": {}}
+
+    def __call__(self, item: tuple[Operation, int, tuple[Any, ...]]) -> Any:
+        """Return what an operation finds in a part."""
+        operation, p, arguments = item
+        return operation(self.structure(p), *arguments)
+
+    def structure(self, p: int) -> Structure:
+        """Return the structure of a part; that of rows in memory is made once."""
+        if p in self._structures:
+            return self._structures[p]
+        part = self.parts.parts[p]
+        # Functions that are compiled take the rows as inputs, and are no larger for them.
+        shared = self._compiled.setdefault(p, {})
+        problem = replace(of_part(self.problem, part.load(), part.levels), shared=shared)
+        found = Structure(LatentView(problem), self.outer, self.flat, chain=self.parts.factors)
+        if isinstance(part, MemoryPart):
+            self._structures[p] = found
+        return found
+
+
+def _work(structure: Structure, point: Point, order: int) -> tuple[Work, RowDerivatives]:
+    view = structure.view
+    factors, phi = view.factors(point.natural), view.dispersions(point.natural)
+    rows = structure.rows(factors)
+    etas = structure.offset(point.natural, point.coefficients) + rows.eta(point.x)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        found = view.elementwise(list(etas), phi, order)
+    d2 = np.zeros((0, 0, 0)) if found.d2 is None else found.d2
+    return Work(point.x, rows, etas, phi, d2, structure.still, factors), found
+
+
+def _expanded(structure: Structure, point: Point) -> tuple[Work, Expansion]:
+    work, found = _work(structure, point, 2)
+    return work, third_order(found)
+
+
+# operations ---------------------------------------------------------------------------------------------------------
+
+
+def nesting(structure: Structure) -> dict[tuple[int, int], Ints]:
+    """Return in which of the part's levels of a coarser factor those of a finer one lie."""
+    return structure.pattern.parents
+
+
+def climb(structure: Structure, point: Point, modulus: bool = False) -> Climbed:
+    """Evaluate a part and eliminate its levels, with the moduli of the curvature if so asked."""
+    work, found = _work(structure, point, 1)
+    value = float(found.value.sum())
+    if not np.isfinite(value) or found.d1 is None:
+        return Climbed(value, np.zeros(0), None)
+    return Climbed(value, work.rows.transpose(found.d1), _eliminated(work, -work.d2, modulus))
+
+
+def _eliminated(work: Work, W: Floats, modulus: bool = False) -> Eliminated | None:
+    try:
+        return eliminate(work.rows.gram(positive_part(W) if modulus else W, None))
+    except NotPositiveDefiniteError:
+        return None
+
+
+def third(structure: Structure, point: Point, inverse: PartInverse) -> Floats:
+    """Return A' s; see `curvature_slope`."""
+    work, found = _expanded(structure, point)
+    return work.rows.transpose(curvature_slope(work, found, inverse.on(structure))[1])
+
+
+def pull(structure: Structure, point: Point, inverse: PartInverse, v: Floats) -> Pull:
+    """Return the derivatives in the natural quantities; v is H^-1 A' s of all parts."""
+    work, found = _expanded(structure, point)
+    leverage, s = curvature_slope(work, found, inverse.on(structure))
+    return pulled(structure, work, found, leverage, s, v)
+
+
+def sides(structure: Structure, point: Point, natural: NaturalJacobian) -> Floats:
+    """Return the right sides of the derivatives of the mode."""
+    work, found = _expanded(structure, point)
+    return right_sides(structure, work, found, natural)
+
+
+def mean_slope(structure: Structure, point: Point, inverse: PartInverse, m: Floats) -> Floats:
+    """Return A' E l' around m; see `correction`."""
+    work, _ = _work(structure, point, 0)
+    etas = work.etas + work.rows.eta(m - work.inner)
+    nodes = mean_nodes(work.rows, inverse.on(structure))
+    return work.rows.transpose(expected(structure.view, etas, work.phi, nodes, False)[0])
+
+
+def mean_curvature(structure: Structure, point: Point, inverse: PartInverse, m: Floats) -> Eliminated | None:
+    """Eliminate the levels with the curvature E l'' around m."""
+    work, _ = _work(structure, point, 0)
+    etas = work.etas + work.rows.eta(m - work.inner)
+    curvature = expected(structure.view, etas, work.phi, mean_nodes(work.rows, inverse.on(structure)), True)[1]
+    assert curvature is not None
+    return _eliminated(work, -curvature)
+
+
+def information(structure: Structure, point: Point) -> list[Floats]:
+    """Return Z' W Z of the levels of every random block, each (levels, k, k)."""
+    return informations(structure, _work(structure, point, 1)[0])
