@@ -22,6 +22,7 @@ _ITERATIONS = 100
 _GAIN = 1e-7
 _QUADRATIC = 1e-3
 _HALVINGS = 40
+_CONVEX = 1e-9  # second derivatives above this say that the likelihood is not log-concave there
 # A factor serves for more than one step while the gain falls by this or more, and then to within so much of the mode.
 _FALLING = 0.6
 _LEFT = 1e-11
@@ -280,6 +281,11 @@ class NewtonSearch:
         if derivatives.d1 is None:
             raise TypeError("The elementwise likelihood came without first derivatives.")
         return derivatives.d1
+
+
+def curves_upwards(d2: Floats) -> bool:
+    """Return whether some row is not log-concave, from the second derivatives, shape (P, P, n)."""
+    return bool(np.any(np.einsum("ppn->pn", d2) > _CONVEX))
 
 
 type MakeSearch = Callable[[Structure, tuple[Floats, ...], Floats, Mapping[str, Any]], NewtonSearch]

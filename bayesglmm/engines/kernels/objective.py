@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from bayesglmm.blocks import Floats
+from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels.adjoint import (
     DIFFERENCE,
     Ends,
@@ -31,12 +31,19 @@ from bayesglmm.engines.kernels.adjoint import (
     third_order,
 )
 from bayesglmm.engines.kernels.correction import conditional_mean
-from bayesglmm.engines.kernels.newton import ConditionalMode, find_mode, structure_of
+from bayesglmm.engines.kernels.level_sums import sums_by_level
+from bayesglmm.engines.kernels.newton import ConditionalMode, curves_upwards, find_mode, structure_of
 from bayesglmm.engines.kernels.rescaling import Rescaling
+from bayesglmm.engines.kernels.row_means import Averages, row_antithetic, row_averages
+from bayesglmm.engines.kernels.skewness import row_cumulants
 from bayesglmm.engines.kernels.structure import Block, Structure
+from bayesglmm.engines.kernels.unbounded import Silence, row_silence
 from bayesglmm.engines.kernels.whitened import unwhitened, whitening_slope
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import SelectedInverse
+
+if TYPE_CHECKING:
+    from bayesglmm.engines.kernels.levels import LevelRows
 
 type Objective = Literal["posterior", "ml", "reml"]
 
@@ -89,6 +96,33 @@ class MarginalObjective(ABC):
     def rescaling(self, mode: ConditionalMode) -> Rescaling:
         """Return what deviations at a mode are scaled by at other hyperparameters."""
         return Rescaling(self.structure, mode)
+
+    def level_sums(self, model: LevelRows, index: Ints, levels: int, x: Floats, first: int, averaged: bool) -> Floats:
+        """Return log-likelihoods by level; see `sums_by_level`. Averaged over the nodes of the model, if so asked."""
+        nodes = model.nodes if averaged else None
+        return sums_by_level(self.view, model.rows, model.offset, model.phi, index, levels, x, first, nodes)
+
+    def silence(self, mode: ConditionalMode) -> list[Silence]:
+        """Return for every predictor what its rows say at a mode."""
+        parts = enumerate(self.view.problem.predictors)
+        return [row_silence(self.view.free_columns(part), np.abs(mode.work.d2[p, p])) for p, part in parts]
+
+    def convex(self, mode: ConditionalMode) -> bool:
+        """Return whether the log-likelihood of some row curves upwards at a mode."""
+        return curves_upwards(mode.work.d2)
+
+    def third_cumulants(self, mode: ConditionalMode, along: Floats | None) -> Floats:
+        """Return the third cumulants of the coefficients; see `row_cumulants`."""
+        third = third_order(self.view.elementwise(list(mode.work.etas), mode.work.phi, 2)).d3
+        return row_cumulants(self.structure, mode.work, third, mode.factor.inverse(), along)
+
+    def averages(self, mode: ConditionalMode, centre: Floats) -> Averages:
+        """Return means of the log-likelihood over N(centre, H^-1); see `row_averages`."""
+        return row_averages(self.view, mode.work, mode.factor.inverse(), centre)
+
+    def antithetic(self, mode: ConditionalMode, centre: Floats, e: Floats) -> Floats:
+        """Return the log-likelihoods at centre + e and centre - e, shape (2, m), for e of shape (size, m)."""
+        return row_antithetic(self.view, mode.work, centre, e)
 
     def split(self, psi: Floats) -> tuple[Floats, Floats]:
         """Return theta and the population coefficients that are not integrated out."""

@@ -24,9 +24,13 @@ from bayesglmm.engines.kernels.adjoint import (
     third_order,
 )
 from bayesglmm.engines.kernels.correction import expected, mean_nodes
-from bayesglmm.engines.kernels.newton import Work, positive_part
-from bayesglmm.engines.kernels.rescaling import informations
+from bayesglmm.engines.kernels.level_sums import level_nodes, sums_by_level
+from bayesglmm.engines.kernels.newton import Work, curves_upwards, positive_part
+from bayesglmm.engines.kernels.rescaling import informations, scaled_rows
+from bayesglmm.engines.kernels.row_means import Averages, row_antithetic, row_averages
+from bayesglmm.engines.kernels.skewness import row_cumulants
 from bayesglmm.engines.kernels.structure import Structure
+from bayesglmm.engines.kernels.unbounded import moved_most, scaled_gram
 from bayesglmm.graph.elementwise import RowDerivatives
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.parted import MemoryPart, of_part
@@ -70,11 +74,14 @@ class Climbed:
     eliminated : Eliminated or None
         A' W A, plus the identity for own levels, with these eliminated: its border is the part's contribution to the
         Schur complement. None where that is not positive definite.
+    convex : bool
+        Whether the log-likelihood of some row curves upwards.
     """
 
     value: float
     slope: Floats
     eliminated: Eliminated | None
+    convex: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +168,8 @@ def climb(structure: Structure, point: Point, modulus: bool = False) -> Climbed:
     value = float(found.value.sum())
     if not np.isfinite(value) or found.d1 is None:
         return Climbed(value, np.zeros(0), None)
-    return Climbed(value, work.rows.transpose(found.d1), _eliminated(work, -work.d2, modulus))
+    eliminated = _eliminated(work, -work.d2, modulus)
+    return Climbed(value, work.rows.transpose(found.d1), eliminated, curves_upwards(work.d2))
 
 
 def _eliminated(work: Work, W: Floats, modulus: bool = False) -> Eliminated | None:
@@ -210,3 +218,71 @@ def mean_curvature(structure: Structure, point: Point, inverse: PartInverse, m: 
 def information(structure: Structure, point: Point) -> list[Floats]:
     """Return Z' W Z of the levels of every random block, each (levels, k, k)."""
     return informations(structure, _work(structure, point, 1)[0])
+
+
+def cumulants(structure: Structure, point: Point, inverse: PartInverse, along: Floats | None) -> Floats:
+    """Return third cumulants of the part's coefficients; see `row_cumulants`."""
+    work, found = _expanded(structure, point)
+    return row_cumulants(structure, work, found.d3, inverse.on(structure), along)
+
+
+def averages(structure: Structure, point: Point, inverse: PartInverse, centre: Floats) -> Averages:
+    """Return means of the log-likelihood; see `row_averages`."""
+    work, _ = _work(structure, point, 1)
+    return row_averages(structure.view, work, inverse.on(structure), centre)
+
+
+def antithetic(structure: Structure, point: Point, centre: Floats, e: Floats) -> Floats:
+    """Return log-likelihoods on both sides of a centre; see `row_antithetic`."""
+    work, _ = _work(structure, point, 0)
+    return row_antithetic(structure.view, work, centre, e)
+
+
+def level_sums(
+    structure: Structure,
+    natural: Mapping[str, Any],
+    x: Floats,
+    first: int,
+    covariance: PartInverse | None,
+    matrices: Mapping[int, Floats],
+) -> Floats:
+    """Return log-likelihoods by level of the outermost factor; see `sums_by_level`.
+
+    Parameters
+    ----------
+    structure : Structure
+    natural : mapping
+    x : ndarray, shape (size, draws, candidates)
+    first : int
+    covariance : PartInverse or None
+        Of the levels given the border: means are taken over predictors that scatter so. None for values at x.
+    matrices : mapping of int to ndarray, each (levels, k, k)
+        By block: what deviations with that covariance are multiplied by.
+    """
+    view, last = structure.view, structure.pattern.corners[-1]
+    rows, nodes = structure.rows(view.factors(natural)), None
+    if covariance is not None:
+        nodes = level_nodes(scaled_rows(structure, rows, matrices), covariance.on(structure))
+    offset, phi = structure.offset(natural, np.zeros(0)), view.dispersions(natural)
+    return sums_by_level(view, rows, offset, phi, last.index, last.levels, x, first, nodes)
+
+
+def weight_range(structure: Structure, point: Point) -> list[tuple[float, float, Floats]]:
+    """Return for every predictor the least and the largest information of a row, and the largest |X| by column."""
+    view, d2 = structure.view, _work(structure, point, 1)[0].d2
+    found = []
+    for p, part in enumerate(view.problem.predictors):
+        weights, X = np.abs(d2[p, p]), view.free_columns(part)
+        found.append((float(weights.min()), float(weights.max()), np.abs(X).max(axis=0, initial=0.0)))
+    return found
+
+
+def column_gram(structure: Structure, point: Point, p: int, top: Floats) -> Floats:
+    """Return X' W X of the columns of a predictor, divided by `top`."""
+    view, d2 = structure.view, _work(structure, point, 1)[0].d2
+    return scaled_gram(view.free_columns(view.problem.predictors[p]), np.abs(d2[p, p]), top)
+
+
+def most_moved(structure: Structure, p: int, top: Floats, vectors: Floats) -> Floats:
+    """Return how far directions of the columns of a predictor move the row that they move most."""
+    return moved_most(structure.view.free_columns(structure.view.problem.predictors[p]), top, vectors)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,132 +27,18 @@ from bayesglmm.engines.kernels.adjoint import Expansion, NaturalJacobian, Pull
 from bayesglmm.engines.kernels.correction import Mean, solved_mean
 from bayesglmm.engines.kernels.newton import ConditionalMode, NewtonSearch, Work, find_mode
 from bayesglmm.engines.kernels.objective import LaplaceObjective
-from bayesglmm.engines.kernels.part_work import Climbed, Operation, PartInverse, PartWork, Point
+from bayesglmm.engines.kernels.part_structure import PartedStructure
+from bayesglmm.engines.kernels.part_work import Climbed, Operation, PartInverse
 from bayesglmm.engines.kernels.rescaling import Rescaling
+from bayesglmm.engines.kernels.row_means import Averages
 from bayesglmm.engines.kernels.structure import Structure
+from bayesglmm.engines.kernels.unbounded import Silence, little, lost_coefficients
 from bayesglmm.graph.elementwise import RowDerivatives
 from bayesglmm.graph.parted import PartedView
-from bayesglmm.linalg import ArrowBlocks, ArrowFactor, Factor, NotPositiveDefiniteError, PriorPrecision
-from bayesglmm.linalg.arrow import Eliminated
-from bayesglmm.linalg.rows import border_prior
-from bayesglmm.parallel import Shipped, parallel_map
+from bayesglmm.linalg import ArrowBlocks, ArrowFactor, Factor, NotPositiveDefiniteError
 
-
-class PartedStructure(Structure):
-    """The structure of x and H over all parts, without rows; and who asks the parts.
-
-    Parameters
-    ----------
-    view : PartedView
-    outer, flat : bool
-        As for `Structure`.
-
-    Attributes
-    ----------
-    n : int
-        Rows of all parts; those of the pattern are none.
-    places : tuple of ndarray of int
-        For each part: where its x lies in that of all.
-    """
-
-    def __init__(self, view: PartedView, outer: bool = False, flat: bool = False) -> None:
-        super().__init__(view, outer, flat, chain=view.row_parts.factors)
-        self.parts, self.n = view.row_parts, view.row_parts.rows
-        self._work = Shipped(PartWork(view.problem, view.row_parts, outer, flat), threadsafe=True)
-        count = len(self.parts.parts)
-        self.places = tuple(self._places(p) for p in range(count))
-        # By part and corner: which levels are the part's, a slice where they follow each other.
-        self.levels = tuple(
-            tuple(_selection(self.parts.parts[p].levels[members[0]]) for members in self.parts.factors)
-            for p in range(count)
-        )
-        if len(self.pattern.corners) > 1:
-            self.pattern.parents = self._parents()
-
-    def _places(self, p: int) -> Ints:
-        levels, blocks = self.parts.parts[p].levels, {block.dense for block in self.blocks}
-        pieces = [
-            (part.start, np.arange(part.start, part.start + part.width))
-            for d, part in enumerate(self.pattern.dense)
-            if d not in blocks
-        ]
-        for own, block in zip(levels, self.blocks, strict=True):
-            count, k = block.latent.shape
-            inside = np.arange(count) if own is None else np.asarray(own, dtype=np.intp)
-            pieces.append((block.start, (block.start + inside[:, None] * k + np.arange(k)).ravel()))
-        pieces.sort(key=lambda piece: piece[0])
-        return np.concatenate([np.zeros(0, dtype=np.intp), *(piece for _, piece in pieces)])
-
-    def _parents(self) -> dict[tuple[int, int], Ints]:
-        corners = self.pattern.corners
-        out = {(c, d): np.zeros(corners[c].levels, dtype=np.intp) for c, d in self.pattern.parents}
-        for levels, found in zip(self.levels, self.each(part_work.nesting), strict=True):
-            for (c, d), parent in found.items():
-                out[c, d][levels[c]] = np.arange(corners[d].levels)[levels[d]][parent]
-        return out
-
-    def each(self, operation: Operation, arguments: Sequence[tuple[Any, ...]] | None = None) -> list[Any]:
-        """Return what an operation finds in every part, in their order; each with arguments of its own."""
-        given = [()] * len(self.places) if arguments is None else arguments
-        return list(parallel_map(self._work, [(operation, p, own) for p, own in enumerate(given)]))
-
-    def points(self, work: PartedWork) -> list[Point]:
-        """Return where each part is evaluated."""
-        return [Point(work.natural, work.coefficients, work.inner[own]) for own in self.places]
-
-    def summed(self, pieces: Sequence[Floats]) -> Floats:
-        """Return sums of vectors in the layouts of the parts in the layout of all, in the order of the parts."""
-        out = np.zeros((self.pattern.size, *pieces[0].shape[1:]))
-        for own, piece in zip(self.places, pieces, strict=True):
-            out[own] += piece
-        return out
-
-    def factor(self, pieces: Sequence[Eliminated | None], Q: PriorPrecision) -> ArrowFactor:
-        """Return the factor of H.
-
-        Raises
-        ------
-        NotPositiveDefiniteError
-        """
-        found = [piece for piece in pieces if piece is not None]
-        if len(found) < len(pieces):
-            raise NotPositiveDefiniteError("The precision of a part's levels is not positive definite.")
-        pattern, border = self.pattern, border_prior(self.pattern, Q)
-        m, corners = len(pattern.border), pattern.corners
-        inverse_L = [np.empty((own.levels, own.width, own.width)) for own in corners]
-        rim = [np.empty((own.levels, own.width, m)) for own in corners]
-        link = {(c, d): np.empty((corners[c].levels, corners[c].width, corners[d].width)) for c, d in pattern.parents}
-        logdet = 0.0
-        for levels, piece in zip(self.levels, found, strict=True):
-            for c, own in enumerate(levels):
-                inverse_L[c][own], rim[c][own] = piece.inverse_L[c], piece.rim[c]
-            for (c, d), between in piece.link.items():
-                link[c, d][levels[c]] = between
-            border += piece.border
-            logdet += piece.logdet
-        return ArrowFactor(pattern, Eliminated(inverse_L, link, rim, border, logdet))
-
-    def inverses(self, factor: Factor) -> list[PartInverse]:
-        """Return the entries of H^-1 that each part needs."""
-        found = factor.inverse()
-        assert isinstance(found, ArrowBlocks)
-        return [
-            PartInverse(
-                [block[own] for block, own in zip(found.corner, levels, strict=True)],
-                {(c, d): block[levels[c]] for (c, d), block in found.link.items()},
-                [block[own] for block, own in zip(found.rim, levels, strict=True)],
-                found.border,
-            )
-            for levels in self.levels
-        ]
-
-
-def _selection(levels: Sequence[int] | None) -> Any:
-    """Return levels as an index: a slice where they follow each other."""
-    found = np.asarray(levels, dtype=np.intp)
-    if len(found) and found[-1] - found[0] == len(found) - 1:
-        return slice(int(found[0]), int(found[-1]) + 1)
-    return found
+if TYPE_CHECKING:
+    from bayesglmm.engines.kernels.levels import LevelRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,10 +50,13 @@ class PartedWork(Work):
     natural : mapping
     coefficients : ndarray
         Population coefficients that are not integrated out.
+    convex : bool
+        Whether the log-likelihood of some row curves upwards.
     """
 
     natural: Mapping[str, Any] | Any = None
     coefficients: Floats | Any = None
+    convex: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +83,7 @@ class PartedSearch(NewtonSearch):
         self._made: tuple[_Parted, ArrowFactor] | None = None
 
     def _climbed(self, x: Floats, modulus: bool) -> list[Climbed]:
-        points = [Point(self.natural, self.coefficients, x[own]) for own in self.whole.places]
+        points = self.whole.points(self.natural, self.coefficients, x)
         return self.whole.each(part_work.climb, [(point, modulus) for point in points])
 
     def evaluate(self, x: Floats) -> tuple[float, RowDerivatives]:
@@ -227,8 +116,9 @@ class PartedSearch(NewtonSearch):
 
     def work(self, x: Floats, derivatives: RowDerivatives) -> Work:
         """Return what derivatives at x start from."""
+        assert isinstance(derivatives, _Parted)
         none = np.zeros((self.whole.predictors, self.whole.predictors, 0))
-        given = self.natural, self.coefficients
+        given = self.natural, self.coefficients, any(piece.convex for piece in derivatives.pieces)
         return PartedWork(x, self.rows, none[0], self.phi, none, self.prior, self.factors, None, *given)
 
 
@@ -274,15 +164,23 @@ class PartedObjective(LaplaceObjective):
         *pieces : sequence
             Further arguments, by part.
         """
-        assert isinstance(mode.work, PartedWork)
-        return self.structure.each(operation, list(zip(self.structure.points(mode.work), *pieces, strict=True)))
+        work = mode.work
+        assert isinstance(work, PartedWork)
+        points = self.structure.points(work.natural, work.coefficients, work.inner)
+        return self.structure.each(operation, list(zip(points, *pieces, strict=True)))
+
+    def inverses(self, mode: ConditionalMode) -> list[PartInverse]:
+        """Return the entries of H^-1 that each part needs."""
+        found = mode.factor.inverse()
+        assert isinstance(found, ArrowBlocks)
+        return self.structure.inverses(found)
 
     def split_up(self, x: Floats) -> list[Floats]:
         """Return each part's piece of what is as long as x."""
         return [x[own] for own in self.structure.places]
 
     def _pull(self, mode: ConditionalMode) -> tuple[Pull, list[Floats]]:
-        inverses = self.structure.inverses(mode.factor)
+        inverses = self.inverses(mode)
         slope = self.structure.summed(self.asked(part_work.third, mode, inverses))
         v = mode.factor.solve(slope)
         found: list[Pull] = self.asked(part_work.pull, mode, inverses, self.split_up(v))
@@ -305,6 +203,62 @@ class PartedObjective(LaplaceObjective):
         """Return what deviations at the mode are scaled by."""
         return _PartedRescaling(self, mode)
 
+    # what is asked about a fit --------------------------------------------------------------------------------------
+
+    def convex(self, mode: ConditionalMode) -> bool:
+        """Return whether the log-likelihood of some row curves upwards at a mode."""
+        assert isinstance(mode.work, PartedWork)
+        return mode.work.convex
+
+    def third_cumulants(self, mode: ConditionalMode, along: Floats | None) -> Floats:
+        """Return the third cumulants of the coefficients; see `row_cumulants`."""
+        columns = [None] * len(self.structure.places) if along is None else self.split_up(along)
+        return self.structure.summed(self.asked(part_work.cumulants, mode, self.inverses(mode), columns))
+
+    def averages(self, mode: ConditionalMode, centre: Floats) -> Averages:
+        """Return means of the log-likelihood over N(centre, H^-1); see `row_averages`."""
+        found: list[Averages] = self.asked(part_work.averages, mode, self.inverses(mode), self.split_up(centre))
+        slope = self.structure.summed([own.slope for own in found])
+        return Averages(sum(own.value for own in found), slope, sum(own.trace for own in found))
+
+    def antithetic(self, mode: ConditionalMode, centre: Floats, e: Floats) -> Floats:
+        """Return the log-likelihoods at centre + e and centre - e, shape (2, m), for e of shape (size, m)."""
+        found = self.asked(part_work.antithetic, mode, self.split_up(centre), self.split_up(e))
+        return np.asarray(sum(found[1:], found[0]))
+
+    def level_sums(self, model: LevelRows, index: Ints, levels: int, x: Floats, first: int, averaged: bool) -> Floats:
+        """Return log-likelihoods by level; see `sums_by_level`."""
+        whole = self.structure
+        given = [(model.natural, own, first, None, {}) for own in self.split_up(x)]
+        if averaged:
+            assert model.conditional is not None
+            matrices = {} if model.scaling is None else model.scaling.matrices()
+            given = [
+                (*own[:3], inverse, whole.own_levels(matrices, p))
+                for p, (own, inverse) in enumerate(zip(given, whole.inverses(model.conditional), strict=True))
+            ]
+        out = np.empty((x.shape[1], x.shape[2] - first, levels))
+        for own, found in zip(whole.levels, whole.each(part_work.level_sums, given), strict=True):
+            out[:, :, own[-1]] = found
+        return out
+
+    def silence(self, mode: ConditionalMode) -> list[Silence]:
+        """Return for every predictor what its rows say at a mode."""
+        ranges = self.asked(part_work.weight_range, mode)
+        out = []
+        for p in range(self.structure.predictors):
+            least, largest = min(own[p][0] for own in ranges), max(own[p][1] for own in ranges)
+            top = np.max([own[p][2] for own in ranges], axis=0)
+            lost = np.zeros(len(top), dtype=bool)
+            if len(top) and little(least):
+                top, count = np.maximum(top, 1e-300), len(self.structure.places)
+                grams = self.asked(part_work.column_gram, mode, [p] * count, [top] * count)
+                values, vectors = np.linalg.eigh(sum(grams[1:], grams[0]))
+                moved = self.structure.each(part_work.most_moved, [(p, top, vectors)] * count)
+                lost = lost_coefficients(values, vectors, np.max(moved, axis=0))
+            out.append(Silence(lost, largest))
+        return out
+
 
 @dataclass(frozen=True, eq=False)
 class _PartedMean(Mean):
@@ -322,7 +276,7 @@ class _PartedMean(Mean):
 
     @cached_property
     def _inverses(self) -> list[PartInverse]:
-        return self.objective.structure.inverses(self.mode.factor)
+        return self.objective.inverses(self.mode)
 
 
 class _PartedRescaling(Rescaling):
@@ -331,17 +285,6 @@ class _PartedRescaling(Rescaling):
         self._objective = objective
 
     def information(self) -> list[Floats]:
-        whole = self._objective.structure
         found: list[list[Floats]] = self._objective.asked(part_work.information, self.mode)
-        out = []
-        for b, block in enumerate(whole.blocks):
-            corner = next((c for c, members in enumerate(whole.parts.factors) if b in members), None)
-            pieces = [own[b] for own in found]
-            if corner is None:
-                out.append(sum(pieces[1:], pieces[0]))
-                continue
-            M = np.empty((block.latent.shape[0], *pieces[0].shape[1:]))
-            for levels, piece in zip(whole.levels, pieces, strict=True):
-                M[levels[corner]] = piece
-            out.append(M)
-        return out
+        whole = self._objective.structure
+        return [whole.together(b, [own[b] for own in found]) for b in range(len(whole.blocks))]

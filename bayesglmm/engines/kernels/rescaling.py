@@ -182,19 +182,31 @@ class Scaling:
         for columns, scale in self.blocks:
             yield columns[:, 0], scale.log_det
 
-    def rows(self, structure: Structure, rows: Rows) -> Rows:
-        """Return A T for the T of one draw; of what belongs to a level, not of dense columns."""
-        matrices = {}
+    def matrices(self) -> dict[int, Floats]:
+        """Return T of one draw for every block, by where it starts in x, each (levels, k, k)."""
+        found = {}
         for columns, scale in self.blocks:
             units = np.eye(columns.shape[1])[:, None, :].repeat(len(columns), axis=1)
             # Row b of the answer is column b of T.
-            matrices[columns[0, 0]] = np.stack([scale.times(unit[None])[0] for unit in units], axis=-1)
-        values = list(rows.groups)
-        for block in structure.blocks:
-            if block.group is not None and block.start in matrices:
-                own = matrices[block.start][structure.pattern.groups[block.group].index]
-                values[block.group] = np.einsum("nab,an->bn", own, values[block.group])
-        return rows.with_groups(values)
+            found[int(columns[0, 0])] = np.stack([scale.times(unit[None])[0] for unit in units], axis=-1)
+        return found
+
+    def rows(self, structure: Structure, rows: Rows) -> Rows:
+        """Return A T for the T of one draw; of what belongs to a level, not of dense columns."""
+        matrices = self.matrices()
+        own = {b: matrices[block.start] for b, block in enumerate(structure.blocks) if block.start in matrices}
+        return scaled_rows(structure, rows, own)
+
+
+def scaled_rows(structure: Structure, rows: Rows, matrices: Mapping[int, Floats]) -> Rows:
+    """Return A T, for T by block, each (levels, k, k); of what belongs to a level, not of dense columns."""
+    values = list(rows.groups)
+    for b, T in matrices.items():
+        group = structure.blocks[b].group
+        if group is not None:
+            own = T[structure.pattern.groups[group].index]
+            values[group] = np.einsum("nab,an->bn", own, values[group])
+    return rows.with_groups(values)
 
 
 def informations(structure: Structure, work: Work) -> list[Floats]:

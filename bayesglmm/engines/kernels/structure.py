@@ -90,6 +90,8 @@ class Structure:
     coefficients : ndarray of int
         Positions, in the view's x, of what is not.
     pattern : Pattern
+    given : bool
+        Whether what is eliminated was given.
     still : LatentPrior
         What of the prior does not depend on theta: all of it if every block is spherical.
     """
@@ -103,6 +105,7 @@ class Structure:
         chain: Sequence[Sequence[int]] | None = None,
     ) -> None:
         self.view, self.outer, self.flat = view, outer, flat
+        self.given = chain is not None
         problem = view.problem
         self.predictors = len(problem.predictors)
         self.n = problem.predictors[0].predictor.n
