@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from bayesglmm.engines.base import ENGINES, Engine, Settings, require_integer
 from bayesglmm.engines.kernels.likelihood import Estimation
@@ -85,6 +85,7 @@ class Laplace(Engine):
 
     name = "laplace"
     settings = LaplaceSettings
+    parted: ClassVar[bool] = True
 
     def run(self, problem: Problem, settings: LaplaceSettings, seed: int) -> ApproximateRun:
         """Approximate the posterior, or maximise the likelihood.

@@ -1,8 +1,8 @@
 """What is computed where a part of the rows is: sums over its rows, and its own levels eliminated.
 
 Every operation is a function of the part's structure and of what the driver knows: hyperparameters and the part's
-piece of x. It returns nothing that has a value per row. Nothing is kept between operations but the rows of parts that
-are in memory anyway.
+piece of x. It returns nothing that has a value per row. Between operations only parts whose rows are in memory anyway
+keep anything, and nothing that would change an answer.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ from bayesglmm.linalg import ArrowBlocks, NotPositiveDefiniteError
 from bayesglmm.linalg.arrow import Eliminated, eliminate
 from bayesglmm.parts import Parts
 
+_THIRD = "third derivatives"  # in what is kept with a view
+
 type Operation = Callable[..., Any]
 
 
@@ -59,6 +61,14 @@ class Point:
     natural: Mapping[str, Any]
     coefficients: Floats
     x: Floats
+
+    def same(self, other: Point) -> bool:
+        """Return whether another point is this one."""
+        return (
+            np.array_equal(self.x, other.x)
+            and np.array_equal(self.coefficients, other.coefficients)
+            and all(np.array_equal(value, other.natural[name]) for name, value in self.natural.items())
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,13 +192,20 @@ def _eliminated(work: Work, W: Floats, modulus: bool = False) -> Eliminated | No
 def third(structure: Structure, point: Point, inverse: PartInverse) -> Floats:
     """Return A' s; see `curvature_slope`."""
     work, found = _expanded(structure, point)
-    return work.rows.transpose(curvature_slope(work, found, inverse.on(structure))[1])
+    leverage, s = curvature_slope(work, found, inverse.on(structure))
+    # For `pull`, which follows, if it comes to the same structure: that of rows in memory.
+    structure.view.kept[_THIRD] = point, work, found, leverage, s
+    return work.rows.transpose(s)
 
 
 def pull(structure: Structure, point: Point, inverse: PartInverse, v: Floats) -> Pull:
     """Return the derivatives in the natural quantities; v is H^-1 A' s of all parts."""
-    work, found = _expanded(structure, point)
-    leverage, s = curvature_slope(work, found, inverse.on(structure))
+    known = structure.view.kept.pop(_THIRD, None)
+    if known is not None and known[0].same(point):
+        _, work, found, leverage, s = known
+    else:
+        work, found = _expanded(structure, point)
+        leverage, s = curvature_slope(work, found, inverse.on(structure))
     return pulled(structure, work, found, leverage, s, v)
 
 
