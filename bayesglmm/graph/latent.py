@@ -171,10 +171,14 @@ class LatentView(Hyperparameters):
         """Return prior mean and precision of the free population coefficients, shapes (q,) and (q, q)."""
         free = [] if predictor.beta is None else [int(j) for j in predictor.beta.free]
         slots = [self.problem.priors.coefficients[predictor.names.parameter][j] for j in free]
-        C = centring(predictor.predictor.X[:, free], slots)
+        C = centring(self.column_means(predictor)[free], slots)
         centre = np.array([slot.prior.parameters.get("mu", 0.0) for slot in slots])
         weight = np.array([slot.prior.parameters.get("sigma", np.inf) for slot in slots]) ** -2.0
         return np.linalg.solve(C, centre), C.T @ (weight[:, None] * C)
+
+    def column_means(self, predictor: PredictorParts) -> Floats:
+        """Return the means of the fixed columns over all rows, shape (p,)."""
+        return np.asarray(predictor.predictor.X.mean(axis=0))
 
     def design(self, theta: Floats) -> list[tuple[Floats, Any]]:
         """Return offset and sparse A(theta) of every predictor, shapes (n,) and (n, size)."""
