@@ -186,8 +186,7 @@ def bind_source(
     for part, predictor in zip(_parts(learned), standing, strict=True):
         check_predictor(part, predictor)
     parts = gathered(source, chunks, distinct, layout, spool.folder, limits.part)
-    means = tuple(chunks.moments.columns[w].mean[: layout.predictors[w].columns] for w in layout.which)
-    stored = StoredRows(Parts(parts, means), spool, source.name)
+    stored = StoredRows(parts, spool, source.name)
     response = few_responses(learned.response, chunks.moments.response, standing[0].n)
     return _design(spec, survey, learned, standing, response, stored, given)
 

@@ -9,107 +9,101 @@ from pathlib import Path
 
 import numpy as np
 
-from bayesglmm.blocks import Ints, Predictor
+from bayesglmm.blocks import Floats, Ints, Predictor
 from bayesglmm.covariances import COVARIANCES
 from bayesglmm.design.stored.chunks import Chunks, Nesting, group_blocks
 from bayesglmm.design.stored.spool import ORDER, Layout, SpooledPart, read, write
+from bayesglmm.parts import Parts
 from bayesglmm.sources import Source
 
 ROWS = 200_000
 """Rows of a part, unless one level has more."""
 
 
-def order_of(predictors: Sequence[Predictor]) -> tuple[int, int] | None:
-    """Return predictor and position of the block whose grouping factor has most coefficients; None without one."""
-    found = {
-        key: len(block.levels) * len(block.terms)
-        for key, block in group_blocks(predictors).items()
-        if independent(predictors, key)
-    }
-    return max(found, key=lambda key: found[key]) if found else None
+type Key = tuple[int, int]
+"""Predictor and position of a random block."""
 
 
-def independent(predictors: Sequence[Predictor], key: tuple[int, int]) -> bool:
-    """Return whether the effects of different levels of a block are independent of each other."""
-    block = predictors[key[0]].random[key[1]]
-    return not COVARIANCES.get(block.covariance).new_levels
+def factors_of(predictors: Sequence[Predictor]) -> dict[str, list[Key]]:
+    """Return the blocks of every grouping factor whose levels are independent of each other."""
+    found: dict[str, list[Key]] = {}
+    for key, block in group_blocks(predictors).items():
+        if not COVARIANCES.get(block.covariance).new_levels:
+            found.setdefault(block.group, []).append(key)
+    return found
+
+
+def order_of(predictors: Sequence[Predictor]) -> Key | None:
+    """Return a block of the grouping factor that has most coefficients; None without one."""
+
+    def size(keys: Sequence[Key]) -> int:
+        return sum(_levels(predictors, key) * len(predictors[key[0]].random[key[1]].terms) for key in keys)
+
+    return max(factors_of(predictors).values(), key=size, default=[None])[0]
 
 
 @dataclass(frozen=True, eq=False)
 class Division:
-    """Which part each level of the sorting factor goes to, and which blocks lie in parts as a whole.
+    """Which part each level of the sorting factor goes to, and which factors lie in parts as a whole.
 
     Attributes
     ----------
     part : ndarray of int, shape (levels,)
         Ascending where `contiguous`.
     parts : int
-    own : mapping of (int, int) to ndarray of int
-        By predictor and block: the part of each of its levels.
+    own : mapping of Key to ndarray of int
+        The part of each level of a block.
+    chain : tuple of tuple of Key
+        These blocks by factor, the finest first, each nested in the next.
     contiguous : bool
     """
 
     part: Ints
     parts: int
-    own: Mapping[tuple[int, int], Ints]
+    own: Mapping[Key, Ints]
+    chain: tuple[tuple[Key, ...], ...]
     contiguous: bool
 
 
-def divide(chunks: Chunks, predictors: Sequence[Predictor], order: tuple[int, int], rows: int) -> Division:
+def divide(chunks: Chunks, predictors: Sequence[Predictor], order: Key, rows: int) -> Division:
     """Divide the levels of the sorting factor into parts of about `rows` rows.
 
     Where they are nested in a coarser factor, its levels stay together unless one of them has too many rows.
     """
-    sizes = chunks.sizes
-    candidates = [key for key in chunks.above if independent(predictors, key)]
-    unit = np.arange(len(sizes))
-    chain: dict[tuple[int, int], Ints] = {}  # level of the coarser factor, by level of the sorting one
-    for key in sorted(candidates, key=lambda key: -len(_levels(predictors, key))):
-        above = chunks.above[key]
-        fits = above.single and _largest(sizes, above.above) <= 2 * rows
-        if fits and all(_function(own, above.above) for own in chain.values()):
-            chain[key] = above.above
-    if chain:
-        unit = next(reversed(chain.values()))
-    per_unit = np.bincount(unit, sizes).astype(np.intp)
-    part = _cut(per_unit, rows)[unit]
-    own = {order: part} | {key: _lifted(part, above, len(_levels(predictors, key))) for key, above in chain.items()}
-    finer = [key for key in candidates if key not in own and chunks.below[key].single]
-    for key in sorted(finer, key=lambda key: -len(_levels(predictors, key)))[:1]:
-        own[key] = part[chunks.below[key].above]
-    same = {key for key in candidates if key not in own and _equal(chunks, key, own)}
-    own |= {key: _lifted(part, chunks.above[key].above, len(_levels(predictors, key))) for key in same}
-    return Division(part, int(part.max()) + 1, own, bool(np.all(np.diff(part) >= 0)))
+    sizes, factors = chunks.sizes, factors_of(predictors)
+    first = next(keys for keys in factors.values() if order in keys)
+    others = sorted(
+        (keys for keys in factors.values() if keys is not first), key=lambda k: -_levels(predictors, k[0])
+    )
+    coarser: list[tuple[list[Key], Ints]] = []  # with its level for each level of the sorting factor
+    for keys in others:
+        above = chunks.above[keys[0]]
+        fits = above.single and np.bincount(above.above, sizes).max() <= 2 * rows
+        if fits and all(_function(finer, above.above) for _, finer in coarser):
+            coarser.append((keys, above.above))
+    unit = coarser[-1][1] if coarser else np.arange(len(sizes))
+    part = _cut(np.bincount(unit, sizes).astype(np.intp), rows)[unit]
+    own = dict.fromkeys(first, part)
+    chain = [first]
+    for keys, up in coarser:
+        lifted = np.zeros(_levels(predictors, keys[0]), dtype=np.intp)
+        lifted[up] = part
+        own |= dict.fromkeys(keys, lifted)
+        chain.append(keys)
+    finer = (keys for keys in others if keys not in chain and chunks.below[keys[0]].single)
+    for keys in list(finer)[:1]:
+        own |= dict.fromkeys(keys, part[chunks.below[keys[0]].above])
+        chain.insert(0, keys)
+    found = tuple(tuple(keys) for keys in chain)
+    return Division(part, int(part.max()) + 1, own, found, bool(np.all(np.diff(part) >= 0)))
 
 
-def _levels(predictors: Sequence[Predictor], key: tuple[int, int]) -> tuple[str, ...]:
-    return predictors[key[0]].random[key[1]].levels
-
-
-def _largest(sizes: Ints, above: Ints) -> float:
-    return float(np.bincount(above, sizes).max())
+def _levels(predictors: Sequence[Predictor], key: Key) -> int:
+    return len(predictors[key[0]].random[key[1]].levels)
 
 
 def _function(finer: Ints, coarser: Ints) -> bool:
     return Nesting.of(int(finer.max()) + 1, finer, coarser).single
-
-
-def _lifted(part: Ints, above: Ints, levels: int) -> Ints:
-    found = np.zeros(levels, dtype=np.intp)
-    found[above] = part
-    return found
-
-
-def _equal(chunks: Chunks, key: tuple[int, int], own: Mapping[tuple[int, int], Ints]) -> bool:
-    """Return whether a factor is another spelling of one that lies in parts: as many levels, the same rows."""
-    above = chunks.above[key]
-    return above.single and any(
-        other in chunks.above
-        and len(chunks.below[key].above) == len(chunks.below[other].above)
-        and _function(chunks.above[other].above, above.above)
-        and _function(above.above, chunks.above[other].above)
-        for other in own
-    )
 
 
 def _cut(sizes: Ints, rows: int) -> Ints:
@@ -126,7 +120,7 @@ def _cut(sizes: Ints, rows: int) -> Ints:
 
 def gathered(
     source: Source, chunks: Chunks, predictors: Sequence[Predictor], layout: Layout, folder: Path, rows: int = ROWS
-) -> tuple[SpooledPart, ...]:
+) -> Parts:
     """Write the rows of every part to a file of its own, and remove the chunks.
 
     Parameters
@@ -142,33 +136,38 @@ def gathered(
         Of a part.
     """
     names = tuple(name for name, _ in chunks.files)
-    if layout.order is None:
-        jobs, levels = _stretches(chunks, rows), []
-        counts = source.map(partial(_concatenate, folder), jobs)
-        own: Mapping[tuple[int, int], Ints] = {}
+    division = None if layout.order is None else divide(chunks, predictors, layout.order, rows)
+    if division is None:
+        counts = source.map(partial(_concatenate, folder), _stretches(chunks, rows))
     else:
-        division = divide(chunks, predictors, layout.order, rows)
-        own = division.own
+        starts = np.arange(division.parts + 1)
         if division.contiguous:
-            starts = np.searchsorted(division.part, np.arange(division.parts + 1))
+            starts = np.searchsorted(division.part, starts)
         else:
             source.map(partial(_resort, folder, division.part), names)
-            starts = np.arange(division.parts + 1)
-        levels = [(p, int(starts[p]), int(starts[p + 1])) for p in range(division.parts)]
-        counts = source.map(partial(_gather, folder, names), levels)
+        jobs = [(p, int(starts[p]), int(starts[p + 1])) for p in range(division.parts)]
+        counts = source.map(partial(_gather, folder, names), jobs)
     for name in names:
         (folder / name).unlink()
-    in_part = {key: _by_part(part, len(counts)) for key, part in own.items()}
     keys = [(p, b) for p in layout.which for b in range(len(layout.predictors[p].blocks))]
-    return tuple(
+    own = {} if division is None else {key: _by_part(part, len(counts)) for key, part in division.own.items()}
+    parts = tuple(
         SpooledPart(
             str(folder / _part_name(number)),
             count,
-            tuple(in_part[key][number] if key in in_part else None for key in keys),
+            tuple(own[key][number] if key in own else None for key in keys),
             layout,
         )
         for number, count in enumerate(counts)
     )
+    factors = () if division is None else division.chain
+    chain = tuple(tuple(at for at, key in enumerate(keys) if key in factor) for factor in factors)
+    return Parts(parts, means_of(chunks, layout), chain)
+
+
+def means_of(chunks: Chunks, layout: Layout) -> tuple[Floats, ...]:
+    """Return the means of the population columns of every predictor of the model."""
+    return tuple(chunks.moments.columns[w].mean[: layout.predictors[w].columns] for w in layout.which)
 
 
 def _by_part(part: Ints, parts: int) -> list[Sequence[int]]:
