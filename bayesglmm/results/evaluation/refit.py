@@ -73,18 +73,9 @@ class HeldOut:
 
 def recipe(problem: Problem, formulas: Sequence[str], engine: str, settings: Mapping[str, Any]) -> Recipe:
     """Return what is needed to fit a problem again without some of its rows."""
-    predictors = {part.names.parameter: part.predictor for part in problem.predictors}
-    labels = np.asarray(problem.model.coords["obs"])
-    parts = (
-        problem.family,
-        dict(problem.links),
-        problem.response,
-        predictors,
-        problem.priors,
-        labels,
-        problem.likelihood.expression,
-    )
-    return Recipe(parts, engine, dict(settings), tuple(formulas))
+    from bayesglmm.graph.build import ingredients
+
+    return Recipe(ingredients(problem), engine, dict(settings), tuple(formulas))
 
 
 def refit(how: Recipe, folds: Sequence[Ints], seed: int, workers: int | None) -> list[HeldOut]:
