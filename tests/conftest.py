@@ -126,7 +126,7 @@ def cluster() -> Iterator[Any]:
     # Without forgiveness of its own, so that a killed worker is a failure that arrives at joblib.
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as made,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as made,
         distributed.Client(made) as client,
     ):
         yield client

@@ -162,7 +162,7 @@ class _Replicate:
         """Return a response of the rows used, with new group effects."""
         evaluator, arrays = self._source
         groups = [part for part in self.problem.blocks if part.block.kind == "group"]
-        own = self.draws | {part.names.b: simulated_effects(part, self.draws, rng) for part in groups}
+        own = {**self.draws} | {part.names.b: simulated_effects(part, self.draws, rng) for part in groups}
         with alone():  # compiles at the first call
             y = evaluator.simulate(own, evaluator.predictors(own, arrays), rng)[0]
         return y.astype(np.asarray(self.problem.response.y).dtype)
