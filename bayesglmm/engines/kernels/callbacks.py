@@ -23,6 +23,7 @@ _SOURCES = (
     "callbacks",
     "conditioned_density",
     "conditioning",
+    "crossed_axes",
     "packed",
     "positive_priors",
     "row_densities",
