@@ -5,8 +5,6 @@ What `graph.crossed` writes for arrays, as loops; buffers and offsets as in `con
 
 from __future__ import annotations
 
-# numba infers types from what it is called with.
-# mypy: disable-error-code="no-untyped-def"
 import math
 
 from bayesglmm.engines.kernels import packed
@@ -24,13 +22,12 @@ from bayesglmm.engines.kernels.packed import (
     U,
     Z,
 )
-from bayesglmm.engines.kernels.small_cholesky import compiled
+from bayesglmm.engines.translation.buffers import Floats, Ints
 
 (P, BETA, COEFFICIENTS, COEFFICIENTS_BAR) = (packed.P, packed.BETA, packed.COEFFICIENTS, packed.COEFFICIENTS_BAR)
 
 
-@compiled
-def draw(t, q, ints, floats, a):
+def draw(t: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Effects of the block from innovations; eta and residual get theirs. Return log density of u and Jacobian."""
     size, p, total, sd = ints[t + LEVELS], ints[P], 0.0, a[ints[t + A]]
     V = ints[t + AXES]
@@ -53,8 +50,7 @@ def draw(t, q, ints, floats, a):
     return total
 
 
-@compiled
-def draw_back(t, q, g, ints, floats, a):
+def draw_back(t: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> None:
     """Go back through `draw`."""
     size, p, sd, sd_bar = ints[t + LEVELS], ints[P], a[ints[t + A]], 0.0
     V = ints[t + AXES]
