@@ -45,6 +45,7 @@ from bayesglmm.engines.translation.buffers import Floats, Ints
 
 N = packed.N
 TINY = 1e-300
+LARGE = 1e200  # a product that has grown so far is replaced by its logarithm
 
 
 def moments(t: int, ints: Ints, floats: Floats, a: Floats) -> None:
@@ -107,7 +108,7 @@ def integrated(t: int, ints: Ints, floats: Floats, a: Floats, after: int) -> Non
 
 def draw(t: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Effects of the block from innovations; eta and residual get theirs. Return log density of u and Jacobian."""
-    n, k, w, total = ints[N], ints[t + K], ints[t + W], 0.0
+    n, k, w, total, pivots = ints[N], ints[t + K], ints[t + W], 0.0, 1.0
     index, columns, effect = ints[t + INDEX], ints[t + COLUMNS], ints[t + EFFECT]
     residual = ints[packed.RESIDUAL]
     for r in range(n):
@@ -121,13 +122,16 @@ def draw(t: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
         for i in range(k):
             a[s + i] += q[ints[t + Z] + level * k + i]
             a[u + i] = a[s + i]
-            total -= math.log(a[c + i * k + i])
+            pivots *= a[c + i * k + i]
+        if pivots > LARGE:
+            total -= math.log(pivots)
+            pivots = 1.0
         backward(a, c, u, 1, k)
         for i in range(k):
             total -= 0.5 * a[u + i] ** 2
         applied(a, ints[t + A], u, effect + level * k, k)
     spread(t, ints, floats, a)
-    return total
+    return total - math.log(pivots)
 
 
 def spread(t: int, ints: Ints, floats: Floats, a: Floats) -> None:
