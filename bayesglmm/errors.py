@@ -67,6 +67,10 @@ class InterruptedBeforeFirstDrawError(InterruptedFitError):
     """Sampling was interrupted before any chain had delivered a draw after tuning."""
 
 
+class WorkerLostError(RuntimeError):
+    """Processes or machines of a parallel run were lost again and again, mostly for want of memory."""
+
+
 class ModelWarning(UserWarning):
     """Something that does not stop the fit but that its reader should know."""
 

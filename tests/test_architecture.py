@@ -22,9 +22,9 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
 # A room imports only rooms of the layers above it in this list (below it in the building), and itself.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
-    ("registry", "arraymath", "jets", "seeds"),
+    ("registry", "arraymath", "jets", "seeds", "parallel"),
     ("blocks", "links", "priors", "formula", "linalg", "datasets", "storage"),
-    ("bases", "families", "covariances", "expressions"),
+    ("bases", "families", "covariances", "expressions", "parts"),
     ("terms", "residuals"),
     ("design",),
     ("graph",),
@@ -59,8 +59,10 @@ LEAVES = (
     "registry",
     "jets",
     "seeds",
+    "parallel",
     "storage",
     "blocks",
+    "parts",
     "priors",
     "formula",
     "linalg",

@@ -98,7 +98,10 @@ def rebind(
         population |= set(expression_names(spec))
         hint = did_you_mean(missing[0], there)
         if set(missing) <= offset_columns(spec):
-            hint = "Offsets are computed from it; offset=0 predicts without them: per unit of a log exposure."
+            hint = (
+                "The offset is computed from it. Add it, or give the offset: offset=0 predicts per unit of exposure "
+                "where the offset is the log of one."
+            )
         elif not set(missing) & population:
             hint = 'groups="typical", "new" and "average" predict without knowing the group.'
         raise DataError(f"The new data lack the column {', '.join(map(repr, missing))}, which the model uses. {hint}")

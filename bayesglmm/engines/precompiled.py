@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from nutpie import _lib
 from nutpie.sample import CompiledModel
 
 from bayesglmm.blocks import Floats
-from bayesglmm.engines.kernels import packed, positive_priors, row_densities
+from bayesglmm.engines.kernels import callbacks, packed, positive_priors, row_densities
 from bayesglmm.graph.conditioned import ConditionedModel
 from bayesglmm.graph.observation import response_extras
 from bayesglmm.graph.problem import BlockParts, Problem
@@ -261,10 +262,10 @@ class PackedModel(CompiledModel):  # type: ignore[misc]
 
     @cached_property
     def _where(self) -> Any:
-        """Addresses and lengths of the buffers, as the callbacks want them."""
+        """Where the buffers are, as `kernels.callbacks` wants it."""
         slots, taken = self._scratch
-        buffers = [address for buffer in (self.ints, self.floats) for address in (buffer.ctypes.data, buffer.size)]
-        return np.array([*buffers, slots.ctypes.data, taken.ctypes.data, len(taken)], dtype=np.int64)
+        buffers = [buffer.ctypes.data for buffer in (self.ints, self.floats, slots)]
+        return np.array([*buffers, slots.shape[1], taken.ctypes.data, len(taken)], dtype=np.int64)
 
     @cached_property
     def _scratch(self) -> tuple[Floats, Any]:
@@ -274,28 +275,26 @@ class PackedModel(CompiledModel):  # type: ignore[misc]
 
     def value_and_gradient(self, point: Floats) -> tuple[float, Floats]:
         """Return the log density and its gradient at a point."""
-        from bayesglmm.engines.kernels import callbacks
-
         gradient, value = np.zeros(self.n_dim), np.zeros(1)
         point = np.ascontiguousarray(point, dtype=float)
-        pointers = [array.ctypes.data_as(_double()) for array in (point, gradient, value)]
-        callbacks.log_density.ctypes(self.n_dim, *pointers, self._where.ctypes.data_as(_long()))
+        address = callbacks.machine().addresses[0]
+        evaluate = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, *[ctypes.c_void_p] * 4)(address)
+        evaluate(self.n_dim, *(array.ctypes.data for array in (point, gradient, value, self._where)))
         return float(value[0]), gradient
 
     def _make_sampler(self, settings: Any, init_mean: Any, cores: int, *others: Any) -> Any:
         return _lib.PySampler.from_pymc(settings, cores, self._make_model(init_mean), *others)
 
     def _make_model(self, init_mean: Any) -> Any:
-        from bayesglmm.engines.kernels import callbacks
-
         size, data = self.n_dim, self._where.ctypes.data
+        log_density, expanded = callbacks.machine().addresses
         names, shapes = list(self.variables), [list(shape) for shape in self.variables.values()]
         coords = {name: pd.Index(values) for name, values in self.coords.items()}
         sizes = {name: len(values) for name, values in coords.items()}
         variables = _lib.PyVariable.new_variables(names, ["float64"] * len(names), shapes, sizes, {})
         return _lib.PyMcModel(
-            _lib.LogpFunc(callbacks.log_density.address, data, self),
-            _lib.ExpandFunc(size, size, callbacks.expanded.address, data, self),
+            _lib.LogpFunc(log_density, data, self),
+            _lib.ExpandFunc(size, size, expanded, data, self),
             variables, size, sizes, coords, self.initial_point_func, None,
         )  # fmt: skip
 
@@ -304,22 +303,9 @@ class PackedModel(CompiledModel):  # type: ignore[misc]
         return replace(self, initial_point_func=lambda seed: point)
 
 
-def _double() -> Any:
-    import ctypes
-
-    return ctypes.POINTER(ctypes.c_double)
-
-
-def _long() -> Any:
-    import ctypes
-
-    return ctypes.POINTER(ctypes.c_int64)
-
-
 def packed_model(conditioned: ConditionedModel) -> PackedModel:
     """Return what nutpie samples, for a model that is covered; compiles the code if it is not on disk."""
-    from bayesglmm.engines.kernels import callbacks  # noqa: F401
-
+    callbacks.machine()
     shapes = {f"t_{j}": np.shape(start) for j, start in enumerate(conditioned.start)}
     shapes |= {f"z_{part.name}": tuple(part.shape) for part in conditioned.view.parts}
     size = sum(int(np.prod(shape)) for shape in shapes.values())

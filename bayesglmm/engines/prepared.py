@@ -44,6 +44,11 @@ class Prepared:
     ahead: bool = False
 
     @property
+    def path(self) -> str:
+        """What is sampled: "ahead", "compiled" or "graph", see `bayesglmm.engines.nuts.NutsSettings`."""
+        return "graph" if self.conditioned is None else "ahead" if self.ahead else "compiled"
+
+    @property
     def model(self) -> pm.Model:
         """What is sampled."""
         return self.problem.model if self.conditioned is None else self.conditioned.model

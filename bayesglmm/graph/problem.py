@@ -17,6 +17,7 @@ from bayesglmm.graph.names import BlockNames, PredictorNames
 from bayesglmm.graph.observation import Likelihood
 from bayesglmm.graph.slots import PriorTable
 from bayesglmm.links import Link
+from bayesglmm.parts import Parts
 from bayesglmm.residuals import RESIDUALS, Residual
 
 if TYPE_CHECKING:
@@ -168,6 +169,8 @@ class Problem:
         How the residuals of a normal response depend on each other.
     hyperpriors : tuple of Hyperprior
         Parameters of priors that are estimated.
+    parts : Parts or None
+        Where all rows are, if not in the blocks.
     workspace : dict
         Where engines keep what they prepared, so that a second fit of the same model need not do it again.
     shared : dict
@@ -187,6 +190,7 @@ class Problem:
     priors: PriorTable
     residual: ResidualParts | None = None
     hyperpriors: tuple[Hyperprior, ...] = ()
+    parts: Parts | None = None
     workspace: dict[str, Any] = field(default_factory=dict, repr=False)
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
 

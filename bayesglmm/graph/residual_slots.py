@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from bayesglmm.blocks import ResidualBlock
+from bayesglmm.covariances import CovarianceParameter
 from bayesglmm.errors import PriorError
-from bayesglmm.graph.slot import Slot
+from bayesglmm.graph.slot import Slot, covariance_slots
 from bayesglmm.priors import Prior
 from bayesglmm.residuals import RESIDUALS
 
@@ -28,16 +30,12 @@ def residual_slots(block: ResidualBlock | None, fill: Fill) -> dict[str, tuple[S
     if block is None:
         return found
     for parameter in RESIDUALS.get(block.structure).parameters(block):
-        head = parameter.name
-        keys = (f"{head}[{RESIDUAL}]", head)
-        if parameter.kind == "correlation":
-            found[head] = (fill(Slot(keys, "correlation", Prior("LKJ", eta=2.0)), ""),)
-            continue
-        slots = []
-        for j, component in enumerate(parameter.components):
-            if parameter.prior is None:
-                raise PriorError(f"{head}[{RESIDUAL}, {component}] has no default prior.")
-            own = (f"{head}[{RESIDUAL}, {component}]", *keys)
-            slots.append(fill(Slot(own, "vector", parameter.prior, bounds=parameter.bounds_of(j)), ""))
-        found[head] = tuple(slots)
+        slots = covariance_slots(parameter, parameter.name, RESIDUAL, partial(_prior, parameter))
+        found[parameter.name] = tuple(fill(slot, "") for slot in slots)
     return found
+
+
+def _prior(parameter: CovarianceParameter, j: int) -> Prior:
+    if parameter.prior is None:  # nothing says on which scale it would lie
+        raise PriorError(f"{parameter.name}[{RESIDUAL}, {parameter.components[j]}] has no default prior.")
+    return parameter.prior

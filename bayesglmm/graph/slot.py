@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from bayesglmm.errors import PriorError
 from bayesglmm.priors import Prior
+
+if TYPE_CHECKING:
+    from bayesglmm.covariances import CovarianceParameter
 
 type Kind = Literal["coefficient", "normal", "scale", "vector", "correlation", "dispersion"]
 
@@ -63,6 +66,35 @@ class Slot:
         """Where the prior lets an entry of a vector be: within its bounds, and those of a bounded prior."""
         low, high = self.prior.bounds if self.prior.support == "bounded" else self.bounds
         return max(low, self.bounds[0]), min(high, self.bounds[1])
+
+
+def covariance_slots(
+    parameter: CovarianceParameter, head: str, group: str, prior: Callable[[int], Prior], also: tuple[str, ...] = ()
+) -> list[Slot]:
+    """Return the slots of one class of parameters of a covariance structure: of its entries, or of one matrix.
+
+    Parameters
+    ----------
+    parameter : CovarianceParameter
+    head : str
+        The class as keys have it: ``sd``, ``sigma.sd``.
+    group : str
+        The word in brackets.
+    prior : callable
+        Default prior of entry j; correlation matrices have LKJ(2).
+    also : tuple of str
+        Keys between those of one entry and that of the group.
+    """
+    own = f"{head}[{group}]"
+    if parameter.kind == "correlation":
+        return [Slot((*also, own, head), "correlation", Prior("LKJ", eta=2.0))]
+    kind: Kind = "scale" if parameter.kind == "scale" else "vector"
+    slots = []
+    for j, component in enumerate(parameter.components):
+        # Of one standard deviation for all columns there is no more to say than its group.
+        keys = (own, head) if component == group else (f"{head}[{group}, {component}]", *also, own, head)
+        slots.append(Slot(keys, kind, prior(j), bounds=parameter.bounds_of(j)))
+    return slots
 
 
 @dataclass(frozen=True)

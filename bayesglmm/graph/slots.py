@@ -15,7 +15,7 @@ from bayesglmm.families import Family, FamilyParameter
 from bayesglmm.families.base import ResponseScale
 from bayesglmm.graph.parameter_slots import parameter_slots
 from bayesglmm.graph.residual_slots import residual_slots
-from bayesglmm.graph.slot import PriorTable, Slot
+from bayesglmm.graph.slot import PriorTable, Slot, covariance_slots
 from bayesglmm.links import LINKS, Link
 from bayesglmm.priors import Prior
 
@@ -178,23 +178,18 @@ def _coefficient_slots(predictor: Predictor, scale: ResponseScale, prefix: str) 
 def _block_slots(block: RandomBlock, parameter: CovarianceParameter, scale: ResponseScale, prefix: str) -> list[Slot]:
     head = f"{prefix}{parameter.name}"
     some = () if block.portion is None else (f"{head}[{block.group}, {block.portion.label}]",)
-    if parameter.kind == "correlation":
-        return [Slot((*some, f"{head}[{block.group}]", head), "correlation", Prior("LKJ", eta=2.0))]
     if parameter.coefficient:
         spread = 2.5 * scale.spread / _sd(block.X.mean(axis=1))
         keys = (f"{prefix}{block.label}", f"{prefix}fixed")
         return [Slot(keys, "normal", Prior("Normal", mu=0.0, sigma=spread))]
-    columns = parameter.columns or (None,) * len(parameter.components)
-    slots = []
-    for position, (component, j) in enumerate(zip(parameter.components, columns, strict=True)):
+
+    def prior(position: int) -> Prior:
+        own = parameter.priors[position] if parameter.priors else parameter.prior
+        j = parameter.columns[position] if parameter.columns else None
         spread = scale.spread / (1.0 if j is None else _unit(block, j))
-        own = f"{head}[{block.group}]"  # of one standard deviation for all columns there is no more to say
-        keys = (own, head) if component == block.group else (f"{head}[{block.group}, {component}]", *some, own, head)
-        bounds = parameter.bounds_of(position)
-        own_prior = parameter.priors[position] if parameter.priors else parameter.prior
-        prior = own_prior or _scaled_prior(parameter, bounds, spread)
-        slots.append(Slot(keys, "scale" if parameter.kind == "scale" else "vector", prior, bounds=bounds))
-    return slots
+        return own or _scaled_prior(parameter, parameter.bounds_of(position), spread)
+
+    return covariance_slots(parameter, head, block.group, prior, some)
 
 
 def _unit(block: RandomBlock, j: int) -> float:

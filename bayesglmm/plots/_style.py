@@ -94,3 +94,8 @@ def number(value: float, width: float) -> str:
 def percent(prob: float) -> str:
     """Return 0.95 as ``95%``."""
     return f"{100 * prob:g}%"
+
+
+def counted_percent(share: float) -> str:
+    """Return a share of rows or draws as ``12.3%``: to a tenth of a percent, which is what draws tell of it."""
+    return percent(round(share, 3))

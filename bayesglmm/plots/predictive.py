@@ -21,7 +21,7 @@ from bayesglmm.errors import SettingsError
 from bayesglmm.plots._axes import legend, titles
 from bayesglmm.plots._numerics import check_prob, density, is_constant
 from bayesglmm.plots._parameters import Fitted
-from bayesglmm.plots._style import INK, MAIN, clean, figure_of, new_figure, percent, shortened
+from bayesglmm.plots._style import INK, MAIN, clean, counted_percent, figure_of, new_figure, percent, shortened
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -193,7 +193,8 @@ def _zeros(data: Responses, prob: float) -> str:
     if not ((finite == 0).any() or (data.observed == 0).any()):
         return ""
     low, high = np.quantile((data.simulated == 0).mean(axis=1), [(1 - prob) / 2, (1 + prob) / 2])
-    shares = f"{percent(float(np.mean(data.observed == 0)))} observed, {percent(low)} to {percent(high)} simulated"
+    observed = counted_percent(float(np.mean(data.observed == 0)))
+    shares = f"{observed} observed, {counted_percent(low)} to {counted_percent(high)} simulated"
     return f" above 0\nzeros: {shares} ({percent(prob)} interval)"
 
 

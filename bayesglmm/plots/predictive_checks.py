@@ -17,7 +17,18 @@ from matplotlib.patches import Patch
 from bayesglmm.errors import SettingsError
 from bayesglmm.plots._axes import legend, reference_line, row_labels, titles
 from bayesglmm.plots._numerics import check_prob
-from bayesglmm.plots._style import ACCENT, INK, MAIN, MUTED, clean, figure_of, new_figure, percent, shortened
+from bayesglmm.plots._style import (
+    ACCENT,
+    INK,
+    MAIN,
+    MUTED,
+    clean,
+    counted_percent,
+    figure_of,
+    new_figure,
+    percent,
+    shortened,
+)
 from bayesglmm.plots.predictive import (
     BARS,
     OBSERVED_BAR,
@@ -246,7 +257,7 @@ def _statistic(ax: Axes, data: Responses, prob: float, stat: Any) -> list[Artist
     share = float(np.mean(simulated >= observed))
     clean(ax)
     ax.set_yticks([])
-    titles(ax, "", f"{name} of {data.name}; {percent(round(share, 3))} of simulated data sets reach the observed", "")
+    titles(ax, "", f"{name} of {data.name}; {counted_percent(share)} of simulated data sets reach the observed", "")
     return [
         Patch(color=MAIN, alpha=0.35, label="simulated data sets"),
         Line2D([], [], color=MAIN, linestyle=(0, (4, 3)), label=f"{percent(prob)} interval"),

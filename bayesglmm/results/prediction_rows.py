@@ -149,8 +149,11 @@ def with_offset(
     for name, value in given.items():
         numbers = _numbers(value, found[name].n)
         found[name] = replace(found[name], offsets=(OffsetBlock("offset=", numbers),))
-    texts = {str(value) if np.ndim(value) == 0 else "the numbers given" for value in given.values()}
-    return found, (f"The offset is {' and '.join(sorted(texts))}, not computed from the data.",)
+    texts = {name: f"{float(value):g}" if np.ndim(value) == 0 else "as given" for name, value in given.items()}
+    if len(set(texts.values())) == 1 and not {name for name in found if found[name].offsets} - set(texts):
+        return found, (f"The offset is {next(iter(texts.values()))}, not computed from the data.",)
+    shown = ", ".join(f"that of {name} is {text}" for name, text in texts.items()).removeprefix("that ")
+    return found, (f"The offset {shown}, not computed from the data.",)
 
 
 def _by_parameter(problem: Problem, predictors: Mapping[str, Predictor], offset: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesglmm.blocks import Ints, LatentForm, RandomBlock
+from bayesglmm.blocks import Floats, Ints, LatentForm, RandomBlock
 from bayesglmm.covariances import COVARIANCES
 from bayesglmm.errors import DataError, FormulaError
 from bayesglmm.formula.spec import KNOWN, FixedSpec, GroupSpec
@@ -101,6 +101,11 @@ class GroupPart:
         if self.by is not None:
             (index, X), atom = self.by.rows(columns, index, X), None
             terms, portion = tuple(f"{term}:{self.by.label}" for term in terms), self.by.portion(terms)
+        column = None if atom is None else atom.factor(columns).codes
+        return self._made(terms, index, X, column=column, portion=portion)
+
+    def _made(self, terms: tuple[str, ...], index: Ints, X: Floats, **parts: Any) -> RandomBlock:
+        """Return the block of these columns; `parts` are the attributes of a `RandomBlock` that few terms have."""
         return RandomBlock(
             self.label,
             self.group,
@@ -111,8 +116,7 @@ class GroupPart:
             self.covariance,
             self.latent,
             options=self.options,
-            column=None if atom is None else atom.factor(columns).codes,
-            portion=portion,
+            **parts,
         )
 
     @property

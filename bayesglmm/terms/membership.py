@@ -92,30 +92,16 @@ class MembershipPart(GroupPart):
     def block(self, columns: Columns, known: bool = True) -> RandomBlock:
         """Return the block for these rows, as `GroupPart.block`; not known, a row belongs to one level wholly."""
         X = [left.block(columns).X for left in self.lefts]
+        terms = tuple(column.name for column in self.left.columns if column.name not in self.left.dropped)
         if not known:
             index: Ints = np.full(columns.n, -1, dtype=np.intp)
-            return self._made(index, np.mean(X, axis=0), None)
+            return self._made(terms, index, np.mean(X, axis=0))
         weights = self.weights.values(columns, self.members)
         own = X * self.members if len(X) == 1 else X
         shares = np.stack([x * weights[:, [m]] for m, x in enumerate(own)], axis=2)
         total = np.sum(np.abs(weights), axis=1, keepdims=True)
         whole = X[0] if len(X) == 1 else shares.sum(axis=2) / np.where(total > 0.0, total, 1.0)
-        return self._made(_told_apart(*self._codes(columns)), whole, shares)
-
-    def _made(self, index: Ints, X: Floats, shares: Floats | None) -> RandomBlock:
-        terms = tuple(column.name for column in self.left.columns if column.name not in self.left.dropped)
-        return RandomBlock(
-            self.label,
-            self.group,
-            terms,
-            self.levels,
-            index,
-            X,
-            self.covariance,
-            self.latent,
-            options=self.options,
-            shares=shares,
-        )
+        return self._made(terms, _told_apart(*self._codes(columns)), whole, shares=shares)
 
     @property
     def factor_key(self) -> frozenset[str]:

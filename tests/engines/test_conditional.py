@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,7 @@ MODELS: dict[str, tuple[Any, str, dict[str, Any]]] = {
 }
 
 
+@cache
 def view_of(name: str) -> LatentView:
     formula, family, settings = MODELS[name]
     return LatentView(bg.Model(formula, frame(), family=family, **settings).problem)

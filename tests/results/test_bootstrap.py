@@ -19,18 +19,18 @@ def fit() -> Any:
 
 
 def test_standard_errors_are_those_of_the_curvature(fit: Any) -> None:
-    found = fit.bootstrap(100, seed=1)
+    found = fit.bootstrap(40, seed=1)
     table = found.summary(prob=0.9)
     assert table.columns.tolist() == ["estimate", "bias", "se", "lower", "upper"]
     assert table.index.tolist() == fit.summary().index.tolist()
     assert table["estimate"].to_numpy() == pytest.approx(fit.summary()["estimate"].to_numpy())
-    for name in ("Intercept", "Days", "sigma"):  # 100 replicates know a standard error to 7 percent
-        assert table.loc[name, "se"] == pytest.approx(fit.summary().loc[name, "se"], rel=0.3)
+    for name in ("Intercept", "Days", "sigma"):  # 40 replicates know a standard error to 11 percent
+        assert table.loc[name, "se"] == pytest.approx(fit.summary().loc[name, "se"], rel=0.35)
     # Maximum likelihood divides by n, not n - p: with 18 subjects that shows in the standard deviations.
     assert table.loc["sd[Subject, Intercept]", "bias"] < 0
-    assert abs(table.loc["Days", "bias"]) < 4 * table.loc["Days", "se"] / np.sqrt(100)
+    assert abs(table.loc["Days", "bias"]) < 4 * table.loc["Days", "se"] / np.sqrt(40)
     assert found.failed == 0
-    assert "100 replicates\n" in repr(found)
+    assert "40 replicates\n" in repr(found)
 
 
 def test_workers_do_not_change_the_numbers(fit: Any) -> None:

@@ -162,18 +162,16 @@ def test_a_confounded_effect_is_said(data: pd.DataFrame) -> None:
 def test_a_standard_deviation_that_is_nearly_zero_is_remarked_on() -> None:
     """Its Wald interval spans powers of ten; the note says where a better one is."""
     rng = np.random.default_rng(11)
-    g, n = np.arange(200) % 20, 200
-    y = rng.normal(size=n)
-    y -= 0.72 * pd.Series(y).groupby(g).transform("mean").to_numpy()  # groups differ by a little more than chance
-    found = None
-    for share in np.linspace(0.0, 2.0, 41):
-        frame = pd.DataFrame({"y": y + share * pd.Series(y).groupby(g).transform("mean"), "g": g.astype(str)})
-        fit = fitted("y ~ 1 + (1 | g)", frame, "gaussian")
-        estimate, error = fit.varcorr().iloc[0][["estimate", "se"]]
-        if 0.0 < estimate < error:
-            found = fit
-            break
-    assert found is not None
+    g, y, sd = np.arange(200) % 20, rng.normal(size=200), 0.05
+    means = pd.Series(y).groupby(g).transform("mean").to_numpy()
+    within, between = y - means, means - y.mean()
+    # Groups of 10: the estimate is sd where the mean square of group means is that within groups / 10 + sd^2.
+    wanted = np.sum(within**2) / (200 - 20) / 10 + sd**2
+    frame = pd.DataFrame({"y": within + between * np.sqrt(wanted / np.mean(between**2)), "g": g.astype(str)})
+    found = fitted("y ~ 1 + (1 | g)", frame, "gaussian")
+    estimate, error = found.varcorr().iloc[0][["estimate", "se"]]
+    assert estimate == pytest.approx(sd, abs=1e-4)
+    assert estimate < error
     row = found.diagnose().set_index("check").loc["nearly zero"]
     assert row["verdict"] == "good"
     assert 'fit.profile("sd[g, Intercept]")' in row["meaning"]

@@ -15,6 +15,7 @@ from bayesglmm.blocks import FixedBlock, OffsetBlock, Predictor, RandomBlock, Re
 from bayesglmm.errors import DataError, SettingsError, UnknownNameError
 from bayesglmm.families import FAMILIES
 from bayesglmm.results.levels import CHOICES
+from bayesglmm.results.prediction_rows import with_offset
 
 N, LEVELS = 14, 4
 S = (2, 20)
@@ -289,14 +290,29 @@ def test_grouping_factors_that_no_question_is_about_need_no_column(sloped: Any) 
 def test_offset_columns_are_needed_unless_the_offset_is_given(sloped: Any) -> None:
     fit, data = sloped
     rows = data.head(3).drop(columns="t")
-    with pytest.raises(DataError, match=r"lack the column 't'.*offset=0 predicts without them: per unit of a log"):
+    with pytest.raises(DataError, match=r"lack the column 't'.*offset=0 predicts per unit of exposure"):
         fit.predict(rows)
     unit = fit.predict(rows, offset=0, scale="link")
     assert np.allclose(unit["mean"], fit.predict(rows.assign(t=1.0), scale="link")["mean"])
     assert "The offset is 0, not computed from the data." in unit.attrs["note"]
+    rounded = fit.predict(rows, offset=np.log(1000.0), scale="link")
+    assert "The offset is 6.90776, not computed from the data." in rounded.attrs["note"]
     by_row = fit.predict(rows, offset=[0.0, 1.0, 2.0], scale="link")
     assert np.allclose(by_row["mean"] - unit["mean"], [0.0, 1.0, 2.0])
     assert np.allclose(fit.predict(rows, offset={"mu": 1.0}, scale="link")["mean"] - unit["mean"], 1.0)
+
+
+def test_a_note_names_the_parameters_whose_offset_is_given(sloped: Any) -> None:
+    fit, _ = sloped
+    part = fit.problem.predictors[0].predictor
+    both = {"mu": part, "sigma": part}
+    notes = [
+        with_offset(fit.problem, both, given)[1][0] for given in ({"sigma": 0.5}, {"mu": np.ones(part.n), "sigma": 2})
+    ]
+    assert notes == [
+        "The offset of sigma is 0.5, not computed from the data.",
+        "The offset of mu is as given, that of sigma is 2, not computed from the data.",
+    ]
 
 
 def test_offsets_that_mean_nothing_are_refused(sloped: Any, binomial: Any) -> None:

@@ -1,9 +1,9 @@
 """The posterior density of a common kind of model in conditioned coordinates, with its gradient; compiled ahead.
 
 What `graph.conditioned` writes as a graph for the sampler, for one predictor with group effects (and the wide blocks
-of smooths), written out by hand, derivatives included: for the graph numba needs ten seconds per model, for this file
-some once on a machine. `bayesglmm.engines.precompiled` packs a model, `packed` says where things lie, and tests
-hold the result against the graph.
+of smooths), written out by hand, derivatives included: for the graph numba needs ten seconds per model, for this
+file LLVM needs two, once on a machine (`bayesglmm.engines.translation`). `bayesglmm.engines.precompiled` packs a
+model, `packed` says where things lie, and tests hold the result against the graph.
 
 The forward pass is that of `graph.coordinates`: weights are integrated from fine blocks to coarse ones, residuals
 run from coarse ones to fine ones. The backward pass runs both the other way round.
@@ -11,8 +11,6 @@ run from coarse ones to fine ones. The backward pass runs both the other way rou
 
 from __future__ import annotations
 
-# numba infers types from what it is called with.
-# mypy: disable-error-code="no-untyped-def"
 import math
 
 from bayesglmm.engines.kernels import conditioning, packed
@@ -47,7 +45,7 @@ from bayesglmm.engines.kernels.packed import (
 )
 from bayesglmm.engines.kernels.positive_priors import on_log_scale
 from bayesglmm.engines.kernels.row_densities import row
-from bayesglmm.engines.kernels.small_cholesky import compiled
+from bayesglmm.engines.translation.buffers import Floats, Ints
 
 (X, BETA, ROOT, MEAN, PRECISION) = (packed.X, packed.BETA, packed.ROOT, packed.MEAN, packed.PRECISION)
 (RESPONSE, WEIGHTS, OFFSET, Y, SIZE) = (packed.RESPONSE, packed.WEIGHTS, packed.OFFSET, packed.Y, packed.SIZE)
@@ -62,8 +60,7 @@ from bayesglmm.engines.kernels.small_cholesky import compiled
 (Z_BETA, SCRATCH) = (packed.Z_BETA, packed.SCRATCH)
 
 
-@compiled
-def hyperparameters(q, g, ints, floats):
+def hyperparameters(q: Floats, g: Floats, ints: Ints, floats: Floats) -> float:
     """Log prior of theta but for correlations, on the unconstrained scale."""
     total = 0.0
     for j in range(ints[THETA]):
@@ -76,8 +73,7 @@ def hyperparameters(q, g, ints, floats):
     return total
 
 
-@compiled
-def factors(t, level_block, q, g, ints, floats, a):
+def factors(t: int, level_block: bool, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Standard deviations and Lambda of a block; return the log prior of its correlations.
 
     Rows of their Cholesky factor are (y, 1) / |(y, 1)|. The prior |R|^(eta - 1), the Jacobian of R -> L and that of
@@ -111,8 +107,7 @@ def factors(t, level_block, q, g, ints, floats, a):
     return total
 
 
-@compiled
-def factors_back(t, g, ints, a):
+def factors_back(t: int, g: Floats, ints: Ints, a: Floats) -> None:
     """Go back from Lambda = diag(sd) L to standard deviations and correlations."""
     k = ints[t + K]
     for i in range(k):
@@ -128,8 +123,7 @@ def factors_back(t, g, ints, a):
                 g[ints[t + COR] + ints[ints[t + COR_PLACES] + line + j]] += sd * apart / a[ints[t + NORM] + i]
 
 
-@compiled
-def population(q, ints, floats, a):
+def population(q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Population coefficients, and what they add to eta; return their log prior."""
     n, p, total = ints[N], ints[P], 0.0
     beta = ints[COEFFICIENTS]
@@ -149,8 +143,7 @@ def population(q, ints, floats, a):
     return total
 
 
-@compiled
-def population_back(q, g, ints, floats, a):
+def population_back(q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> None:
     """Go back through `population`; the adjoint of eta is that of all that these columns are part of."""
     n, p = ints[N], ints[P]
     beta, beta_bar = ints[COEFFICIENTS], ints[COEFFICIENTS_BAR]
@@ -169,8 +162,7 @@ def population_back(q, g, ints, floats, a):
             g[ints[Z_BETA] + j] += floats[ints[ROOT] + i * p + j] * a[beta_bar + i]
 
 
-@compiled
-def wide(t, q, ints, floats, a):
+def wide(t: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """What a block with many columns adds to eta; return its log prior."""
     n, k, total = ints[N], ints[t + K], 0.0
     for r in range(n):
@@ -182,8 +174,7 @@ def wide(t, q, ints, floats, a):
     return total
 
 
-@compiled
-def wide_back(t, q, g, ints, floats, a):
+def wide_back(t: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> None:
     """Go back through `wide`."""
     n, k = ints[N], ints[t + K]
     for r in range(n):
@@ -198,8 +189,7 @@ def wide_back(t, q, g, ints, floats, a):
         g[ints[t + Z] + j] -= q[ints[t + Z] + j]
 
 
-@compiled
-def likelihood(q, g, ints, floats, a):
+def likelihood(q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Log-likelihood; its derivatives in eta are kept, that of the dispersion goes to g."""
     code, at, total, phi_bar = ints[FAMILY], ints[DISPERSION], 0.0, 0.0
     phi = floats[ints[HELD]] if at < 0 else math.exp(q[at] + floats[ints[START] + at])
@@ -214,12 +204,13 @@ def likelihood(q, g, ints, floats, a):
     return total
 
 
-@compiled
-def density(q, g, ints, floats, a):
+def density(size: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Return the log posterior density at the point q of the sampler, up to a constant; fill its gradient.
 
     Parameters
     ----------
+    size : int
+        Length of a point.
     q, g : ndarray, shape (size,)
     ints : ndarray of int64
     floats : ndarray
@@ -228,8 +219,10 @@ def density(q, g, ints, floats, a):
         Scratch.
     """
     n, levels, blocks, table = ints[N], ints[LEVEL_BLOCKS], ints[BLOCKS], ints[TABLE]
-    a[:] = 0.0
-    g[:] = 0.0
+    for j in range(ints[SCRATCH]):
+        a[j] = 0.0
+    for j in range(size):
+        g[j] = 0.0
     total = hyperparameters(q, g, ints, floats) + population(q, ints, floats, a)
     for b in range(blocks):
         total += factors(table + b * WIDTH, b < levels, q, g, ints, floats, a)

@@ -7,8 +7,6 @@ the scratch is `a`. ``x_bar`` is the adjoint of x.
 
 from __future__ import annotations
 
-# numba infers types from what it is called with.
-# mypy: disable-error-code="no-untyped-def"
 import math
 
 from bayesglmm.engines.kernels import packed
@@ -41,14 +39,14 @@ from bayesglmm.engines.kernels.packed import (
     W,
     Z,
 )
-from bayesglmm.engines.kernels.small_cholesky import adjoint, applied, backward, compiled, factor, forward, turned
+from bayesglmm.engines.kernels.small_cholesky import adjoint, applied, backward, factor, forward, turned
+from bayesglmm.engines.translation.buffers import Floats, Ints
 
 N = packed.N
 TINY = 1e-300
 
 
-@compiled
-def moments(t, ints, floats, a):
+def moments(t: int, ints: Ints, floats: Floats, a: Floats) -> None:
     """Z' w Z by level, lower triangles."""
     n, k = ints[N], ints[t + K]
     index, columns, w, out = ints[t + INDEX], ints[t + COLUMNS], ints[t + W], ints[t + M]
@@ -60,8 +58,7 @@ def moments(t, ints, floats, a):
                 a[at + i * k + j] += value * floats[columns + j * n + r]
 
 
-@compiled
-def roots(t, ints, a):
+def roots(t: int, ints: Ints, a: Floats) -> None:
     """Cholesky factors of P = I + A' M A by level."""
     k, f, half = ints[t + K], ints[t + A], ints[t + HALF]
     for level in range(ints[t + LEVELS]):
@@ -81,8 +78,7 @@ def roots(t, ints, a):
         factor(a, c, k)
 
 
-@compiled
-def integrated(t, ints, floats, a, after):
+def integrated(t: int, ints: Ints, floats: Floats, a: Floats, after: int) -> None:
     """Weights that rows keep once the block is integrated out, written at `after`."""
     n, k, w = ints[N], ints[t + K], ints[t + W]
     index, columns, v = ints[t + INDEX], ints[t + COLUMNS], ints[t + CROSS_BAR]
@@ -103,8 +99,7 @@ def integrated(t, ints, floats, a, after):
         a[after + r] = a[w + r] * (1.0 - a[ints[t + LOST] + level] / (a[ints[t + TOTAL] + level] + TINY))
 
 
-@compiled
-def draw(t, q, ints, floats, a):
+def draw(t: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Effects of the block from innovations; eta and residual get theirs. Return log density of u and Jacobian."""
     n, k, w, total = ints[N], ints[t + K], ints[t + W], 0.0
     index, columns, effect = ints[t + INDEX], ints[t + COLUMNS], ints[t + EFFECT]
@@ -134,8 +129,7 @@ def draw(t, q, ints, floats, a):
     return total
 
 
-@compiled
-def draw_back(t, q, g, ints, floats, a):
+def draw_back(t: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> None:
     """Go back through `draw`; the residual becomes again what it was before the block."""
     n, k, w, w_bar = ints[N], ints[t + K], ints[t + W], ints[t + W_BAR]
     index, columns, effect = ints[t + INDEX], ints[t + COLUMNS], ints[t + EFFECT]
@@ -157,8 +151,7 @@ def draw_back(t, q, g, ints, floats, a):
         a[w_bar + r] += a[residual + r] * along
 
 
-@compiled
-def _level_back(t, level, q, g, ints, a):
+def _level_back(t: int, level: int, q: Floats, g: Floats, ints: Ints, a: Floats) -> None:
     """Go back through the effects of one level."""
     k, f, f_bar = ints[t + K], ints[t + A], ints[t + A_BAR]
     c, c_bar = ints[t + C] + level * k * k, ints[t + C_BAR] + level * k * k
@@ -183,8 +176,7 @@ def _level_back(t, level, q, g, ints, a):
     applied(a, f, y, ints[t + PULL_BAR] + level * k, k)
 
 
-@compiled
-def integrated_back(t, ints, floats, a, after_bar):
+def integrated_back(t: int, ints: Ints, floats: Floats, a: Floats, after_bar: int) -> None:
     """Go back through `integrated`."""
     n, k, w, w_bar = ints[N], ints[t + K], ints[t + W], ints[t + W_BAR]
     index, columns, v, y = ints[t + INDEX], ints[t + COLUMNS], ints[t + HALF], ints[t + S]
@@ -214,8 +206,7 @@ def integrated_back(t, ints, floats, a, after_bar):
             a[w_bar + r] += floats[columns + i * n + r] * a[ints[t + CROSS_BAR] + level * k + i]
 
 
-@compiled
-def roots_back(t, ints, a):
+def roots_back(t: int, ints: Ints, a: Floats) -> None:
     """Go back through `roots`; the adjoints of the moments are full symmetric matrices."""
     k, f, half, s = ints[t + K], ints[t + A], ints[t + HALF], ints[t + S]
     for level in range(ints[t + LEVELS]):
@@ -240,8 +231,7 @@ def roots_back(t, ints, a):
                 a[m_bar + i * k + j] = value
 
 
-@compiled
-def moments_back(t, ints, floats, a):
+def moments_back(t: int, ints: Ints, floats: Floats, a: Floats) -> None:
     """Go back through `moments`."""
     n, k, index, columns = ints[N], ints[t + K], ints[t + INDEX], ints[t + COLUMNS]
     for r in range(n):

@@ -6,17 +6,12 @@ is left out.
 
 from __future__ import annotations
 
-# numba infers types from what it is called with.
-# mypy: disable-error-code="no-untyped-def"
 import math
-
-from bayesglmm.engines.kernels.small_cholesky import compiled
 
 CODES = {"binomial-logit": 0, "poisson-log": 1, "gaussian": 2, "negative-binomial-log": 3, "gamma-log": 4}
 
 
-@compiled
-def digamma(x):
+def digamma(x: float) -> float:
     """Return the derivative of log Gamma at x > 0, to some 1e-14: recurrence to 8, then the asymptotic series."""
     found = 0.0
     while x < 8.0:
@@ -27,8 +22,7 @@ def digamma(x):
     return found + math.log(x) - 0.5 / x - series
 
 
-@compiled
-def row(code, y, size, eta, phi):
+def row(code: int, y: float, size: float, eta: float, phi: float) -> tuple[float, float, float]:
     """Return log p(y | eta, phi), and its derivatives in eta and in phi.
 
     Parameters

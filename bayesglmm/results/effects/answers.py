@@ -62,11 +62,12 @@ class EffectAnswers:
         UnknownNameError, SettingsError, DataError
             For columns, levels and words that there are not.
         """
+        from bayesglmm.results.effects.asked import Asked
         from bayesglmm.results.effects.predictions import predictions
         from bayesglmm.results.predict import Question
 
         question = Question(scale=scale, seed=seed, draws=draws, offset=offset)
-        return predictions(cast("Fit", self), new, at, by, average, question, groups, prob)
+        return predictions(cast("Fit", self), Asked(new, at, by, average, groups, prob, question))
 
     def comparisons(
         self,
@@ -111,11 +112,13 @@ class EffectAnswers:
         UnknownNameError, SettingsError
             For variables and contrasts that mean nothing, and odds ratios of what is no probability.
         """
+        from bayesglmm.results.effects.asked import Asked
         from bayesglmm.results.effects.comparisons import comparisons
         from bayesglmm.results.predict import Question
 
         question = Question(scale=scale, seed=seed, draws=draws, offset=offset)
-        return comparisons(cast("Fit", self), variables, contrast, kind, new, at, by, average, question, groups, prob)
+        asked = Asked(new, at, by, average, groups, prob, question)
+        return comparisons(cast("Fit", self), variables, contrast, kind, asked)
 
     def slopes(
         self,
@@ -151,11 +154,12 @@ class EffectAnswers:
         EffectTable
             As of `predictions`, with the column variable: the change of the prediction per unit of it.
         """
+        from bayesglmm.results.effects.asked import Asked
         from bayesglmm.results.effects.slopes import slopes
         from bayesglmm.results.predict import Question
 
         question = Question(scale=scale, seed=seed, draws=draws, offset=offset)
-        return slopes(cast("Fit", self), variables, new, at, by, average, question, groups, prob, step)
+        return slopes(cast("Fit", self), variables, step, Asked(new, at, by, average, groups, prob, question))
 
     def emmeans(
         self,

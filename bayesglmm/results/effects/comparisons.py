@@ -12,16 +12,9 @@ import pandas as pd
 
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import SettingsError
-from bayesglmm.results.draws import check_choice, interval
-from bayesglmm.results.effects.averages import (
-    Cells,
-    Values,
-    asked_rows,
-    cells,
-    default_groups,
-    predicted_cells,
-    remarks,
-)
+from bayesglmm.results.draws import check_choice
+from bayesglmm.results.effects.asked import Asked
+from bayesglmm.results.effects.averages import Cells, Values, predicted_cells, remarks
 from bayesglmm.results.effects.columns import ModelColumns
 from bayesglmm.results.effects.grid import DATA, GRID
 from bayesglmm.results.effects.predictions import answer
@@ -54,29 +47,16 @@ class Pair(NamedTuple):
     high: pd.DataFrame
 
 
-def comparisons(
-    fit: Fit,
-    variables: Any,
-    contrast: Any,
-    kind: str,
-    new: Any,
-    at: Any,
-    by: Any,
-    average: bool | None,
-    question: Question,
-    groups: Any,
-    prob: float,
-) -> EffectTable:
+def comparisons(fit: Fit, variables: Any, contrast: Any, kind: str, asked: Asked) -> EffectTable:
     """Return comparisons; see `Fit.comparisons`."""
-    interval(prob)
     check_choice("kind", kind, KINDS)
-    check_choice("scale", question.scale, ("response", "link"))
-    model, rows = ModelColumns(fit), asked_rows(fit, new, at)
-    question = replace(question, groups=default_groups(fit, rows, groups))
-    parts = [
-        _one(fit, model, rows, name, own, kind, by, average, question)
-        for name, own in _asked(model, variables, contrast).items()
-    ]
+    check_choice("scale", asked.scale, ("response", "link"))
+    model, (rows, question) = ModelColumns(fit), asked.settled(fit)
+    parts = []
+    for name, own in _variables(model, variables, contrast).items():
+        kept = _without_copies(rows, name, own, model)
+        pairs = pairs_of(model, kept, name, own, kind)
+        parts.append(_compared(fit, pairs, kind, asked.cells(fit, kept), question))
     labels = pd.concat([part.labels for part in parts], ignore_index=True)
     first = parts[0]
     if len(parts) > 1:  # columns that vary for some variables only
@@ -87,7 +67,7 @@ def comparisons(
     of_averages = " Averaged first, then compared." if first.cells.said and kind != KINDS[0] else ""
     more = [f"{_about(fit, kind, question.scale)}{of_averages}", *remarks(fit, rows)]
     shown = first.cells if len(parts) == 1 else replace(first.cells, rows=rows, labels=labels.iloc[:, 2:])
-    return answer(fit, "comparisons", shown, compared, question, prob, more, labels, kind=kind, null=null(kind))
+    return answer(fit, "comparisons", shown, compared, question, asked.prob, more, labels, kind=kind, null=null(kind))
 
 
 class Part(NamedTuple):
@@ -105,20 +85,8 @@ class Part(NamedTuple):
     cells: Cells
 
 
-def _one(
-    fit: Fit,
-    model: ModelColumns,
-    rows: pd.DataFrame,
-    name: str,
-    contrast: Any,
-    kind: str,
-    by: Any,
-    average: bool | None,
-    question: Question,
-) -> Part:
-    rows = _without_copies(rows, name, contrast, model)
-    pairs = pairs_of(model, rows, name, contrast, kind)
-    found = cells(fit, rows, by, average)
+def _compared(fit: Fit, pairs: Sequence[Pair], kind: str, found: Cells, question: Question) -> Part:
+    """Return the comparisons that the pairs of one variable make."""
     values = predicted_cells(fit, [arm for pair in pairs for arm in (pair.low, pair.high)], found, question)
     require_kind(fit, kind, question.scale, values)
 
@@ -149,7 +117,7 @@ def _without_copies(rows: pd.DataFrame, name: str, contrast: Any, model: ModelCo
     return kept
 
 
-def _asked(model: ModelColumns, variables: Any, contrast: Any) -> dict[str, Any]:
+def _variables(model: ModelColumns, variables: Any, contrast: Any) -> dict[str, Any]:
     """Return the contrast of every variable that is asked for."""
     if isinstance(variables, Mapping):
         if contrast is not None:

@@ -6,16 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bayesglmm.results.draws import interval
-from bayesglmm.results.effects.averages import (
-    Cells,
-    Values,
-    asked_rows,
-    cells,
-    default_groups,
-    predicted_cells,
-    remarks,
-)
+from bayesglmm.results.effects.asked import Asked
+from bayesglmm.results.effects.averages import Cells, Values, predicted_cells, remarks
 from bayesglmm.results.effects.grid import GRID
 from bayesglmm.results.effects.table import EffectTable, effect_table
 from bayesglmm.results.predict import Question
@@ -26,34 +18,12 @@ if TYPE_CHECKING:
     from bayesglmm.results.fit import Fit
 
 
-def predictions(
-    fit: Fit,
-    new: Any,
-    at: Any,
-    by: Any,
-    average: bool | None,
-    question: Question,
-    groups: Any,
-    prob: float,
-) -> EffectTable:
-    """Return predictions; see `Fit.predictions`.
-
-    Parameters
-    ----------
-    fit : Fit
-    new, at, by, average, groups, prob
-        As of `Fit.predictions`.
-    question : Question
-        With scale, seed, draws and offset; the groups are `groups`.
-    """
-    interval(prob)
-    rows = asked_rows(fit, new, at)
-    question = Question(
-        default_groups(fit, rows, groups), question.scale, question.seed, question.draws, question.offset
-    )
-    found = cells(fit, rows, by, average)
+def predictions(fit: Fit, asked: Asked) -> EffectTable:
+    """Return predictions; see `Fit.predictions`."""
+    rows, question = asked.settled(fit)
+    found = asked.cells(fit, rows)
     values = predicted_cells(fit, [rows], found, question)
-    return answer(fit, "predictions", found, values, question, prob, remarks(fit, rows))
+    return answer(fit, "predictions", found, values, question, asked.prob, remarks(fit, rows))
 
 
 def answer(

@@ -11,16 +11,9 @@ import pandas as pd
 
 from bayesglmm.blocks import Floats
 from bayesglmm.errors import ModelWarning, SettingsError
-from bayesglmm.results.draws import check_choice, interval
-from bayesglmm.results.effects.averages import (
-    Cells,
-    Values,
-    asked_rows,
-    cells,
-    default_groups,
-    predicted_cells,
-    remarks,
-)
+from bayesglmm.results.draws import check_choice
+from bayesglmm.results.effects.asked import Asked
+from bayesglmm.results.effects.averages import Cells, Values, predicted_cells, remarks
 from bayesglmm.results.effects.columns import ModelColumns
 from bayesglmm.results.effects.comparisons import crossed, joined
 from bayesglmm.results.effects.predictions import answer
@@ -34,26 +27,13 @@ STEP = 1e-4  # standard deviations of the variable: the error of the difference 
 KINK = 0.03  # difference of the slopes to both sides, relative to the largest slope, that is no curvature any more
 
 
-def slopes(
-    fit: Fit,
-    variables: Any,
-    new: Any,
-    at: Any,
-    by: Any,
-    average: bool | None,
-    question: Question,
-    groups: Any,
-    prob: float,
-    step: float | None,
-) -> EffectTable:
+def slopes(fit: Fit, variables: Any, step: float | None, asked: Asked) -> EffectTable:
     """Return slopes; see `Fit.slopes`."""
-    interval(prob)
-    check_choice("scale", question.scale, ("response", "link"))
-    model, rows = ModelColumns(fit), asked_rows(fit, new, at)
-    question = replace(question, groups=default_groups(fit, rows, groups))
-    names = _asked(model, rows, variables)
+    check_choice("scale", asked.scale, ("response", "link"))
+    model, (rows, question) = ModelColumns(fit), asked.settled(fit)
+    names = _variables(model, rows, variables)
     steps = {name: _step(model, name, step) for name in names}
-    found = cells(fit, rows, by, average)
+    found = asked.cells(fit, rows)
     arms = [moved(rows, name, side * steps[name]) for name in names for side in (-1.0, 1.0)]
     values = predicted_cells(fit, arms, found, question)
     widths = [2.0 * steps[name] for name in names]
@@ -67,10 +47,10 @@ def slopes(
     doubts = [text for name in names if (text := _doubt(fit, rows, name, steps[name], found, question))]
     labels = crossed(pd.DataFrame({"variable": names}), found.labels)
     said = [f"Change per unit of {', '.join(names)}.", *doubts, *remarks(fit, rows)]
-    return answer(fit, "slopes", found, shown, question, prob, said, labels, null=0.0)
+    return answer(fit, "slopes", found, shown, question, asked.prob, said, labels, null=0.0)
 
 
-def _asked(model: ModelColumns, rows: pd.DataFrame, variables: Any) -> list[str]:
+def _variables(model: ModelColumns, rows: pd.DataFrame, variables: Any) -> list[str]:
     if variables is None:
         variables = [name for name in model.predictors if not model.is_factor(name)]
         if not variables:
@@ -136,5 +116,5 @@ def _doubt(fit: Fit, rows: pd.DataFrame, name: str, step: float, found: Cells, q
         f"Predictions have a kink or jump along {name} in {int(rough.sum()):,} of {len(rows):,} rows: the slopes to "
         "the two sides differ, and what is reported is their mean. fit.comparisons() asks for a finite step."
     )
-    warnings.warn(text, ModelWarning, stacklevel=5)
+    warnings.warn(text, ModelWarning, stacklevel=4)
     return text

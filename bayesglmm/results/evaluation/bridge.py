@@ -143,7 +143,7 @@ def _whitened(problem: Problem, draws: dict[str, Floats]) -> tuple[Whitening, Fl
     from bayesglmm.graph.latent import LatentView
 
     view = LatentView(problem)
-    x, theta = positions(view, draws)
+    x, theta = positions(view, draws, 'take that of Laplace\'s approximation: model.fit("laplace").log_evidence')
     return Whitening(structure_of(view), centre_of(view)), x, theta
 
 

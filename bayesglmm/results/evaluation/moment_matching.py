@@ -22,6 +22,8 @@ from bayesglmm.results.evaluation.refit import HeldOut
 from bayesglmm.results.evaluation.rows import log_densities
 from bayesglmm.results.schema import variables
 
+_OTHERWISE = "fit again without each such row: fit.loo(reloo=True)"
+
 if TYPE_CHECKING:
     from bayesglmm.graph.evaluate import Evaluator
     from bayesglmm.results.evaluation.loo import Loo
@@ -93,7 +95,7 @@ class _Joint:
         self.evaluator, self.rows, self.chains = evaluator, rows, drawn.chains
         self.view = LatentView(evaluator.problem)
         self.structure = structure_of(self.view)
-        points = np.concatenate(positions(self.view, drawn.draws), axis=1)
+        points = np.concatenate(positions(self.view, drawn.draws, _OTHERWISE), axis=1)
         self.points: Any = xr.DataArray(self.by_chain(points), dims=("chain", "draw", "coordinate"))
 
     def by_chain(self, values: Floats) -> Floats:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SINGULAR = 1e-10  # ratio of pivots below which a covariance of effects has no inverse
 
 
-def positions(view: LatentView, draws: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+def positions(view: LatentView, draws: Mapping[str, Floats], otherwise: str = "") -> tuple[Floats, Floats]:
     """Return x, shape (S, size), and theta, shape (S, t), of posterior draws: the inverse of what engines hand back.
 
     Parameters
@@ -28,6 +28,8 @@ def positions(view: LatentView, draws: Mapping[str, Floats]) -> tuple[Floats, Fl
     view : LatentView
     draws : mapping of str to ndarray, shape (S, ...)
         Posterior variables with chains stacked.
+    otherwise : str
+        What to ask for instead where there is no such density: the end of the sentence "Leave the term out, or ...".
 
     Raises
     ------
@@ -40,7 +42,7 @@ def positions(view: LatentView, draws: Mapping[str, Floats]) -> tuple[Floats, Fl
         if part.beta is not None and part.beta.is_free:
             free[part.names.beta] = draws[part.names.beta][:, part.beta.free]
         for own in part.blocks:
-            free[own.names.u] = _latent(own, draws)
+            free[own.names.u] = _latent(own, draws, otherwise)
     size = len(next(iter(draws.values())))
     x = np.zeros((size, view.size))
     for stretch in view.parts:
@@ -80,7 +82,7 @@ def _hyperparameters(
     return found
 
 
-def _latent(part: BlockParts, draws: Mapping[str, Floats]) -> Floats:
+def _latent(part: BlockParts, draws: Mapping[str, Floats], otherwise: str) -> Floats:
     """Return the latent variables of a block: b itself in precision form, else u with b = u Lambda'."""
     b = draws[part.names.b]
     if part.block.latent == "precision":
@@ -95,8 +97,8 @@ def _latent(part: BlockParts, draws: Mapping[str, Floats]) -> Floats:
     if np.any(pivots.min(axis=-1) <= _SINGULAR * pivots.max(axis=-1)):
         raise BayesglmmError(
             f"The covariance of the effects of `{part.block.label}` has no inverse in some draws (reduced rank, or a "
-            "standard deviation of zero), so the joint density cannot be evaluated at them. Leave the term out, or "
-            'take the evidence of Laplace\'s approximation: model.fit("laplace").log_evidence.'
+            "standard deviation of zero): one effect follows from the others there, and their joint density, which "
+            f"this question needs, does not exist. Leave the term out{', or ' if otherwise else ''}{otherwise}."
         )
     return np.asarray(np.linalg.solve(factor, b.swapaxes(-1, -2)).swapaxes(-1, -2))
 

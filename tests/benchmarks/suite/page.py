@@ -24,7 +24,8 @@ times as long as bayesglmm with its defaults.
 HOW = """## How it was measured
 
 - Contestants run in turn, each in a fresh process, with one thread of linear algebra; chains run in parallel. Their
-  defaults are left alone: 4 chains of 1,000 draws after 1,000 of warm-up in all samplers.
+  defaults are left alone: 4 chains of 1,000 draws after 1,000 of warm-up, in bayesglmm after 300 where its code is
+  compiled ahead.
 - *empty caches*, *second run*: from the start of the process, data read from a file, to the draws. Empty means that
   everything which Python, numba and PyTensor keep on disk goes to a new folder. brms compiles in every session. *less
   imports*: the second run, after subtracting the time of `import pymc, nutpie` from both sides.
