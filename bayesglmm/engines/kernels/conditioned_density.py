@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 
 from bayesglmm.engines.kernels import conditioning, crossed_axes, packed
+from bayesglmm.engines.kernels.conditioning import LARGE
 from bayesglmm.engines.kernels.packed import (
     A_BAR,
     AXES,
@@ -45,7 +46,7 @@ from bayesglmm.engines.kernels.packed import (
     Z,
 )
 from bayesglmm.engines.kernels.positive_priors import on_log_scale
-from bayesglmm.engines.kernels.row_densities import row
+from bayesglmm.engines.kernels.row_densities import BINOMIAL, binomial_row, row
 from bayesglmm.engines.translation.buffers import Floats, Ints
 
 (X, BETA, ROOT, MEAN, PRECISION) = (packed.X, packed.BETA, packed.ROOT, packed.MEAN, packed.PRECISION)
@@ -190,10 +191,33 @@ def wide_back(t: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Float
         g[ints[t + Z] + j] -= q[ints[t + Z] + j]
 
 
+def binomial(ints: Ints, floats: Floats, a: Floats) -> float:
+    """Log-likelihood of binomial rows; its derivatives in eta are kept.
+
+    One logarithm of a product takes the place of many for binary rows, whose factors lie between one and two.
+    """
+    total, product = 0.0, 1.0
+    for r in range(ints[N]):
+        size = floats[ints[SIZE] + r]
+        linear, tail, slope = binomial_row(floats[ints[Y] + r], size, a[ints[ETA] + r])
+        total += linear
+        a[ints[ETA_BAR] + r] = slope
+        if size == 1.0:
+            product *= 1.0 + tail
+        else:
+            total -= size * math.log1p(tail)
+        if product > LARGE:
+            total -= math.log(product)
+            product = 1.0
+    return total - math.log(product)
+
+
 def likelihood(q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Log-likelihood; its derivatives in eta are kept, that of the dispersion goes to g."""
     code, at, total, phi_bar = ints[FAMILY], ints[DISPERSION], 0.0, 0.0
     phi = floats[ints[HELD]] if at < 0 else math.exp(q[at] + floats[ints[START] + at])
+    if code == BINOMIAL:
+        return binomial(ints, floats, a)
     for r in range(ints[N]):
         y, size = floats[ints[Y] + r], floats[ints[SIZE] + r]
         value, slope, across = row(code, y, size, a[ints[ETA] + r], phi)

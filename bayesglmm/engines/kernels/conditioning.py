@@ -45,6 +45,7 @@ from bayesglmm.engines.translation.buffers import Floats, Ints
 
 N = packed.N
 TINY = 1e-300
+LARGE = 1e200  # a product that has grown so far is replaced by its logarithm
 
 
 def weigh(t: int, ints: Ints, floats: Floats, a: Floats, after: int) -> None:
@@ -159,7 +160,7 @@ def integrated(t: int, k: int, ints: Ints, floats: Floats, a: Floats, after: int
 
 
 def _draw(t: int, k: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
-    n, w, total = ints[N], ints[t + W], 0.0
+    n, w, total, pivots = ints[N], ints[t + W], 0.0, 1.0
     index, columns, effect = ints[t + INDEX], ints[t + COLUMNS], ints[t + EFFECT]
     residual = ints[packed.RESIDUAL]
     for r in range(n):
@@ -173,13 +174,16 @@ def _draw(t: int, k: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> f
         for i in range(k):
             a[s + i] += q[ints[t + Z] + level * k + i]
             a[u + i] = a[s + i]
-            total -= math.log(a[c + i * k + i])
+            pivots *= a[c + i * k + i]
+        if pivots > LARGE:
+            total -= math.log(pivots)
+            pivots = 1.0
         backward(a, c, u, 1, k)
         for i in range(k):
             total -= 0.5 * a[u + i] ** 2
         applied(a, ints[t + A], u, effect + level * k, k)
     spread(t, k, ints, floats, a)
-    return total
+    return total - math.log(pivots)
 
 
 def spread(t: int, k: int, ints: Ints, floats: Floats, a: Floats) -> None:
