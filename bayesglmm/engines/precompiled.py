@@ -18,7 +18,7 @@ import pandas as pd
 from nutpie import _lib
 from nutpie.sample import CompiledModel
 
-from bayesglmm.blocks import Floats
+from bayesglmm.blocks import Floats, RandomBlock
 from bayesglmm.engines.kernels import callbacks, packed, positive_priors, row_densities
 from bayesglmm.graph.conditioned import ConditionedModel
 from bayesglmm.graph.observation import response_extras
@@ -205,11 +205,24 @@ def _row(
             s for s, other in zip(slot, conditioned.problem.predictors[0].blocks, strict=True) if other is part
         )
         row[packed.COR_PRIOR] = into.put([own["cor"][0].prior.parameters["eta"]])
+    row[packed.MOMENTS], row[packed.AXES] = -1, -1
+    blocks, axes = conditioned.working.blocks, conditioned.working.axes
+    if level and part.names.u == blocks[-1].name:
+        row[packed.MOMENTS] = into.put(_moments(block, conditioned.working.weights))
+    if level and axes is not None and part.names.u == blocks[0].name:
+        row[packed.AXES] = into.put(np.concatenate([np.ravel(getattr(axes, name)) for name in axes.names()]))
     squares, once = (k * k, n) if level else (0, 0)
     lengths = [k, k, *[squares] * 5, *[J * squares] * 4, *[J * k if level else 0] * 8, *[J if level else 0] * 4]
-    for place, length in zip(range(packed.SD, packed.WIDTH), [*lengths, once, once], strict=True):
+    for place, length in zip(range(packed.SD, packed.MOMENTS), [*lengths, once, once], strict=True):
         row[place] = into.scratch(length)
     return row
+
+
+def _moments(block: RandomBlock, weights: Floats) -> Floats:
+    """Return Z' w Z by level, shape (J, k, k)."""
+    found = np.zeros((len(block.levels), *block.X.shape[1:] * 2))
+    np.add.at(found, block.index, weights[:, None, None] * block.X[:, :, None] * block.X[:, None, :])
+    return found
 
 
 def _correlation_places(conditioned: ConditionedModel, name: str, k: int) -> Any:

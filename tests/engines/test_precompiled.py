@@ -30,6 +30,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "diagonal": ("y ~ x + diag(1 + x | a)", "gaussian", {}),
     "nested": ("y ~ x + (1 | a/b)", "gaussian", {}),
     "crossed": ("n ~ x + (1 + z | a) + (1 + x | c) + (1 | row)", "negative_binomial", {}),
+    "crossed slope": ("n ~ x + (0 + z | c) + (1 + x | a) + (1 | row)", "poisson", {}),
+    "crossed, no columns": ("two ~ 0 + (1 | c) + (1 | a)", "bernoulli", {"priors": {"sd[c]": P("Fixed", 0.7)}}),
     "offset": ("n ~ x + offset(z) + (1 | a) + (1 | row)", "poisson", {}),
     "held sd": ("y ~ x + (1 | a)", "gaussian", {"priors": {"sd": P("Fixed", 0.7), "sigma": P("Fixed", 0.5)}}),
     "no columns": ("y ~ 0 + (1 | a)", "gaussian", {}),

@@ -12,6 +12,7 @@ from functools import cache
 from bayesglmm.engines.kernels import (
     conditioned_density,
     conditioning,
+    crossed_axes,
     packed,
     positive_priors,
     row_densities,
@@ -58,6 +59,7 @@ LIBRARY = Library(
         sys.modules[__name__],
         conditioned_density,
         conditioning,
+        crossed_axes,
         packed,
         positive_priors,
         row_densities,

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import math
 
-from bayesglmm.engines.kernels import conditioning, packed
+from bayesglmm.engines.kernels import conditioning, crossed_axes, packed
 from bayesglmm.engines.kernels.packed import (
     A_BAR,
+    AXES,
     BLOCKS,
     COLUMNS,
     COR,
@@ -152,7 +153,7 @@ def population_back(q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats)
         at, value = ints[X] + j * n, 0.0
         for r in range(n):
             value += floats[at + r] * a[eta_bar + r]
-        a[beta_bar + j] = value
+        a[beta_bar + j] += value  # beside what coordinates of a crossed block have put there
     for i in range(p):
         for j in range(p):
             apart = a[beta + j] - floats[ints[MEAN] + j]
@@ -233,20 +234,28 @@ def density(size: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floa
         a[ints[RESIDUAL] + r] = floats[ints[RESPONSE] + r] - a[ints[ETA] + r]
         a[ints[ETA] + r] += floats[ints[OFFSET] + r]
         a[ints[finest + W] + r] = floats[ints[WEIGHTS] + r]
-    for b in range(levels):
+    # A coarsest block that crosses others has coordinates of its own; the others are conditioned level by level.
+    own = 1 if ints[table + AXES] >= 0 else 0
+    coarsest = table + own * WIDTH
+    for b in range(levels - own):
         t = finest - b * WIDTH
         conditioning.moments(t, ints, floats, a)
         conditioning.roots(t, ints, a)
-        if t > table:
+        if t > coarsest:
             conditioning.integrated(t, ints, floats, a, ints[t - WIDTH + W])
-    for b in range(levels):
+    if own > 0:
+        total += crossed_axes.draw(table, q, ints, floats, a)
+    for b in range(own, levels):
         total += conditioning.draw(table + b * WIDTH, q, ints, floats, a)
     total += likelihood(q, g, ints, floats, a)
-    for b in range(levels):
+    for b in range(levels - own):
         conditioning.draw_back(finest - b * WIDTH, q, g, ints, floats, a)
-    for b in range(levels):
+    if own > 0:
+        crossed_axes.draw_back(table, q, g, ints, floats, a)
+        factors_back(table, g, ints, a)
+    for b in range(own, levels):
         t = table + b * WIDTH
-        if t > table:
+        if t > coarsest:
             conditioning.integrated_back(t, ints, floats, a, ints[t - WIDTH + W_BAR])
         conditioning.roots_back(t, ints, a)
         if t < finest:  # the weights of the finest block are constants

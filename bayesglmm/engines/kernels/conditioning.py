@@ -24,6 +24,7 @@ from bayesglmm.engines.kernels.packed import (
     LEVELS,
     LOST,
     M_BAR,
+    MOMENTS,
     PULL,
     PULL_BAR,
     SHARE_BAR,
@@ -47,8 +48,13 @@ TINY = 1e-300
 
 
 def moments(t: int, ints: Ints, floats: Floats, a: Floats) -> None:
-    """Z' w Z by level, lower triangles."""
+    """Z' w Z by level, lower triangles; known beforehand for the finest block, whose weights are constants."""
     n, k = ints[N], ints[t + K]
+    known = ints[t + MOMENTS]
+    if known >= 0:
+        for j in range(ints[t + LEVELS] * k * k):
+            a[ints[t + M] + j] = floats[known + j]
+        return
     index, columns, w, out = ints[t + INDEX], ints[t + COLUMNS], ints[t + W], ints[t + M]
     for r in range(n):
         at = out + ints[index + r] * k * k
@@ -103,7 +109,7 @@ def draw(t: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Effects of the block from innovations; eta and residual get theirs. Return log density of u and Jacobian."""
     n, k, w, total = ints[N], ints[t + K], ints[t + W], 0.0
     index, columns, effect = ints[t + INDEX], ints[t + COLUMNS], ints[t + EFFECT]
-    residual, eta = ints[packed.RESIDUAL], ints[packed.ETA]
+    residual = ints[packed.RESIDUAL]
     for r in range(n):
         value, at = a[w + r] * a[residual + r], ints[t + PULL] + ints[index + r] * k
         for i in range(k):
@@ -120,24 +126,38 @@ def draw(t: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
         for i in range(k):
             total -= 0.5 * a[u + i] ** 2
         applied(a, ints[t + A], u, effect + level * k, k)
+    spread(t, ints, floats, a)
+    return total
+
+
+def spread(t: int, ints: Ints, floats: Floats, a: Floats) -> None:
+    """Give eta and residual of every row the effects of its level."""
+    n, k, columns = ints[N], ints[t + K], ints[t + COLUMNS]
+    index, effect, residual, eta = ints[t + INDEX], ints[t + EFFECT], ints[packed.RESIDUAL], ints[packed.ETA]
     for r in range(n):
         added, at = 0.0, effect + ints[index + r] * k
         for i in range(k):
             added += floats[columns + i * n + r] * a[at + i]
         a[eta + r] += added
         a[residual + r] -= added
-    return total
+
+
+def spread_back(t: int, ints: Ints, floats: Floats, a: Floats) -> None:
+    """Go back through `spread`."""
+    n, k, columns = ints[N], ints[t + K], ints[t + COLUMNS]
+    index, r_bar, eta_bar = ints[t + INDEX], ints[packed.RESIDUAL_BAR], ints[packed.ETA_BAR]
+    for r in range(n):
+        apart, at = a[eta_bar + r] - a[r_bar + r], ints[t + EFFECT_BAR] + ints[index + r] * k
+        for i in range(k):
+            a[at + i] += apart * floats[columns + i * n + r]
 
 
 def draw_back(t: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> None:
     """Go back through `draw`; the residual becomes again what it was before the block."""
     n, k, w, w_bar = ints[N], ints[t + K], ints[t + W], ints[t + W_BAR]
     index, columns, effect = ints[t + INDEX], ints[t + COLUMNS], ints[t + EFFECT]
-    residual, r_bar, eta_bar = ints[packed.RESIDUAL], ints[packed.RESIDUAL_BAR], ints[packed.ETA_BAR]
-    for r in range(n):
-        apart, at = a[eta_bar + r] - a[r_bar + r], ints[t + EFFECT_BAR] + ints[index + r] * k
-        for i in range(k):
-            a[at + i] += apart * floats[columns + i * n + r]
+    residual, r_bar = ints[packed.RESIDUAL], ints[packed.RESIDUAL_BAR]
+    spread_back(t, ints, floats, a)
     for level in range(ints[t + LEVELS]):
         _level_back(t, level, q, g, ints, a)
     for r in range(n):
