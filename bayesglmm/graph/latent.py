@@ -285,7 +285,10 @@ def restricted(problem: Problem) -> Problem:
     roles: dict[str, Role] = {
         name: "theta" if name in beside and role == "fixed" else role for name, role in problem.roles.items()
     }
-    return problem if roles == problem.roles else replace(problem, roles=roles)
+    if roles == problem.roles:
+        return problem
+    # Other hyperparameters: functions of them are compiled for themselves.
+    return replace(problem, roles=roles, shared=problem.shared.setdefault("restricted", {}))
 
 
 def _latent_variables(predictor: PredictorParts, problem: Problem) -> list[tuple[str, str, tuple[int, ...]]]:

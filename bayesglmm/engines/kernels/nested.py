@@ -25,9 +25,10 @@ from scipy import interpolate, spatial
 from scipy.stats import qmc
 
 from bayesglmm.blocks import Floats, Ints
+from bayesglmm.engines.kernels.adjoint import NaturalJacobian
 from bayesglmm.engines.kernels.grouped import GroupedRatio
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import MarginalObjective, NaturalJacobian
+from bayesglmm.engines.kernels.objective import MarginalObjective
 from bayesglmm.engines.kernels.optimum import Optimum, safe_inverse
 from bayesglmm.engines.kernels.pareto import smoothed
 from bayesglmm.engines.kernels.skewed import HEAVY, LIGHT, NORMAL, SkewedDensity

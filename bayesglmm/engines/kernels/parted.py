@@ -229,14 +229,16 @@ class PartedObjective(LaplaceObjective):
     def level_sums(self, model: LevelRows, index: Ints, levels: int, x: Floats, first: int, averaged: bool) -> Floats:
         """Return log-likelihoods by level; see `sums_by_level`."""
         whole = self.structure
-        given = [(model.natural, own, first, None, {}) for own in self.split_up(x)]
+        covariances: list[PartInverse | None] = [None] * len(whole.places)
+        matrices: dict[int, Floats] = {}
         if averaged:
             assert model.conditional is not None
+            covariances = list(whole.inverses(model.conditional))
             matrices = {} if model.scaling is None else model.scaling.matrices()
-            given = [
-                (*own[:3], inverse, whole.own_levels(matrices, p))
-                for p, (own, inverse) in enumerate(zip(given, whole.inverses(model.conditional), strict=True))
-            ]
+        given = [
+            (model.natural, own, first, covariance, whole.own_levels(matrices, p))
+            for p, (own, covariance) in enumerate(zip(self.split_up(x), covariances, strict=True))
+        ]
         out = np.empty((x.shape[1], x.shape[2] - first, levels))
         for own, found in zip(whole.levels, whole.each(part_work.level_sums, given), strict=True):
             out[:, :, own[-1]] = found

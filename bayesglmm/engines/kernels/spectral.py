@@ -14,8 +14,9 @@ import numpy as np
 
 from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.adjoint import NaturalJacobian
 from bayesglmm.engines.kernels.newton import ConditionalMode, Work
-from bayesglmm.engines.kernels.objective import LaplaceObjective, MarginalObjective, NaturalJacobian, Objective
+from bayesglmm.engines.kernels.objective import LaplaceObjective, MarginalObjective, Objective
 from bayesglmm.engines.kernels.parted import PartedObjective
 from bayesglmm.engines.kernels.structure import LatentPrior
 from bayesglmm.graph.elementwise import RowDerivatives
