@@ -364,3 +364,8 @@ class Response:
     rows: NDArray[Any] | None = None
     covariates: Mapping[str, Floats] = field(default_factory=dict)
     moments: ResponseMoments | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of rows, those included that these stand for."""
+        return len(self.y) if self.moments is None else self.moments.n

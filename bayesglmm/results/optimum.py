@@ -128,7 +128,6 @@ def beside_residual(problem: Problem) -> list[str]:
     predictor with one residual standard deviation for all rows.
     """
     main, response = problem.predictors[0], problem.response
-    rows = len(response.y) if problem.parts is None else problem.parts.rows
     spread = problem.dispersions.get("sigma")
     if not problem.family.normal_residual or problem.links[main.names.parameter].name != "identity":
         return []
@@ -141,6 +140,6 @@ def beside_residual(problem: Problem) -> list[str]:
         for part in main.blocks
         if part.block.kind == "group"
         and not part.covariance.new_levels  # effects that are related differ from a residual
-        and len(part.block.levels) == rows
+        and len(part.block.levels) == response.n
         and any(np.ptp(column) == 0.0 for column in part.block.X.T)
     ]
