@@ -1,4 +1,4 @@
-"""Data larger than the memory that a process may have: the limit is the system's, and the same fit in memory breaks it."""
+"""Data larger than the memory that a process may have: the system sets the limit, and the fit in memory breaks it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_table_larger_than_the_limit_is_fitted_in_parts(tmp_path: Path) -> Non
 
 
 BUDGET = 40.0
-"""MB beside what Python and the libraries take. The columns alone are 21 MB; in memory they are needed several times."""
+"""MB beside what Python and the libraries take. The columns are 21 MB; in memory they are needed several times."""
 
 
 @pytest.mark.slow
