@@ -155,11 +155,18 @@ def test_fits(models: dict[str, bg.Model], objective: str) -> None:
         np.testing.assert_allclose(parted.log_evidence, whole.log_evidence, rtol=1e-10)
 
 
-@pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.slow)])
-def test_answers_do_not_depend_on_who_computes_them(models: dict[str, bg.Model], backend: str) -> None:
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [
+        ("threading", NAMES[1]),
+        ("threading", "likelihood by the graph"),
+        pytest.param("loky", NAMES[1], marks=pytest.mark.slow),
+    ],
+)
+def test_answers_do_not_depend_on_who_computes_them(models: dict[str, bg.Model], backend: str, name: str) -> None:
     from joblib import parallel_config
 
-    model = models[NAMES[1]]
+    model = models[name]
     here = model.fit("laplace", objective="ml", parts=4)
     with parallel_config(backend, n_jobs=2):
         there = model.fit("laplace", objective="ml", parts=4)
