@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import bayesglmm as bg
+from bayesglmm.arraymath import NUMPY
 from bayesglmm.engines.prepared import prepare
 from bayesglmm.graph.compiler import INTERPRETED
 
@@ -82,20 +83,20 @@ def _natural(conditioned: Any, point: dict[str, Any]) -> tuple[Any, Any]:
     view = conditioned.view
     draws = conditioned.draws({name: np.asarray(value)[None, None] for name, value in point.items()})
     x = np.concatenate([draws[part.name][0, 0].ravel() for part in view.parts])
-    theta = [np.ravel(start + point[f"t_{j}"]) for j, start in enumerate(conditioned.start)]
-    return x, np.concatenate(theta) if theta else np.zeros(0)
+    z = [np.ravel(point[f"t_{j}"]) for j in range(len(conditioned.start))]
+    return x, conditioned.hyper.theta(np.concatenate([np.zeros(0), *z]), NUMPY)[0]
 
 
 def _log_jacobian(conditioned: Any, point: dict[str, Any]) -> float:
-    """log |d x / d z| by central differences; value variables of coefficients are a constant map away from x."""
-    names = [name for name in point if name.startswith("z_")]
+    """log |d (x, theta) / d (z, t)| by central differences; value variables of x are a constant map away from it."""
+    names = list(point)
     sizes = [np.size(point[name]) for name in names]
     base = np.concatenate([np.ravel(point[name]) for name in names])
 
     def moved(z: Any) -> Any:
         pieces = np.split(z, np.cumsum(sizes)[:-1])
         shaped = {name: piece.reshape(np.shape(point[name])) for name, piece in zip(names, pieces, strict=True)}
-        return _natural(conditioned, point | shaped)[0]
+        return np.concatenate(_natural(conditioned, point | shaped))
 
     step = 1e-5
     columns = [(moved(base + step * unit) - moved(base - step * unit)) / (2 * step) for unit in np.eye(len(base))]
