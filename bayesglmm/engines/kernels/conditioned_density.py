@@ -298,10 +298,7 @@ def density(size: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floa
     coarsest = table + own * WIDTH
     for b in range(levels - own):
         t = finest - b * WIDTH
-        conditioning.moments(t, ints, floats, a)
-        conditioning.roots(t, ints, a)
-        if t > coarsest:
-            conditioning.integrated(t, ints, floats, a, ints[t - WIDTH + W])
+        conditioning.weigh(t, ints, floats, a, ints[t - WIDTH + W] if t > coarsest else -1)
     if own > 0:
         total += crossed_axes.draw(table, q, ints, floats, a)
     for b in range(own, levels):
@@ -314,11 +311,7 @@ def density(size: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floa
         factors_back(table, g, ints, a)
     for b in range(own, levels):
         t = table + b * WIDTH
-        if t > coarsest:
-            conditioning.integrated_back(t, ints, floats, a, ints[t - WIDTH + W_BAR])
-        conditioning.roots_back(t, ints, a)
-        if t < finest:  # the weights of the finest block are constants
-            conditioning.moments_back(t, ints, floats, a)
+        conditioning.weigh_back(t, ints, floats, a, ints[t - WIDTH + W_BAR] if t > coarsest else -1)
         factors_back(t, g, ints, a)
     for r in range(n):
         a[ints[ETA_BAR] + r] -= a[ints[RESIDUAL_BAR] + r]
