@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,8 +18,9 @@ import pandas as pd
 from nutpie import _lib
 from nutpie.sample import CompiledModel
 
-from bayesglmm.blocks import Floats
-from bayesglmm.engines.kernels import packed, positive_priors, row_densities
+from bayesglmm.blocks import Floats, Ints
+from bayesglmm.engines.aggregated import Rows, density_rows
+from bayesglmm.engines.kernels import callbacks, packed, positive_priors, row_densities
 from bayesglmm.graph.conditioned import ConditionedModel
 from bayesglmm.graph.observation import response_extras
 from bayesglmm.graph.problem import BlockParts, Problem
@@ -102,17 +104,18 @@ class _Buffers:
 def pack(conditioned: ConditionedModel) -> tuple[Any, Floats]:
     """Return the two buffers of a model that is covered: integers and floats, see `kernels.packed`."""
     view, working, problem = conditioned.view, conditioned.working, conditioned.problem
-    main, n = problem.predictors[0], len(working.response)
-    into = _Buffers()
+    main, code = problem.predictors[0], _row_code(problem)
+    assert code is not None  # `uncovered` said so
+    offset = view.design(view.initial_theta)[0][0]
+    rows = density_rows(conditioned, offset, code)
+    n, into = len(rows.first), _Buffers()
     head = np.zeros(packed.HEAD, dtype=np.int64)
     into.put(head, 0)
     theta = _theta_places(conditioned)
     z = _innovation_places(conditioned)
     order = {block.name: rank for rank, block in enumerate(working.blocks)}
     blocks = sorted(main.blocks, key=lambda part: order.get(part.names.u, len(order)))
-    table = np.array([_row(into, conditioned, part, theta, z[part.names.u], n) for part in blocks])
-    code = _row_code(problem)
-    assert code is not None  # `uncovered` said so
+    table = np.array([_row(into, conditioned, part, theta, z[part.names.u], rows) for part in blocks])
     sizes = {
         packed.N: n, packed.P: working.X.shape[1], packed.LEVEL_BLOCKS: len(order), packed.BLOCKS: len(blocks),
         packed.THETA: sum(np.size(start) for start in conditioned.start), packed.FAMILY: code,
@@ -122,14 +125,11 @@ def pack(conditioned: ConditionedModel) -> tuple[Any, Floats]:
     for name, declared in problem.dispersions.items():
         held, sizes[packed.DISPERSION] = float(declared.constant[0]), theta.get((name, 0), -1)
     mean, precision = view.gaussian_prior(main)
-    response = problem.response
-    size = response.trials if response.trials is not None else response.weights
-    total_offset = view.design(view.initial_theta)[0][0]
     floats = {
-        packed.X: working.X.T, packed.BETA: working.beta, packed.ROOT: working.beta_root,
-        packed.MEAN: mean, packed.PRECISION: precision, packed.RESPONSE: working.response,
-        packed.WEIGHTS: working.weights, packed.OFFSET: total_offset, packed.Y: response.y,
-        packed.SIZE: np.ones(n) if size is None else size, packed.HELD: [held],
+        packed.X: working.X[rows.first].T, packed.BETA: working.beta, packed.ROOT: working.beta_root,
+        packed.MEAN: mean, packed.PRECISION: precision, packed.RESPONSE: rows.response,
+        packed.WEIGHTS: rows.weights, packed.OFFSET: offset[rows.first], packed.Y: rows.y,
+        packed.SIZE: rows.size, packed.HELD: [held],
         packed.START: np.concatenate([np.zeros(0), *map(np.ravel, conditioned.start)]),
         packed.PRIORS: _priors(problem, theta, sizes[packed.THETA]),
     }  # fmt: skip
@@ -180,10 +180,11 @@ def _row(
     part: BlockParts,
     theta: Mapping[tuple[str, int], int],
     z: int,
-    n: int,
+    rows: Rows,
 ) -> Any:
     """Put one block into the buffers and return its row of the table."""
     block, k, J = part.block, len(part.block.terms), len(part.block.levels)
+    index, X, n = block.index[rows.first], block.X[rows.first], len(rows.first)
     level = part.names.u in conditioned.blocks
     sd = part.parameters["sd"]
     places = np.full(len(sd.constant), -1)
@@ -191,8 +192,8 @@ def _row(
         places[j] = theta[sd.name, at]
     row = np.zeros(packed.WIDTH, dtype=np.int64)
     row[packed.K], row[packed.LEVELS], row[packed.Z], row[packed.COR] = k, J, z, -1
-    row[packed.INDEX] = into.put(block.index, 0)
-    row[packed.COLUMNS] = into.put(block.X.T if level else block.X)
+    row[packed.INDEX] = into.put(index, 0)
+    row[packed.COLUMNS] = into.put(X.T if level else X)
     row[packed.SDS] = into.put(np.resize(places, k), 0)  # one for all columns, or one for each
     row[packed.HELD_SDS] = into.put(np.resize(sd.constant, k))
     if "cor" in part.parameters:
@@ -204,11 +205,24 @@ def _row(
             s for s, other in zip(slot, conditioned.problem.predictors[0].blocks, strict=True) if other is part
         )
         row[packed.COR_PRIOR] = into.put([own["cor"][0].prior.parameters["eta"]])
+    row[packed.MOMENTS], row[packed.AXES] = -1, -1
+    blocks, axes = conditioned.working.blocks, conditioned.working.axes
+    if level and part.names.u == blocks[-1].name:
+        row[packed.MOMENTS] = into.put(_moments(index, X, rows.weights, J))
+    if level and axes is not None and part.names.u == blocks[0].name:
+        row[packed.AXES] = into.put(np.concatenate([np.ravel(getattr(axes, name)) for name in axes.names()]))
     squares, once = (k * k, n) if level else (0, 0)
     lengths = [k, k, *[squares] * 5, *[J * squares] * 4, *[J * k if level else 0] * 8, *[J if level else 0] * 4]
-    for place, length in zip(range(packed.SD, packed.WIDTH), [*lengths, once, once], strict=True):
+    for place, length in zip(range(packed.SD, packed.MOMENTS), [*lengths, once, once], strict=True):
         row[place] = into.scratch(length)
     return row
+
+
+def _moments(index: Ints, X: Floats, weights: Floats, levels: int) -> Floats:
+    """Return Z' w Z by level, shape (J, k, k)."""
+    k = X.shape[1]
+    pairs = [np.bincount(index, weights * X[:, i] * X[:, j], levels) for i in range(k) for j in range(k)]
+    return np.stack(pairs, axis=1)
 
 
 def _correlation_places(conditioned: ConditionedModel, name: str, k: int) -> Any:
@@ -261,10 +275,10 @@ class PackedModel(CompiledModel):  # type: ignore[misc]
 
     @cached_property
     def _where(self) -> Any:
-        """Addresses and lengths of the buffers, as the callbacks want them."""
+        """Where the buffers are, as `kernels.callbacks` wants it."""
         slots, taken = self._scratch
-        buffers = [address for buffer in (self.ints, self.floats) for address in (buffer.ctypes.data, buffer.size)]
-        return np.array([*buffers, slots.ctypes.data, taken.ctypes.data, len(taken)], dtype=np.int64)
+        buffers = [buffer.ctypes.data for buffer in (self.ints, self.floats, slots)]
+        return np.array([*buffers, slots.shape[1], taken.ctypes.data, len(taken)], dtype=np.int64)
 
     @cached_property
     def _scratch(self) -> tuple[Floats, Any]:
@@ -274,28 +288,26 @@ class PackedModel(CompiledModel):  # type: ignore[misc]
 
     def value_and_gradient(self, point: Floats) -> tuple[float, Floats]:
         """Return the log density and its gradient at a point."""
-        from bayesglmm.engines.kernels import callbacks
-
         gradient, value = np.zeros(self.n_dim), np.zeros(1)
         point = np.ascontiguousarray(point, dtype=float)
-        pointers = [array.ctypes.data_as(_double()) for array in (point, gradient, value)]
-        callbacks.log_density.ctypes(self.n_dim, *pointers, self._where.ctypes.data_as(_long()))
+        address = callbacks.machine().addresses[0]
+        evaluate = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, *[ctypes.c_void_p] * 4)(address)
+        evaluate(self.n_dim, *(array.ctypes.data for array in (point, gradient, value, self._where)))
         return float(value[0]), gradient
 
     def _make_sampler(self, settings: Any, init_mean: Any, cores: int, *others: Any) -> Any:
         return _lib.PySampler.from_pymc(settings, cores, self._make_model(init_mean), *others)
 
     def _make_model(self, init_mean: Any) -> Any:
-        from bayesglmm.engines.kernels import callbacks
-
         size, data = self.n_dim, self._where.ctypes.data
+        log_density, expanded = callbacks.machine().addresses
         names, shapes = list(self.variables), [list(shape) for shape in self.variables.values()]
         coords = {name: pd.Index(values) for name, values in self.coords.items()}
         sizes = {name: len(values) for name, values in coords.items()}
         variables = _lib.PyVariable.new_variables(names, ["float64"] * len(names), shapes, sizes, {})
         return _lib.PyMcModel(
-            _lib.LogpFunc(callbacks.log_density.address, data, self),
-            _lib.ExpandFunc(size, size, callbacks.expanded.address, data, self),
+            _lib.LogpFunc(log_density, data, self),
+            _lib.ExpandFunc(size, size, expanded, data, self),
             variables, size, sizes, coords, self.initial_point_func, None,
         )  # fmt: skip
 
@@ -304,22 +316,9 @@ class PackedModel(CompiledModel):  # type: ignore[misc]
         return replace(self, initial_point_func=lambda seed: point)
 
 
-def _double() -> Any:
-    import ctypes
-
-    return ctypes.POINTER(ctypes.c_double)
-
-
-def _long() -> Any:
-    import ctypes
-
-    return ctypes.POINTER(ctypes.c_int64)
-
-
 def packed_model(conditioned: ConditionedModel) -> PackedModel:
     """Return what nutpie samples, for a model that is covered; compiles the code if it is not on disk."""
-    from bayesglmm.engines.kernels import callbacks  # noqa: F401
-
+    callbacks.machine()
     shapes = {f"t_{j}": np.shape(start) for j, start in enumerate(conditioned.start)}
     shapes |= {f"z_{part.name}": tuple(part.shape) for part in conditioned.view.parts}
     size = sum(int(np.prod(shape)) for shape in shapes.values())

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayesglmm.arraymath import NUMPY
+from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.optimum import laplace_mode
 from bayesglmm.errors import NoDerivativeError, SettingsError
-from bayesglmm.graph.conditioned import ConditionedModel, coupled_parts, level_blocks, main_part
-from bayesglmm.graph.latent import LatentView
+from bayesglmm.graph.conditioned import ConditionedModel, coupled_parts, crossed_part, level_blocks, main_part
+from bayesglmm.graph.crossed import axes_at_mode
+from bayesglmm.graph.latent import LatentPart, LatentView
 from bayesglmm.graph.observation import OBSERVED_DATA, observed_values, response_extras
 from bayesglmm.graph.problem import Problem
 from bayesglmm.graph.related import related_blocks
@@ -157,11 +161,23 @@ def _prepare(problem: Problem) -> Prepared:
     if whitening is not None:  # what correlated rows weigh together, a share for each
         shared = whitening.matrix.T @ (weights * whitening.matrix.sum(axis=1))
         weights = np.maximum(shared, 0.05 * weights)
-    parts = [*coupled_parts(view), *filter(None, [main_part(view)])]
+    main = main_part(view)
+    covariance = _covariance(mode, view.size, [*coupled_parts(view), *filter(None, [main])])
+    axes, crossed = None, crossed_part(view)
+    if crossed is not None:
+        own = next(part for part in problem.predictors[0].blocks if part.names.u == crossed.name)
+        sd = own.covariance.factor(own.values(view.natural(theta)), 1, NUMPY)[..., 0, 0]
+        around = _covariance(mode, view.size, [crossed, *filter(None, [main])])
+        axes = axes_at_mode(around, mode.x[crossed.slice], float(sd))
+    return Prepared(problem, ConditionedModel(view, response, weights, theta, mode.x, covariance, axes))
+
+
+def _covariance(mode: ConditionalMode, size: int, parts: Sequence[LatentPart]) -> Floats:
+    """Return the covariance of some stretches of x at a mode."""
     at = np.concatenate(
         [np.zeros(0, dtype=np.intp), *(np.arange(part.slice.start, part.slice.stop) for part in parts)]
     )
-    unit = np.zeros((view.size, len(at)))
+    unit = np.zeros((size, len(at)))
     unit[at, np.arange(len(at))] = 1.0
-    covariance = mode.factor.solve(unit)[at] if len(at) else np.zeros((0, 0))
-    return Prepared(problem, ConditionedModel(view, response, weights, theta, mode.x, covariance))
+    found: Floats = mode.factor.solve(unit)[at] if len(at) else np.zeros((0, 0))
+    return found

@@ -119,6 +119,23 @@ def build(
     return problem
 
 
+def ingredients(problem: Problem) -> tuple[Any, ...]:
+    """Return the arguments with which `build` makes a problem again, say in another process.
+
+    They can be pickled. So can a graph, but it loses where a search in it would start.
+    """
+    return (
+        problem.family,
+        dict(problem.links),
+        problem.response,
+        {part.names.parameter: part.predictor for part in problem.predictors},
+        problem.priors,
+        np.asarray(problem.model.coords[ROWS]),
+        problem.likelihood.expression,
+        None if problem.residual is None else problem.residual.block,
+    )
+
+
 def _row_labels(rows: Any, n: int) -> Any:
     """Return the labels of the rows; positions where there are none, or none that a file could hold."""
     labels = np.arange(n) if rows is None else np.asarray(rows)

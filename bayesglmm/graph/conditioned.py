@@ -26,6 +26,7 @@ from bayesglmm.graph.coordinates import (
     numpy_segment_sum,
     pytensor_segment_sum,
 )
+from bayesglmm.graph.crossed import Axes, coarsest_crossed
 from bayesglmm.graph.latent import LatentPart, LatentView
 from bayesglmm.graph.predictor import PredictorArrays, gather_arrays, linear_predictor
 from bayesglmm.graph.problem import BlockParts
@@ -47,6 +48,17 @@ def level_blocks(view: LatentView) -> dict[str, tuple[LevelBlock, BlockParts]]:
             columns = tuple(np.ascontiguousarray(column) for column in block.X.T)
             found[part.names.u] = (LevelBlock(part.names.u, block.index, columns, len(block.levels)), part)
     return found
+
+
+def coarse_before_fine(view: LatentView) -> tuple[LevelBlock, ...]:
+    """Return the level blocks in the order in which coordinates are conditioned."""
+    return tuple(sorted((block for block, _ in level_blocks(view).values()), key=lambda block: block.levels))
+
+
+def crossed_part(view: LatentView) -> LatentPart | None:
+    """Return the stretch of x with the effects that get axes of their own, see `bayesglmm.graph.crossed`."""
+    block = None if coupled_parts(view) or related_blocks(view) else coarsest_crossed(coarse_before_fine(view))
+    return None if block is None else next(part for part in view.parts if part.name == block.name)
 
 
 def coupled_parts(view: LatentView) -> list[LatentPart]:
@@ -110,6 +122,8 @@ class ConditionedModel:
     covariance : ndarray, shape (m + p, m + p)
         Rough posterior covariance of the coefficients in precision form (`coupled_parts`) and of the main predictor's
         population coefficients.
+    axes : Axes, optional
+        Of the block that `crossed_part` tells.
 
     Attributes
     ----------
@@ -119,7 +133,14 @@ class ConditionedModel:
     """
 
     def __init__(
-        self, view: LatentView, response: Floats, weights: Floats, theta: Floats, x: Floats, covariance: Floats
+        self,
+        view: LatentView,
+        response: Floats,
+        weights: Floats,
+        theta: Floats,
+        x: Floats,
+        covariance: Floats,
+        axes: Axes | None = None,
     ) -> None:
         self.view = view
         self.blocks = level_blocks(view)
@@ -131,7 +152,7 @@ class ConditionedModel:
         lean = np.linalg.solve(C, beside.T).T
         centre = np.concatenate([np.zeros(0), *(x[part.slice] for part in self.parts)])
         self.coupled = Coupled(centre, _root(C), lean)
-        self.working = self._working(response, weights, x, covariance[m:, m:] - lean @ beside.T)
+        self.working = replace(self._working(response, weights, x, covariance[m:, m:] - lean @ beside.T), axes=axes)
         self.start = tuple(view.split(theta))
         self.problem = view.problem
 
@@ -141,6 +162,8 @@ class ConditionedModel:
         working = {f"working_{name}": getattr(self.working, name) for name in _CHANGING}
         if self.parts:
             working |= {f"coupled_{field.name}": getattr(self.coupled, field.name) for field in fields(self.coupled)}
+        if self.working.axes is not None:
+            working |= {f"axes_{name}": getattr(self.working.axes, name) for name in Axes.names()}
         return working | {f"start_{j}": value for j, value in enumerate(self.start)}
 
     @cached_property
@@ -157,6 +180,8 @@ class ConditionedModel:
             names = view.problem.names("theta")
             natural = graph_replace(graph.replace_rvs_by_values([graph[name] for name in names]), flat, strict=False)
             working = replace(self.working, **{name: data[f"working_{name}"] for name in _CHANGING})
+            if self.working.axes is not None:
+                working = replace(working, axes=Axes(*(data[f"axes_{name}"] for name in Axes.names())))
             coupled = Coupled(*(data.get(f"coupled_{field.name}") for field in fields(Coupled)))
             latent, jacobian = self._latent(
                 working, coupled, z, dict(zip(names, natural, strict=True)), pytensor_segment_sum, pytensor_math()
@@ -178,8 +203,7 @@ class ConditionedModel:
         if self.main is not None and predictor.beta is not None:
             columns = self.view.columns(predictor)
             X, beta, root = columns[:, predictor.beta.free], x[self.main.slice], _root(covariance)
-        blocks = sorted((block for block, _ in self.blocks.values()), key=lambda block: block.levels)
-        return Working(response, weights, X, beta, root, tuple(blocks))
+        return Working(response, weights, X, beta, root, coarse_before_fine(self.view))
 
     def _latent(
         self,

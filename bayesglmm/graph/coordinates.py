@@ -28,6 +28,7 @@ from scipy import sparse
 
 from bayesglmm.arraymath import ArrayMath
 from bayesglmm.blocks import Floats, Ints
+from bayesglmm.graph.crossed import Axes
 
 type SegmentSum = Callable[[Any, "LevelBlock"], Any]
 
@@ -71,6 +72,8 @@ class Working:
         beta = beta-hat + beta_root z.
     blocks : tuple of LevelBlock
         Coarse before fine.
+    axes : Axes or None
+        Of the first block, where it crosses others.
     """
 
     response: Floats
@@ -79,6 +82,7 @@ class Working:
     beta: Floats
     beta_root: Floats
     blocks: tuple[LevelBlock, ...]
+    axes: Axes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,14 +136,20 @@ def latent_from_innovations(
     log_jacobian : array, shape (...)
         Of (beta, u) with respect to (z_beta, z), up to a constant.
     """
-    conditionals, weights = {}, working.weights
-    for block in reversed(working.blocks):
+    conditionals, weights, axes = {}, working.weights, working.axes
+    for block in reversed(working.blocks[axes is not None :]):
         conditionals[block.name] = _condition(block, factors[block.name], weights, segment_sum, xp)
         weights = _integrate_out(block, conditionals[block.name], segment_sum)
     beta = working.beta + z_beta @ working.beta_root.T
     residual = working.response - known - beta @ working.X.T
     u, log_jacobian = {}, 0.0
-    for block in working.blocks:
+    if axes is not None:
+        block = working.blocks[0]
+        sd = factors[block.name][..., 0, 0][..., None]
+        effect, log_jacobian = axes.effects(z[block.name][..., 0], beta - working.beta, sd, xp)
+        residual = residual - (sd * effect)[..., block.index] * block.Z[0]
+        u[block.name] = effect[..., None]
+    for block in working.blocks[axes is not None :]:
         own = conditionals[block.name]
         pull = [segment_sum(own.weights * residual * column, block) for column in block.Z]
         rotated = [sum(own.factor[i][j] * pull[i] for i in range(j, block.k)) for j in range(block.k)]

@@ -1,7 +1,8 @@
 """The hyperparameters of a graph: its standard deviations, correlations and dispersions, and what they make.
 
-They live on PyMC's unconstrained scale as one flat vector theta. Everything here is a few numbers, so the graphs are
-evaluated by PyTensor's interpreter, which compiles in a fraction of a second.
+They live on PyMC's unconstrained scale as one flat vector theta. The common kinds have maps by hand,
+`graph.explicit`; those of others are graphs of a few numbers, evaluated by PyTensor's interpreter, which compiles
+them in a second or so.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from bayesglmm.blocks import Floats
 from bayesglmm.graph.bounds import BoundedTransform
 from bayesglmm.graph.compiler import SMALL, compiled_once
 from bayesglmm.graph.declare import bounded, vector_start
+from bayesglmm.graph.explicit import ExplicitTheta
 from bayesglmm.graph.observation import observed_values
 from bayesglmm.graph.problem import BlockParts, Problem
 from bayesglmm.graph.residual import Whitening, entries, row_sds
@@ -37,10 +39,13 @@ class Hyperparameters:
     ----------
     problem : Problem
         Kept as engines see it, `Problem.latent`.
+    handwritten : bool
+        Whether maps by hand may be used.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, handwritten: bool = True) -> None:
         self.problem = problem.latent
+        self.explicit = ExplicitTheta.of(self.problem) if handwritten else None
         self._last_natural: tuple[bytes | None, dict[str, Floats]] = (None, {})
 
     @cached_property
@@ -52,6 +57,8 @@ class Hyperparameters:
     @cached_property
     def theta_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Shapes of theta's value variables: static where PyTensor knows them, else from the declarations."""
+        if self.explicit is not None:
+            return self.explicit.shapes
         vectors = [part for block in self.problem.structured for part in block.parameters.values()]
         declared: dict[str, Any] = {part.name: part for part in vectors}
         declared |= {part.names.beta: part.beta for part in self.problem.predictors if part.beta is not None}
@@ -91,13 +98,17 @@ class Hyperparameters:
 
     def natural(self, theta: Floats) -> dict[str, Floats]:
         """Return theta's variables on their natural scales: standard deviations, Cholesky factors, dispersions."""
-        if not self.theta_values:
+        if not self.theta_size:
             return {}
         key = np.asarray(theta, dtype=float).tobytes()
         if self._last_natural[0] != key:
-            values = self._natural(*self.split(theta))
-            self._last_natural = key, dict(zip(self.problem.names("theta"), values, strict=True))
+            self._last_natural = key, self._natural_values(np.asarray(theta, dtype=float))
         return dict(self._last_natural[1])
+
+    def _natural_values(self, theta: Floats) -> dict[str, Floats]:
+        if self.explicit is not None:
+            return self.explicit.natural(theta)
+        return dict(zip(self.problem.names("theta"), self._natural(*self.split(theta)), strict=True))
 
     def natural_draws(self, theta: Floats) -> dict[str, Floats]:
         """Return theta's variables on their natural scales for many theta at once, each of shape (draws, ...).
@@ -106,8 +117,10 @@ class Hyperparameters:
         ----------
         theta : ndarray, shape (draws, t)
         """
-        if not self.theta_values:
+        if not self.theta_size:
             return {}
+        if self.explicit is not None:
+            return self.explicit.natural(np.asarray(theta, dtype=float))
         return dict(zip(self.problem.names("theta"), self._natural_batch(*self._stack(theta)), strict=True))
 
     def _stack(self, theta: Floats) -> list[Floats]:
@@ -258,8 +271,10 @@ class Hyperparameters:
         -------
         ndarray, shape (t,)
         """
-        if not self.theta_values:
+        if not self.theta_size:
             return np.zeros(0)
+        if self.explicit is not None:
+            return self.explicit.pullback(theta, factors, dispersions)
         inputs: list[Any] = [np.asarray(M, dtype=float) for M in factors]
         inputs += [np.asarray(given, dtype=float) for given in (*precisions, *whitening)]
         for name, declared in self.problem.dispersions.items():
@@ -293,8 +308,10 @@ class Hyperparameters:
 
     def log_prior(self, theta: Floats, jacobian: bool = True) -> float:
         """Return log p(theta) on the unconstrained scale, with or without the Jacobian of the transforms."""
-        if not self.theta_values:
+        if not self.theta_size:
             return 0.0
+        if self.explicit is not None:
+            return float(self.explicit.log_prior(np.asarray(theta, dtype=float)[None], jacobian)[0][0])
         compiled = self._log_prior if jacobian else self._log_prior_plain
         return float(compiled(*self.split(theta))[0])
 
@@ -304,8 +321,10 @@ class Hyperparameters:
 
     def log_prior_draws(self, theta: Floats) -> Floats:
         """Return log p(theta), Jacobian included, for many theta at once: shape (draws,) from (draws, t)."""
-        if not self.theta_values:
+        if not self.theta_size:
             return np.zeros(len(theta))
+        if self.explicit is not None:
+            return self.explicit.log_prior(np.asarray(theta, dtype=float))[0]
         if theta.shape[1] > _COSTLY:
             rows, back = np.unique(theta, axis=0, return_inverse=True)
             if len(rows) <= _FEW_ROWS:
@@ -314,8 +333,11 @@ class Hyperparameters:
 
     def log_prior_gradient(self, theta: Floats) -> tuple[float, Floats]:
         """Return log p(theta), Jacobian included, and its gradient, shape (t,)."""
-        if not self.theta_values:
+        if not self.theta_size:
             return 0.0, np.zeros(0)
+        if self.explicit is not None:
+            own, slopes = self.explicit.log_prior(np.asarray(theta, dtype=float)[None])
+            return float(own[0]), slopes[0]
         value, *gradient = self._log_prior(*self.split(theta))
         return float(value), np.concatenate([np.ravel(g) for g in gradient])
 
@@ -325,14 +347,14 @@ class Hyperparameters:
 
         The rest is at the graph's initial point.
         """
-        shared = {own.name: np.array([own.start]) for own in self.problem.hyperpriors}
-        starts = shared | self._block_starts()
+        shared: dict[str, Any] = {own.name: np.array([own.start]) for own in self.problem.hyperpriors}
+        starts = shared | ({} if self.explicit is None else self.explicit.start) | self._block_starts()
         names = self.problem.names("theta")
         known = all(name in starts for name in names)
         start = {} if known else self.problem.model.initial_point(random_seed=0)
         found = [np.zeros(0)]
-        for name, value, shape in zip(names, self.theta_values, self.theta_shapes, strict=True):
-            own = starts[name] if name in starts else np.ravel(start[value.name])
+        for j, (name, shape) in enumerate(zip(names, self.theta_shapes, strict=True)):
+            own = starts[name] if name in starts else np.ravel(start[self.theta_values[j].name])
             found.append(np.zeros(shape).ravel() if own is None else own)
         return np.concatenate(found)
 

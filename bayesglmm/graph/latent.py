@@ -64,7 +64,7 @@ class LatentView(Hyperparameters):
     ----------
     problem : Problem
     handwritten : bool
-        Whether a family's own derivatives may be used; see `Elementwise`.
+        Whether a family's own derivatives and maps of theta by hand may be used; see `Elementwise`.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class LatentView(Hyperparameters):
     """
 
     def __init__(self, problem: Problem, handwritten: bool = True) -> None:
-        super().__init__(problem)
+        super().__init__(problem, handwritten)
         self.elementwise = Elementwise(problem, handwritten)
         parts, start = [], 0
         for p, predictor in enumerate(self.problem.predictors):

@@ -19,6 +19,7 @@ CASES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "independent slopes": ("y ~ x + (1 + x || a)", "gaussian", {}),
     "nested": ("y ~ x + (1 | a/b)", "gaussian", {}),
     "crossed": ("n ~ x + (1 | a) + (1 | c)", "poisson", {}),
+    "crossed slopes": ("n ~ x + (0 + z | c) + (1 + x | a) + (1 | row)", "poisson", {}),
     "row effects": ("n ~ x + offset(z) + (1 | a) + (1 | row)", "poisson", {}),
     "two predictors": (["y ~ x + (1 | a)", "sigma ~ z + (1 | c)"], "gaussian", {}),
     "held sd": ("y ~ x + (1 | a)", "gaussian", {"priors": {"sd": bg.Prior("Fixed", 0.7)}}),

@@ -1,9 +1,9 @@
 """The posterior density of a common kind of model in conditioned coordinates, with its gradient; compiled ahead.
 
 What `graph.conditioned` writes as a graph for the sampler, for one predictor with group effects (and the wide blocks
-of smooths), written out by hand, derivatives included: for the graph numba needs ten seconds per model, for this file
-some once on a machine. `bayesglmm.engines.precompiled` packs a model, `packed` says where things lie, and tests
-hold the result against the graph.
+of smooths), written out by hand, derivatives included: for the graph numba needs ten seconds per model, for this
+file LLVM needs two, once on a machine (`bayesglmm.engines.translation`). `bayesglmm.engines.precompiled` packs a
+model, `packed` says where things lie, and tests hold the result against the graph.
 
 The forward pass is that of `graph.coordinates`: weights are integrated from fine blocks to coarse ones, residuals
 run from coarse ones to fine ones. The backward pass runs both the other way round.
@@ -11,13 +11,13 @@ run from coarse ones to fine ones. The backward pass runs both the other way rou
 
 from __future__ import annotations
 
-# numba infers types from what it is called with.
-# mypy: disable-error-code="no-untyped-def"
 import math
 
-from bayesglmm.engines.kernels import conditioning, packed
+from bayesglmm.engines.kernels import conditioning, crossed_axes, packed
+from bayesglmm.engines.kernels.conditioning import LARGE
 from bayesglmm.engines.kernels.packed import (
     A_BAR,
+    AXES,
     BLOCKS,
     COLUMNS,
     COR,
@@ -46,8 +46,8 @@ from bayesglmm.engines.kernels.packed import (
     Z,
 )
 from bayesglmm.engines.kernels.positive_priors import on_log_scale
-from bayesglmm.engines.kernels.row_densities import row
-from bayesglmm.engines.kernels.small_cholesky import compiled
+from bayesglmm.engines.kernels.row_densities import BINOMIAL, binomial_row, row
+from bayesglmm.engines.translation.buffers import Floats, Ints
 
 (X, BETA, ROOT, MEAN, PRECISION) = (packed.X, packed.BETA, packed.ROOT, packed.MEAN, packed.PRECISION)
 (RESPONSE, WEIGHTS, OFFSET, Y, SIZE) = (packed.RESPONSE, packed.WEIGHTS, packed.OFFSET, packed.Y, packed.SIZE)
@@ -62,8 +62,7 @@ from bayesglmm.engines.kernels.small_cholesky import compiled
 (Z_BETA, SCRATCH) = (packed.Z_BETA, packed.SCRATCH)
 
 
-@compiled
-def hyperparameters(q, g, ints, floats):
+def hyperparameters(q: Floats, g: Floats, ints: Ints, floats: Floats) -> float:
     """Log prior of theta but for correlations, on the unconstrained scale."""
     total = 0.0
     for j in range(ints[THETA]):
@@ -76,8 +75,7 @@ def hyperparameters(q, g, ints, floats):
     return total
 
 
-@compiled
-def factors(t, level_block, q, g, ints, floats, a):
+def factors(t: int, level_block: bool, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Standard deviations and Lambda of a block; return the log prior of its correlations.
 
     Rows of their Cholesky factor are (y, 1) / |(y, 1)|. The prior |R|^(eta - 1), the Jacobian of R -> L and that of
@@ -111,8 +109,7 @@ def factors(t, level_block, q, g, ints, floats, a):
     return total
 
 
-@compiled
-def factors_back(t, g, ints, a):
+def factors_back(t: int, g: Floats, ints: Ints, a: Floats) -> None:
     """Go back from Lambda = diag(sd) L to standard deviations and correlations."""
     k = ints[t + K]
     for i in range(k):
@@ -128,8 +125,7 @@ def factors_back(t, g, ints, a):
                 g[ints[t + COR] + ints[ints[t + COR_PLACES] + line + j]] += sd * apart / a[ints[t + NORM] + i]
 
 
-@compiled
-def population(q, ints, floats, a):
+def population(q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Population coefficients, and what they add to eta; return their log prior."""
     n, p, total = ints[N], ints[P], 0.0
     beta = ints[COEFFICIENTS]
@@ -149,8 +145,7 @@ def population(q, ints, floats, a):
     return total
 
 
-@compiled
-def population_back(q, g, ints, floats, a):
+def population_back(q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> None:
     """Go back through `population`; the adjoint of eta is that of all that these columns are part of."""
     n, p = ints[N], ints[P]
     beta, beta_bar = ints[COEFFICIENTS], ints[COEFFICIENTS_BAR]
@@ -159,7 +154,7 @@ def population_back(q, g, ints, floats, a):
         at, value = ints[X] + j * n, 0.0
         for r in range(n):
             value += floats[at + r] * a[eta_bar + r]
-        a[beta_bar + j] = value
+        a[beta_bar + j] += value  # beside what coordinates of a crossed block have put there
     for i in range(p):
         for j in range(p):
             apart = a[beta + j] - floats[ints[MEAN] + j]
@@ -169,8 +164,7 @@ def population_back(q, g, ints, floats, a):
             g[ints[Z_BETA] + j] += floats[ints[ROOT] + i * p + j] * a[beta_bar + i]
 
 
-@compiled
-def wide(t, q, ints, floats, a):
+def wide(t: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """What a block with many columns adds to eta; return its log prior."""
     n, k, total = ints[N], ints[t + K], 0.0
     for r in range(n):
@@ -182,8 +176,7 @@ def wide(t, q, ints, floats, a):
     return total
 
 
-@compiled
-def wide_back(t, q, g, ints, floats, a):
+def wide_back(t: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> None:
     """Go back through `wide`."""
     n, k = ints[N], ints[t + K]
     for r in range(n):
@@ -198,11 +191,33 @@ def wide_back(t, q, g, ints, floats, a):
         g[ints[t + Z] + j] -= q[ints[t + Z] + j]
 
 
-@compiled
-def likelihood(q, g, ints, floats, a):
+def binomial(ints: Ints, floats: Floats, a: Floats) -> float:
+    """Log-likelihood of binomial rows; its derivatives in eta are kept.
+
+    One logarithm of a product takes the place of many for binary rows, whose factors lie between one and two.
+    """
+    total, product = 0.0, 1.0
+    for r in range(ints[N]):
+        size = floats[ints[SIZE] + r]
+        linear, tail, slope = binomial_row(floats[ints[Y] + r], size, a[ints[ETA] + r])
+        total += linear
+        a[ints[ETA_BAR] + r] = slope
+        if size == 1.0:
+            product *= 1.0 + tail
+        else:
+            total -= size * math.log1p(tail)
+        if product > LARGE:
+            total -= math.log(product)
+            product = 1.0
+    return total - math.log(product)
+
+
+def likelihood(q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Log-likelihood; its derivatives in eta are kept, that of the dispersion goes to g."""
     code, at, total, phi_bar = ints[FAMILY], ints[DISPERSION], 0.0, 0.0
     phi = floats[ints[HELD]] if at < 0 else math.exp(q[at] + floats[ints[START] + at])
+    if code == BINOMIAL:
+        return binomial(ints, floats, a)
     for r in range(ints[N]):
         y, size = floats[ints[Y] + r], floats[ints[SIZE] + r]
         value, slope, across = row(code, y, size, a[ints[ETA] + r], phi)
@@ -214,12 +229,13 @@ def likelihood(q, g, ints, floats, a):
     return total
 
 
-@compiled
-def density(q, g, ints, floats, a):
+def density(size: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Return the log posterior density at the point q of the sampler, up to a constant; fill its gradient.
 
     Parameters
     ----------
+    size : int
+        Length of a point.
     q, g : ndarray, shape (size,)
     ints : ndarray of int64
     floats : ndarray
@@ -228,8 +244,10 @@ def density(q, g, ints, floats, a):
         Scratch.
     """
     n, levels, blocks, table = ints[N], ints[LEVEL_BLOCKS], ints[BLOCKS], ints[TABLE]
-    a[:] = 0.0
-    g[:] = 0.0
+    for j in range(ints[SCRATCH]):
+        a[j] = 0.0
+    for j in range(size):
+        g[j] = 0.0
     total = hyperparameters(q, g, ints, floats) + population(q, ints, floats, a)
     for b in range(blocks):
         total += factors(table + b * WIDTH, b < levels, q, g, ints, floats, a)
@@ -240,24 +258,25 @@ def density(q, g, ints, floats, a):
         a[ints[RESIDUAL] + r] = floats[ints[RESPONSE] + r] - a[ints[ETA] + r]
         a[ints[ETA] + r] += floats[ints[OFFSET] + r]
         a[ints[finest + W] + r] = floats[ints[WEIGHTS] + r]
-    for b in range(levels):
+    # A coarsest block that crosses others has coordinates of its own; the others are conditioned level by level.
+    own = 1 if ints[table + AXES] >= 0 else 0
+    coarsest = table + own * WIDTH
+    for b in range(levels - own):
         t = finest - b * WIDTH
-        conditioning.moments(t, ints, floats, a)
-        conditioning.roots(t, ints, a)
-        if t > table:
-            conditioning.integrated(t, ints, floats, a, ints[t - WIDTH + W])
-    for b in range(levels):
+        conditioning.weigh(t, ints, floats, a, ints[t - WIDTH + W] if t > coarsest else -1)
+    if own > 0:
+        total += crossed_axes.draw(table, q, ints, floats, a)
+    for b in range(own, levels):
         total += conditioning.draw(table + b * WIDTH, q, ints, floats, a)
     total += likelihood(q, g, ints, floats, a)
-    for b in range(levels):
+    for b in range(levels - own):
         conditioning.draw_back(finest - b * WIDTH, q, g, ints, floats, a)
-    for b in range(levels):
+    if own > 0:
+        crossed_axes.draw_back(table, q, g, ints, floats, a)
+        factors_back(table, g, ints, a)
+    for b in range(own, levels):
         t = table + b * WIDTH
-        if t > table:
-            conditioning.integrated_back(t, ints, floats, a, ints[t - WIDTH + W_BAR])
-        conditioning.roots_back(t, ints, a)
-        if t < finest:  # the weights of the finest block are constants
-            conditioning.moments_back(t, ints, floats, a)
+        conditioning.weigh_back(t, ints, floats, a, ints[t - WIDTH + W_BAR] if t > coarsest else -1)
         factors_back(t, g, ints, a)
     for r in range(n):
         a[ints[ETA_BAR] + r] -= a[ints[RESIDUAL_BAR] + r]

@@ -31,4 +31,7 @@ HEAD = 29
 (PULL, INNOVATED, U, EFFECT, CROSS, PULL_BAR, EFFECT_BAR, CROSS_BAR) = range(21, 29)
 (TOTAL, LOST, TOTAL_BAR, SHARE_BAR) = range(29, 33)
 (W, W_BAR) = range(33, 35)
-WIDTH = 35
+# Offsets into the floats, -1 where there are none: moments of the finest block, which are constants; coordinates of a
+# coarsest block that crosses others (`graph.crossed`): V, D, y-hat, R, one after the other.
+(MOMENTS, AXES) = range(35, 37)
+WIDTH = 37

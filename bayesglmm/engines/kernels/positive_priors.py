@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-# numba infers types from what it is called with.
-# mypy: disable-error-code="no-untyped-def"
 import math
-
-from bayesglmm.engines.kernels.small_cholesky import compiled
 
 # Distribution -> its code, and its parameters in order.
 CODES = {
@@ -22,8 +18,7 @@ CODES = {
 }
 
 
-@compiled
-def on_log_scale(code, a, b, t):
+def on_log_scale(code: int, a: float, b: float, t: float) -> tuple[float, float]:
     """Return log p(exp(t)) + t up to a constant, and its derivative in t; a and b are the parameters."""
     x = math.exp(t)
     if code == 0:
@@ -34,7 +29,8 @@ def on_log_scale(code, a, b, t):
         square = (x / a) ** 2
         return t - 0.5 * square, 1.0 - square
     if code == 3 or code == 4:
-        nu, scale = (a, b) if code == 3 else (1.0, a)
+        nu = a if code == 3 else 1.0
+        scale = b if code == 3 else a
         square = (x / scale) ** 2 / nu
         return t - 0.5 * (nu + 1.0) * math.log1p(square), 1.0 - (nu + 1.0) * square / (1.0 + square)
     if code == 5:

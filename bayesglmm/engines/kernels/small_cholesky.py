@@ -1,26 +1,17 @@
-"""Cholesky factors of many small matrices, and how derivatives go back through them; compiled by numba, kept on disk.
+"""Cholesky factors of many small matrices, and how derivatives go back through them; compiled ahead.
 
-Matrices are k x k with k of a few, stored row by row in a flat array from an offset on: views of arrays cost numba
-more to compile than everything else here. ``x_bar`` is the adjoint of x, the derivative of what is computed at last.
+Matrices are k x k with k of a few, stored row by row in a flat array from an offset on. ``x_bar`` is the adjoint of
+x, the derivative of what is computed at last.
 """
 
 from __future__ import annotations
 
-# numba infers types from what it is called with.
-# mypy: disable-error-code="no-untyped-def"
 import math
-from typing import Any
 
-from numba import njit
-
-# Sums may be taken in another order than written, always the same one; infinities and NaN keep their meaning.
-compiled: Any = njit(  # type: ignore[call-overload]
-    cache=True, error_model="numpy", no_cpython_wrapper=True, fastmath={"reassoc", "contract", "arcp", "nsz"}
-)
+from bayesglmm.engines.translation.buffers import Floats
 
 
-@compiled
-def factor(a, at, k):
+def factor(a: Floats, at: int, k: int) -> None:
     """Replace the lower triangle of a matrix at `at` by its Cholesky factor."""
     for i in range(k):
         for j in range(i + 1):
@@ -30,8 +21,7 @@ def factor(a, at, k):
             a[at + i * k + j] = math.sqrt(value) if i == j else value / a[at + j * k + j]
 
 
-@compiled
-def forward(a, C, v, step, k):
+def forward(a: Floats, C: int, v: int, step: int, k: int) -> None:
     """Replace the vector at v, whose entries are `step` apart, by C^-1 v."""
     for i in range(k):
         value = a[v + i * step]
@@ -40,8 +30,7 @@ def forward(a, C, v, step, k):
         a[v + i * step] = value / a[C + i * k + i]
 
 
-@compiled
-def backward(a, C, v, step, k):
+def backward(a: Floats, C: int, v: int, step: int, k: int) -> None:
     """Replace the vector at v, whose entries are `step` apart, by C^-T v."""
     for back in range(k):
         i = k - 1 - back
@@ -51,8 +40,7 @@ def backward(a, C, v, step, k):
         a[v + i * step] = value / a[C + i * k + i]
 
 
-@compiled
-def adjoint(a, C, C_bar, S, k):
+def adjoint(a: Floats, C: int, C_bar: int, S: int, k: int) -> None:
     """Write to S the symmetric adjoint of P = C C' (tr(S dP) is the differential) from the lower one of C.
 
     S = C^-T Phi(C' C_bar) C^-1, made symmetric, with Phi the lower triangle and half the diagonal (Murray 2016,
@@ -76,8 +64,7 @@ def adjoint(a, C, C_bar, S, k):
             a[S + j * k + i] = value
 
 
-@compiled
-def turned(a, A, v, out, k):
+def turned(a: Floats, A: int, v: int, out: int, k: int) -> None:
     """Write A' v to out, for a lower triangular A."""
     for j in range(k):
         value = 0.0
@@ -86,8 +73,7 @@ def turned(a, A, v, out, k):
         a[out + j] = value
 
 
-@compiled
-def applied(a, A, v, out, k):
+def applied(a: Floats, A: int, v: int, out: int, k: int) -> None:
     """Write A v to out, for a lower triangular A."""
     for i in range(k):
         value = 0.0

@@ -1,0 +1,1 @@
+"""Plain Python functions over flat buffers, translated for LLVM and compiled once on a machine."""
