@@ -2,7 +2,8 @@
 
 Run: python tests/statistical/sbc_figure.py [--jobs N] [--ranks FILE]
 
-It takes ten minutes on one core; N processes change no number. With `--ranks` the ranks are kept in FILE, and read from there if it exists.
+It takes ten minutes on one core; N processes change no number. With `--ranks` the ranks are kept in FILE, and read
+from there if it exists.
 """
 
 from __future__ import annotations
