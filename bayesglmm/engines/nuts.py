@@ -137,7 +137,7 @@ class Nuts(Engine):
         SettingsError
             If the model has no free parameter, or PyMC's sampler shall do what only nutpie's can.
         """
-        if not problem.model.free_RVs:
+        if not problem.roles:
             raise SettingsError("There is nothing to sample: every parameter of the model is held.")
         if settings.sampler != "nutpie" and sink is not None:
             raise SettingsError('Draws are stored during a run by sampler="nutpie" alone.')

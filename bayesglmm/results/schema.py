@@ -134,7 +134,7 @@ def sampled(
 
 def row_labels(problem: Problem) -> Any:
     """Return the labels of the rows used, shape (n,): numbers, or text where they are anything else."""
-    labels = np.asarray(problem.model.coords[ROWS])
+    labels = np.asarray(problem.row_labels)
     return labels if labels.dtype.kind in "iuf" else np.array([str(label) for label in labels], dtype=object)
 
 

@@ -74,7 +74,7 @@ class HeldOut:
 def recipe(problem: Problem, formulas: Sequence[str], engine: str, settings: Mapping[str, Any]) -> Recipe:
     """Return what is needed to fit a problem again without some of its rows."""
     predictors = {part.names.parameter: part.predictor for part in problem.predictors}
-    labels = np.asarray(problem.model.coords["obs"])
+    labels = np.asarray(problem.row_labels)
     parts = (
         problem.family,
         dict(problem.links),
