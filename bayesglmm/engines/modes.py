@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from bayesglmm.blocks import Floats
@@ -9,7 +10,9 @@ from bayesglmm.engines.kernels.likelihood import maximum_likelihood
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import Objective
 from bayesglmm.engines.kernels.optimum import maximise
+from bayesglmm.errors import SettingsError
 from bayesglmm.graph.latent import LatentView, restricted
+from bayesglmm.graph.parted import PartedView, split
 from bayesglmm.graph.problem import Problem
 
 _VIEW, _MODES = "laplace", "modes"  # in the problem's workspace
@@ -35,7 +38,7 @@ def latent_view(problem: Problem, objective: Objective = "posterior") -> LatentV
     seen = restricted(problem) if objective == "reml" else problem
     key = _VIEW if seen is problem else f"{_VIEW}, restricted"
     if key not in problem.workspace:
-        problem.workspace[key] = LatentView(seen)
+        problem.workspace[key] = LatentView(seen) if seen.parts is None else PartedView(seen)
     view: LatentView = problem.workspace[key]
     return view
 
@@ -72,3 +75,32 @@ def mode_of(problem: Problem, objective: Objective = "posterior", nodes: int = 1
         found = maximise(view).mode if objective == "posterior" else maximum_likelihood(view, objective, nodes).mode
         keep_mode(problem, objective, nodes, found)
     return known[objective, nodes]
+
+
+def in_parts(problem: Problem, count: int | None) -> Problem:
+    """Return the problem with its rows split into parts; the same where None are asked for.
+
+    Raises
+    ------
+    SettingsError
+        If the model cannot be computed by parts, or its rows come in parts already.
+    """
+    if count is None:
+        return problem
+    if problem.parts is not None:
+        raise SettingsError(
+            f"The rows come in {len(problem.parts.parts)} parts as they are: leave parts={count} out."
+        )
+    return replace(problem, parts=split(problem, count), workspace={})
+
+
+def parts_notes(problem: Problem) -> tuple[str, ...]:
+    """Return a sentence on the parts of a problem; none where it has none."""
+    if problem.parts is None:
+        return ()
+    parts, first = problem.parts.parts, problem.parts.factors[-1][0]
+    factor, largest = problem.blocks[first].block.group, max(part.rows for part in parts)
+    return (
+        f"Computed in {len(parts)} part{'s' if len(parts) > 1 else ''} of the rows, split by {factor}, of up to "
+        f"{largest:,} rows.",
+    )

@@ -101,6 +101,23 @@ def declare_model(problem: Problem) -> pm.Model:
     return builder.model
 
 
+def ingredients(problem: Problem) -> tuple[Any, ...]:
+    """Return the arguments with which `build` makes a problem again, say in another process.
+
+    They can be pickled. So can a graph, but it loses where a search in it would start.
+    """
+    return (
+        problem.family,
+        dict(problem.links),
+        problem.response,
+        {part.names.parameter: part.predictor for part in problem.predictors},
+        problem.priors,
+        problem.row_labels,
+        problem.likelihood.expression,
+        None if problem.residual is None else problem.residual.block,
+    )
+
+
 class _Builder:
     """The model under construction: declares variables and data."""
 
@@ -140,7 +157,7 @@ class _Builder:
             dim = f"{dim}_free"
             self.model.add_coord(dim, [columns[j] for j in free])
         X = part.predictor.X[:, free]
-        C = centring(X, own)
+        C = centring(X.mean(axis=0), own)
         variable = declare_coefficients(names.beta, dim, own, C, _whitening(X, C, own, self.priors.spread))
         return declared.complete(variable)
 
@@ -239,12 +256,12 @@ class _Builder:
         return declare_scalar(name, slot) if declared.is_free else pt.as_tensor(np.float64(declared.constant[0]))
 
 
-def centring(X: Floats, slots: Sequence[Slot]) -> Floats:
-    """Return C with the column means in the row of the intercept whose default prior is centred."""
+def centring(means: Floats, slots: Sequence[Slot]) -> Floats:
+    """Return C with the means of columns, shape (p,), in the row of the intercept whose default prior is centred."""
     C = np.eye(len(slots))
     for j, slot in enumerate(slots):
         if slot.centred:
-            C[j] = X.mean(axis=0)
+            C[j] = means
             C[j, j] = 1.0
     return C
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 
 from bayesglmm.engines.kernels import conditioning, crossed_axes, packed
+from bayesglmm.engines.kernels.conditioning import LARGE
 from bayesglmm.engines.kernels.packed import (
     A_BAR,
     AXES,
@@ -45,7 +46,7 @@ from bayesglmm.engines.kernels.packed import (
     Z,
 )
 from bayesglmm.engines.kernels.positive_priors import on_log_scale
-from bayesglmm.engines.kernels.row_densities import row
+from bayesglmm.engines.kernels.row_densities import BINOMIAL, binomial_row, row
 from bayesglmm.engines.translation.buffers import Floats, Ints
 
 (X, BETA, ROOT, MEAN, PRECISION) = (packed.X, packed.BETA, packed.ROOT, packed.MEAN, packed.PRECISION)
@@ -190,10 +191,33 @@ def wide_back(t: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Float
         g[ints[t + Z] + j] -= q[ints[t + Z] + j]
 
 
+def binomial(ints: Ints, floats: Floats, a: Floats) -> float:
+    """Log-likelihood of binomial rows; its derivatives in eta are kept.
+
+    One logarithm of a product takes the place of many for binary rows, whose factors lie between one and two.
+    """
+    total, product = 0.0, 1.0
+    for r in range(ints[N]):
+        size = floats[ints[SIZE] + r]
+        linear, tail, slope = binomial_row(floats[ints[Y] + r], size, a[ints[ETA] + r])
+        total += linear
+        a[ints[ETA_BAR] + r] = slope
+        if size == 1.0:
+            product *= 1.0 + tail
+        else:
+            total -= size * math.log1p(tail)
+        if product > LARGE:
+            total -= math.log(product)
+            product = 1.0
+    return total - math.log(product)
+
+
 def likelihood(q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Log-likelihood; its derivatives in eta are kept, that of the dispersion goes to g."""
     code, at, total, phi_bar = ints[FAMILY], ints[DISPERSION], 0.0, 0.0
     phi = floats[ints[HELD]] if at < 0 else math.exp(q[at] + floats[ints[START] + at])
+    if code == BINOMIAL:
+        return binomial(ints, floats, a)
     for r in range(ints[N]):
         y, size = floats[ints[Y] + r], floats[ints[SIZE] + r]
         value, slope, across = row(code, y, size, a[ints[ETA] + r], phi)
@@ -239,10 +263,7 @@ def density(size: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floa
     coarsest = table + own * WIDTH
     for b in range(levels - own):
         t = finest - b * WIDTH
-        conditioning.moments(t, ints, floats, a)
-        conditioning.roots(t, ints, a)
-        if t > coarsest:
-            conditioning.integrated(t, ints, floats, a, ints[t - WIDTH + W])
+        conditioning.weigh(t, ints, floats, a, ints[t - WIDTH + W] if t > coarsest else -1)
     if own > 0:
         total += crossed_axes.draw(table, q, ints, floats, a)
     for b in range(own, levels):
@@ -255,11 +276,7 @@ def density(size: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floa
         factors_back(table, g, ints, a)
     for b in range(own, levels):
         t = table + b * WIDTH
-        if t > coarsest:
-            conditioning.integrated_back(t, ints, floats, a, ints[t - WIDTH + W_BAR])
-        conditioning.roots_back(t, ints, a)
-        if t < finest:  # the weights of the finest block are constants
-            conditioning.moments_back(t, ints, floats, a)
+        conditioning.weigh_back(t, ints, floats, a, ints[t - WIDTH + W_BAR] if t > coarsest else -1)
         factors_back(t, g, ints, a)
     for r in range(n):
         a[ints[ETA_BAR] + r] -= a[ints[RESIDUAL_BAR] + r]
