@@ -81,7 +81,7 @@ class Fit(
         self.design = design
 
     @cached_property
-    def data(self) -> xr.DataTree:
+    def data(self) -> xr.DataTree:  # type: ignore[override]  # it can be set, which mypy does not know
         """Everything known, see the class; of a maximum likelihood fit made when first read."""
         return self._assemble()
 

@@ -269,7 +269,8 @@ class Exploration:
         """Return log q~ - log q up to its constant."""
         if self.interpolant is None:
             return np.zeros(len(psi))
-        return np.clip(self.interpolant(np.clip(self.density.standardise(psi), -_REACH, _REACH)), *self.bounds)
+        found = self.interpolant(np.clip(self.density.standardise(psi), -_REACH, _REACH))
+        return np.asarray(np.clip(found, *self.bounds))
 
     @property
     def log_evidence(self) -> float:
