@@ -134,7 +134,7 @@ def _map_here[Item, Result](
     function: Callable[[Item], Result], items: Sequence[Item], progress: Callable[[int, int], None] | None
 ) -> Generator[Result, None, None]:
     for done, item in enumerate(items, 1):
-        with _one_thread():
+        with one_thread():
             result = function(item)
         if progress is not None:
             progress(done, len(items))
@@ -202,18 +202,27 @@ def _call[Item, Result](function: Callable[[Item], Result], index: int, item: It
     from joblib import parallel_config
 
     # A map within a map runs in the worker that it is in.
-    with _one_thread(), parallel_config("sequential", n_jobs=1):
+    with one_thread(), parallel_config("sequential", n_jobs=1):
         return index, function(item)
 
 
 _OWN = threading.local()
+_COMPILING = threading.RLock()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let no other thread of this process into any such block: PyTensor's compilers are not made for threads."""
+    with _COMPILING:
+        yield
 
 
 def _load_and_call[Item](sent: Any, token: str, index: int, item: Item) -> tuple[int, Any]:
     """Call a function that this thread of this process may have kept from an item before."""
     kept: OrderedDict[str, Any] = _OWN.__dict__.setdefault("functions", OrderedDict())
     if token not in kept:
-        kept[token] = pickle.loads(sent)
+        with alone():
+            kept[token] = pickle.loads(sent)
         while len(kept) > _KEPT:
             kept.popitem(last=False)
     kept.move_to_end(token)
@@ -257,7 +266,8 @@ _LIMIT = _ThreadLimit()
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Let linear algebra use one thread, as it does in every item of `parallel_map`."""
     _LIMIT.enter()
     try:
         yield

@@ -2,9 +2,9 @@
 
 The rows are split by the levels of a grouping factor, so that all rows of a level, and of everything nested in it,
 lie in one part. Coefficients of such factors are *own* to a part; all others (population coefficients, smooths,
-crossed factors) are *common*. A part is a handle: it is sent to whoever works on it, a thread, a process or another machine,
-and loads its rows there. Which rows are in which part is fixed by the data and never by the number of workers, and
-sums over parts are taken in their order: so results do not depend on who computes them.
+crossed factors) are *common*. A part is a handle: it is sent to whoever works on it, a thread, a process or another
+machine, and loads its rows there. Which rows are in which part is fixed by the data, never by the number of workers,
+and sums over parts are taken in their order: so results do not depend on who computes them.
 """
 
 from __future__ import annotations
@@ -87,12 +87,22 @@ class Parts:
         In the order in which they are summed.
     means : tuple of ndarray, each (p,)
         Of the fixed columns of each predictor over all rows: the default prior of the intercept is at them.
+    chain : tuple of tuple of int, or None
+        Own blocks by grouping factor, as positions in ``problem.blocks``: the finest factor first, each nested in the
+        next, and blocks of one factor with the same index. None: all own blocks are of one factor.
     """
 
     parts: tuple[Part, ...]
     means: tuple[Floats, ...]
+    chain: tuple[tuple[int, ...], ...] | None = None
 
     @property
     def rows(self) -> int:
         """Number of rows of all parts."""
         return sum(part.rows for part in self.parts)
+
+    @property
+    def factors(self) -> tuple[tuple[int, ...], ...]:
+        """`chain`, whether it was given or not."""
+        own = tuple(b for b, levels in enumerate(self.parts[0].levels) if levels is not None)
+        return (own,) if self.chain is None else self.chain

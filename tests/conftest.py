@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -117,3 +117,16 @@ def dataset() -> Callable[[str], Any]:
             _missing(str(error))
 
     return load
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Any]:
+    """Return the client of a cluster of two processes, for ``joblib.parallel_config("dask")``."""
+    dask, distributed = pytest.importorskip("dask"), pytest.importorskip("dask.distributed")
+    # Without forgiveness of its own, so that a killed worker is a failure that arrives at joblib.
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as made,
+        distributed.Client(made) as client,
+    ):
+        yield client

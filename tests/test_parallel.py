@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,20 +46,6 @@ def calls(folder: Path) -> list[int]:
     return [path.stat().st_size for path in sorted(folder.iterdir())]
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
-    distributed_ = pytest.importorskip("dask.distributed")
-    import dask
-
-    # Without forgiveness of its own, so that a killed worker is a failure that arrives here.
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        distributed_.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed_.Client(cluster) as found,
-    ):
-        yield found
-
-
 def test_without_a_word_items_are_computed_here() -> None:
     assert workers() == 1
     assert workers(1) == 1
@@ -83,7 +69,7 @@ def test_backends_and_workers_change_no_bit(backend: str) -> None:
         assert list(parallel_map(sums(), SEEDS, n_jobs=2)) == alone
 
 
-def test_a_cluster_changes_no_bit(client: Any) -> None:
+def test_a_cluster_changes_no_bit(cluster: Any) -> None:
     alone = list(parallel_map(sums(), SEEDS))
     with joblib.parallel_config("dask"):
         assert distributed()
@@ -143,7 +129,7 @@ def test_an_error_arrives_unchanged_and_is_not_tried_again(tmp_path: Path) -> No
         assert (tmp_path / "2").stat().st_size == 1
 
 
-def test_an_error_on_a_cluster_arrives_unchanged(client: Any) -> None:
+def test_an_error_on_a_cluster_arrives_unchanged(cluster: Any) -> None:
     def failing(item: int) -> int:
         raise BayesglmmError(f"row {item} is odd")
 
@@ -159,7 +145,7 @@ def test_a_killed_process_is_replaced(tmp_path: Path) -> None:
     assert often[0] == often[1] == 1  # finished before, so not computed again
 
 
-def test_a_killed_worker_of_a_cluster_is_replaced(tmp_path: Path, client: Any) -> None:
+def test_a_killed_worker_of_a_cluster_is_replaced(tmp_path: Path, cluster: Any) -> None:
     with joblib.parallel_config("dask"):
         found = list(parallel_map(deadly(tmp_path, victim=4), range(8)))
     assert found == [(item, item**2) for item in range(8)]
@@ -173,7 +159,7 @@ def test_who_kills_every_worker_is_given_up(tmp_path: Path) -> None:
         list(found)
 
 
-def test_who_kills_every_worker_of_a_cluster_is_given_up(tmp_path: Path, client: Any) -> None:
+def test_who_kills_every_worker_of_a_cluster_is_given_up(tmp_path: Path, cluster: Any) -> None:
     with joblib.parallel_config("dask"):
         found = parallel_map(deadly(tmp_path, victim=0, times=99), range(2), retries=1)
         with pytest.raises(WorkerLostError, match=r"lost 2 times in a row before item 1 of 2 .*KilledWorker"):

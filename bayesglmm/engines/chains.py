@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.progress import Progress
+from bayesglmm.parallel import alone, distributed, one_thread, parallel_map
 
 
 class State(Protocol):
@@ -110,6 +112,12 @@ class Record:
                 arrays[name][chain, k] = info[name]
         self.steps[chain] = step + 1
 
+    def take(self, chain: int, arrays: Mapping[str, Any]) -> None:
+        """Write a complete chain, arrays of shape (draws, ...)."""
+        for name, values in arrays.items():
+            self.arrays[name][chain] = values
+        self.steps[chain] = self.plan.tune + self.plan.draws
+
     def length(self) -> int:
         """Return how many draws every chain has."""
         return max(int(self.steps.min()) - self.plan.tune, 0)
@@ -122,7 +130,9 @@ class Record:
 def advance(kernel: Kernel, record: Record, chain: int, seed: np.random.SeedSequence) -> Iterator[None]:
     """Run one chain, pausing after every step."""
     rng = np.random.default_rng(seed)
-    state, tuning, plan = kernel.start(rng), kernel.tuning(), record.plan
+    with alone():  # what compiles does so here
+        state = kernel.start(rng)
+    tuning, plan = kernel.tuning(), record.plan
     for step in range(plan.tune + plan.draws):
         state, info = kernel.step(rng, state, tuning)
         if step < plan.tune:
@@ -147,7 +157,9 @@ class ChainProgress(Progress):
         return f"{text}, {phase}: {steps} of {total} steps ({steps / total:.0%})"
 
 
-def run_chains(kernel: Kernel, plan: Plan, seed: int, workers: int, progress: ChainProgress) -> tuple[Any, int, bool]:
+def run_chains(
+    kernel: Kernel, plan: Plan, seed: int, workers: int | None, progress: ChainProgress
+) -> tuple[Any, int, bool]:
     """Run all chains.
 
     Parameters
@@ -156,14 +168,16 @@ def run_chains(kernel: Kernel, plan: Plan, seed: int, workers: int, progress: Ch
     plan : Plan
     seed : int
         Every chain has a stream of its own, so that workers and their number change nothing.
-    workers : int
-        Processes; one runs all chains here, in turns.
+    workers : int or None
+        Chains at once, each in a worker of joblib; one runs all chains here, in turns. None for what
+        ``joblib.parallel_config`` says.
     progress : ChainProgress
 
     Returns
     -------
     draws : dict of str to ndarray, shape (chains, length, ...)
-        ``theta``, ``x``, ``lp`` and the statistics.
+        ``theta``, ``x``, ``lp`` and the statistics; after an interruption on a cluster of those chains alone that
+        had come to their end.
     length : int
         Draws that every chain has.
     interrupted : bool
@@ -173,6 +187,9 @@ def run_chains(kernel: Kernel, plan: Plan, seed: int, workers: int, progress: Ch
         record = progress.record = Record(plan)
         interrupted = _run_here(kernel, record, seeds)
         return record.cut(record.length()), record.length(), interrupted
+    if distributed():
+        record = progress.record = Record(plan)
+        return _run_on_cluster(kernel, record, seeds)
     with tempfile.TemporaryDirectory(prefix="bayesglmm-") as name:
         record = progress.record = Record(plan, Path(name))
         interrupted = _run_in_workers(kernel, record, seeds, workers, Path(name))
@@ -186,38 +203,61 @@ def _run_here(kernel: Kernel, record: Record, seeds: Any) -> bool:
     chains = [advance(kernel, record, c, seed) for c, seed in enumerate(seeds)]
     try:
         # In turns, so that an interruption leaves draws of every chain.
-        for _ in range(record.plan.tune + record.plan.draws):
-            for chain in chains:
-                next(chain)
+        with one_thread():
+            for _ in range(record.plan.tune + record.plan.draws):
+                for chain in chains:
+                    next(chain)
     except KeyboardInterrupt:
         return True
     return False
 
 
-def _run_in_workers(kernel: Kernel, record: Record, seeds: Any, workers: int, folder: Path) -> bool:
-    import cloudpickle
-    from joblib import Parallel, delayed, parallel_config
-
-    # joblib's own way of pickling methods fails on some that PyTensor's random variables hold.
-    sent = cloudpickle.dumps((kernel, record.plan))
+def _run_in_workers(kernel: Kernel, record: Record, seeds: Any, workers: int | None, folder: Path) -> bool:
+    chain = _ChainOnDisk(kernel, record.plan, folder)
     try:
-        with parallel_config("loky", inner_max_num_threads=1):
-            Parallel(n_jobs=workers, batch_size=1)(
-                delayed(_work)(sent, str(folder), c, seed) for c, seed in enumerate(seeds)
-            )
+        deque(parallel_map(chain, list(enumerate(seeds)), n_jobs=workers), maxlen=0)
     except KeyboardInterrupt:
         return True
     return False
 
 
-def _work(sent: bytes, folder: str, chain: int, seed: np.random.SeedSequence) -> None:
-    """Run one chain in a process of its own."""
-    import cloudpickle
-
-    kernel, plan = cloudpickle.loads(sent)
-    record = Record(plan, Path(folder), create=False)
+def _run_on_cluster(kernel: Kernel, record: Record, seeds: Any) -> tuple[Any, int, bool]:
+    """Run chains where no disk is shared: a chain comes back when it is complete."""
+    finished, interrupted = 0, False
     try:
-        for _ in advance(kernel, record, chain, seed):
-            pass
-    except KeyboardInterrupt:  # the terminal sends it to every process; the first one ends the run
-        return
+        for arrays in parallel_map(_ChainSentBack(kernel, record.plan), seeds):
+            record.take(finished, arrays)
+            finished += 1
+    except KeyboardInterrupt:
+        interrupted = True
+    length = record.plan.draws if finished else 0
+    return {name: values[:finished] for name, values in record.cut(length).items()}, length, interrupted
+
+
+@dataclass(frozen=True, eq=False)
+class _ChainOnDisk:
+    """Runs a chain and writes it to files that are there; a chain that is run again writes the same."""
+
+    kernel: Kernel
+    plan: Plan
+    folder: Path
+
+    def __call__(self, item: tuple[int, np.random.SeedSequence]) -> None:
+        record = Record(self.plan, self.folder, create=False)
+        try:
+            deque(advance(self.kernel, record, *item), maxlen=0)
+        except KeyboardInterrupt:  # the terminal sends it to every process; the first one ends the run
+            return
+
+
+@dataclass(frozen=True, eq=False)
+class _ChainSentBack:
+    """Runs a chain and returns its arrays, shape (draws, ...)."""
+
+    kernel: Kernel
+    plan: Plan
+
+    def __call__(self, seed: np.random.SeedSequence) -> dict[str, Any]:
+        record = Record(replace(self.plan, chains=1))
+        deque(advance(self.kernel, record, 0, seed), maxlen=0)
+        return {name: values[0] for name, values in record.arrays.items()}

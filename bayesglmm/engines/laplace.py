@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 from bayesglmm.engines.base import ENGINES, Engine, Settings, require_integer
 from bayesglmm.engines.kernels.likelihood import Estimation
 from bayesglmm.engines.kernels.quadrature import Quadrature
 from bayesglmm.engines.kernels.spectral import normal_objective
 from bayesglmm.engines.maximum import likelihood_run
-from bayesglmm.engines.modes import keep_mode, latent_view
+from bayesglmm.engines.modes import in_parts, keep_mode, latent_view, parts_notes
 from bayesglmm.engines.nested import ApproximateRun, nested_posterior
 from bayesglmm.engines.progress import Progress
 from bayesglmm.errors import SettingsError
@@ -38,6 +38,10 @@ class LaplaceSettings(Settings):
         Whether draws are reweighted to the exact posterior and resampled where Pareto k says that weights can be
         trusted. ``"auto"``: where the verdict would be "check" and the data are small; ``True``: always, with as
         many candidates as draws. For the posterior only.
+    parts : int or None
+        Split the rows by the levels of the largest grouping factor into so many parts, which are computed wherever
+        ``joblib.parallel_config`` says. Answers do not depend on where. If None, 200,000 rows and more are split, one
+        part per 125,000, where that costs nothing.
     progressbar : bool
         Show in a terminal or notebook what a fit of more than two seconds is doing.
     """
@@ -48,6 +52,7 @@ class LaplaceSettings(Settings):
     chains: int = 4
     points: int | None = None
     resample: bool | Literal["auto"] = "auto"
+    parts: int | None = None
     progressbar: bool = True
 
     @property
@@ -68,6 +73,8 @@ class LaplaceSettings(Settings):
             require_integer(name, getattr(self, name), 1)
         if self.points is not None:
             require_integer("points", self.points, 8)
+        if self.parts is not None:
+            require_integer("parts", self.parts, 1)
         if not isinstance(self.resample, bool) and self.resample != "auto":
             raise SettingsError(f'resample must be True, False or "auto", not {self.resample!r}.')
         if self.quadrature > 1 and self.objective == "reml":
@@ -79,6 +86,7 @@ class Laplace(Engine):
 
     name = "laplace"
     settings = LaplaceSettings
+    parted: ClassVar[bool] = True
 
     def run(self, problem: Problem, settings: LaplaceSettings, seed: int) -> ApproximateRun:
         """Approximate the posterior, or maximise the likelihood.
@@ -86,13 +94,15 @@ class Laplace(Engine):
         Raises
         ------
         SettingsError
-            If maximum likelihood is asked for and the user gave priors, or quadrature where it cannot be done.
+            If maximum likelihood is asked for and the user gave priors, or quadrature or parts where they cannot be
+            done.
         NotPositiveDefiniteError
             If the conditional density of the coefficients has no maximum near the start values.
         InterruptedFitError
             On Ctrl-C: a search that has not ended leaves nothing to keep.
         """
-        view = latent_view(problem, settings.objective)
+        parted = in_parts(problem, settings.parts, automatic=settings.quadrature == 1)
+        view = latent_view(parted, settings.objective)
         if settings.quadrature > 1:
             Quadrature(view, settings.quadrature)  # refuses before anything is searched
         with Progress("Laplace", settings.progressbar).running() as progress:
@@ -100,10 +110,10 @@ class Laplace(Engine):
                 run = likelihood_run(view, settings.estimation, settings, seed, progress)
                 assert run.likelihood is not None
                 keep_mode(problem, settings.objective, settings.quadrature, run.likelihood.mode)
-                return run
+                return replace(run, notes=(*run.notes, *parts_notes(parted)))
             run, mode = nested_posterior(view, settings, seed, progress, normal_objective, settings.quadrature)
             keep_mode(problem, "posterior", 1, mode)
-            return run
+            return replace(run, notes=(*run.notes, *parts_notes(parted)))
 
 
 ENGINES.register(Laplace())

@@ -32,6 +32,7 @@ from bayesglmm.errors import (
 )
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.problem import Problem
+from bayesglmm.parallel import distributed, workers
 
 _PROPOSALS = ("block", "iwls", "random-walk")
 _WORTH_WORKERS = 1.5e8  # rows times steps; below, starting processes takes longer than it saves
@@ -52,7 +53,8 @@ class MetropolisSettings(Settings):
     draws, tune, chains : int
         Draws per chain after tuning, tuning draws, independent chains. Tuning adapts; then everything is frozen.
     cores : int or None
-        Chains that run at once; chosen by the size of the work if None. The draws do not depend on it.
+        Chains that run at once; if None, what ``joblib.parallel_config`` says, and where that says nothing as many
+        as suit the size of the work. The draws do not depend on it.
     moves : int
         For ``"block"``: steps of the path, or moves, of the coefficients per draw.
     latent : {"guided", "autoregressive"}
@@ -145,11 +147,13 @@ class Metropolis(Engine):
             raise InterruptedBeforeFirstDrawError(
                 "Interrupted before every chain had its first draw after tuning: there is nothing to keep."
             )
-        theta, x = (found.pop(name).reshape(settings.chains * length, -1) for name in ("theta", "x"))
-        draws = natural_draws(view, Draws(theta, x), settings.chains)
+        chains = len(found["lp"])
+        theta, x = (found.pop(name).reshape(chains * length, -1) for name in ("theta", "x"))
+        draws = natural_draws(view, Draws(theta, x), chains)
         notes = [_acceptance_note(view, found)] if "accepted" in found else []
         if interrupted:
-            notes.append(f"Interrupted: {length} of {settings.draws} draws per chain were kept.")
+            fewer = f" of {chains} of {settings.chains} chains" if chains < settings.chains else " per chain"
+            notes.append(f"Interrupted: {length} of {settings.draws} draws{fewer} were kept.")
         seconds = {"prepare": middle - start, "sample": time.perf_counter() - middle}
         return Run(draws, _stats(found), seconds, tuple(notes))
 
@@ -192,11 +196,16 @@ def _scales(view: LatentView, given: float | Mapping[str, float] | None) -> Floa
     return np.array([float(given.get(c.label, given.get(c.variable, DEFAULT_SCALE))) for c in coordinates])
 
 
-def _workers(view: LatentView, settings: MetropolisSettings) -> int:
-    """Return how many processes; by the size of the work, not by the clock, so that a run can be repeated."""
+def _workers(view: LatentView, settings: MetropolisSettings) -> int | None:
+    """Return how many chains run at once; by the size of the work, not by the clock, so that a run can be repeated.
+
+    None leaves it to ``joblib.parallel_config``, where the user says something there.
+    """
     most = min(settings.chains, settings.cores or os.cpu_count() or 1)
     if settings.cores is not None:
         return most
+    if distributed() or workers() > 1:
+        return None
     n, steps = view.problem.predictors[0].predictor.n, (settings.tune + settings.draws) * settings.chains
     passes = {"block": 3 + settings.moves, "iwls": 10}.get(settings.proposal, view.size + 3 * view.theta_size)
     return most if max(n, _FEWEST_ROWS) * steps * passes > _WORTH_WORKERS else 1

@@ -12,11 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bayesglmm.engines.apart import run_apart
 from bayesglmm.engines.base import ENGINES, Engine, Run, Settings, require_integer
 from bayesglmm.engines.prepared import Prepared, prepare
 from bayesglmm.engines.streaming import Handover, Sink, Trace, beginning_at, run_chains_alone, waited
 from bayesglmm.errors import InterruptedBeforeFirstDrawError, SettingsError
 from bayesglmm.graph.problem import Problem
+from bayesglmm.parallel import distributed
 
 # Statistics kept with the draws: name in ArviZ's schema -> name in nutpie, name in PyMC. NumPyro has ArviZ's names.
 _STATS = {
@@ -53,7 +55,9 @@ class NutsSettings(Settings):
     chains : int
         Independent chains.
     cores : int or None
-        Chains that run at once; as many as there are processors (and chains) if None.
+        Chains that run at once; as many as there are processors (and chains) if None. Chains are threads of this
+        process. Where ``joblib.parallel_config`` names a cluster each is a task there, with other draws of the same
+        posterior; 1 keeps them here.
     target_accept : float or None
         Acceptance that the step size is adapted to; larger takes smaller steps and mends some divergences. If None,
         0.9 for the variables of the graph and 0.8 in the other coordinates; 0.9 for other samplers than nutpie.
@@ -141,6 +145,8 @@ class Nuts(Engine):
             raise SettingsError("There is nothing to sample: every parameter of the model is held.")
         if settings.sampler != "nutpie" and sink is not None:
             raise SettingsError('Draws are stored during a run by sampler="nutpie" alone.')
+        if sink is None and distributed() and settings.cores != 1:
+            return run_apart(self, problem, settings, seed)
         start = time.perf_counter()
         path = "compiled" if settings.sampler != "nutpie" and settings.path == "auto" else settings.path
         prepared = prepare(problem, path)

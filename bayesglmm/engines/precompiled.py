@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesglmm.blocks import Floats, RandomBlock
+from bayesglmm.blocks import Floats, Ints
+from bayesglmm.engines.aggregated import Rows, density_rows
 from bayesglmm.engines.kernels import callbacks, packed, positive_priors, row_densities
 from bayesglmm.engines.nutpie_alone import CompiledModel, library, nutpie
 from bayesglmm.graph.conditioned import ConditionedModel
@@ -101,17 +102,18 @@ class _Buffers:
 def pack(conditioned: ConditionedModel) -> tuple[Any, Floats]:
     """Return the two buffers of a model that is covered: integers and floats, see `kernels.packed`."""
     view, working, problem = conditioned.view, conditioned.working, conditioned.problem
-    main, n = problem.predictors[0], len(working.response)
-    into = _Buffers()
+    main, code = problem.predictors[0], _row_code(problem)
+    assert code is not None  # `uncovered` said so
+    offset = view.design(view.initial_theta)[0][0]
+    rows = density_rows(conditioned, offset, code)
+    n, into = len(rows.first), _Buffers()
     head = np.zeros(packed.HEAD, dtype=np.int64)
     into.put(head, 0)
     theta = _theta_places(conditioned)
     z = _innovation_places(conditioned)
     order = {block.name: rank for rank, block in enumerate(working.blocks)}
     blocks = sorted(main.blocks, key=lambda part: order.get(part.names.u, len(order)))
-    table = np.array([_row(into, conditioned, part, theta, z[part.names.u], n) for part in blocks])
-    code = _row_code(problem)
-    assert code is not None  # `uncovered` said so
+    table = np.array([_row(into, conditioned, part, theta, z[part.names.u], rows) for part in blocks])
     sizes = {
         packed.N: n, packed.P: working.X.shape[1], packed.LEVEL_BLOCKS: len(order), packed.BLOCKS: len(blocks),
         packed.THETA: sum(np.size(start) for start in conditioned.start), packed.FAMILY: code,
@@ -121,15 +123,13 @@ def pack(conditioned: ConditionedModel) -> tuple[Any, Floats]:
     for name, declared in problem.dispersions.items():
         held, sizes[packed.DISPERSION] = float(declared.constant[0]), theta.get((name, 0), -1)
     mean, precision = view.gaussian_prior(main)
-    response = problem.response
-    size = response.trials if response.trials is not None else response.weights
-    total_offset = view.design(view.initial_theta)[0][0]
     floats = {
-        packed.X: working.X.T, packed.BETA: working.beta, packed.ROOT: working.beta_root,
-        packed.MEAN: mean, packed.PRECISION: precision, packed.RESPONSE: working.response,
-        packed.WEIGHTS: working.weights, packed.OFFSET: total_offset, packed.Y: response.y,
-        packed.SIZE: np.ones(n) if size is None else size, packed.HELD: [held],
-        packed.START: np.concatenate([np.zeros(0), *map(np.ravel, conditioned.start)]),
+        packed.X: working.X[rows.first].T, packed.BETA: working.beta, packed.ROOT: working.beta_root,
+        packed.MEAN: mean, packed.PRECISION: precision, packed.RESPONSE: rows.response,
+        packed.WEIGHTS: rows.weights, packed.OFFSET: offset[rows.first], packed.Y: rows.y,
+        packed.SIZE: rows.size, packed.HELD: [held],
+        packed.START: conditioned.hyper.start, packed.HYPER_ROOT: conditioned.hyper.root,
+        packed.RATE: conditioned.hyper.rate, packed.DEPTH: conditioned.hyper.depth,
         packed.PRIORS: _priors(problem, theta, sizes[packed.THETA]),
     }  # fmt: skip
     for place, value in sizes.items():
@@ -139,6 +139,8 @@ def pack(conditioned: ConditionedModel) -> tuple[Any, Floats]:
     p = working.X.shape[1]
     for place, size in zip(range(packed.COEFFICIENTS, packed.SCRATCH), (p, p, n, n, n, n), strict=True):
         head[place] = into.scratch(size)
+    for place in (packed.VALUES, packed.SLOPES, packed.CURVES):
+        head[place] = into.scratch(sizes[packed.THETA])
     head[packed.SCRATCH] = into.sizes[2]
     into.ints[0] = head
     return np.concatenate(into.ints), np.concatenate(into.floats)
@@ -179,10 +181,11 @@ def _row(
     part: BlockParts,
     theta: Mapping[tuple[str, int], int],
     z: int,
-    n: int,
+    rows: Rows,
 ) -> Any:
     """Put one block into the buffers and return its row of the table."""
     block, k, J = part.block, len(part.block.terms), len(part.block.levels)
+    index, X, n = block.index[rows.first], block.X[rows.first], len(rows.first)
     level = part.names.u in conditioned.blocks
     sd = part.parameters["sd"]
     places = np.full(len(sd.constant), -1)
@@ -190,8 +193,8 @@ def _row(
         places[j] = theta[sd.name, at]
     row = np.zeros(packed.WIDTH, dtype=np.int64)
     row[packed.K], row[packed.LEVELS], row[packed.Z], row[packed.COR] = k, J, z, -1
-    row[packed.INDEX] = into.put(block.index, 0)
-    row[packed.COLUMNS] = into.put(block.X.T if level else block.X)
+    row[packed.INDEX] = into.put(index, 0)
+    row[packed.COLUMNS] = into.put(X.T if level else X)
     row[packed.SDS] = into.put(np.resize(places, k), 0)  # one for all columns, or one for each
     row[packed.HELD_SDS] = into.put(np.resize(sd.constant, k))
     if "cor" in part.parameters:
@@ -206,7 +209,7 @@ def _row(
     row[packed.MOMENTS], row[packed.AXES] = -1, -1
     blocks, axes = conditioned.working.blocks, conditioned.working.axes
     if level and part.names.u == blocks[-1].name:
-        row[packed.MOMENTS] = into.put(_moments(block, conditioned.working.weights))
+        row[packed.MOMENTS] = into.put(_moments(index, X, rows.weights, J))
     if level and axes is not None and part.names.u == blocks[0].name:
         row[packed.AXES] = into.put(np.concatenate([np.ravel(getattr(axes, name)) for name in axes.names()]))
     squares, once = (k * k, n) if level else (0, 0)
@@ -216,11 +219,11 @@ def _row(
     return row
 
 
-def _moments(block: RandomBlock, weights: Floats) -> Floats:
+def _moments(index: Ints, X: Floats, weights: Floats, levels: int) -> Floats:
     """Return Z' w Z by level, shape (J, k, k)."""
-    found = np.zeros((len(block.levels), *block.X.shape[1:] * 2))
-    np.add.at(found, block.index, weights[:, None, None] * block.X[:, :, None] * block.X[:, None, :])
-    return found
+    k = X.shape[1]
+    pairs = [np.bincount(index, weights * X[:, i] * X[:, j], levels) for i in range(k) for j in range(k)]
+    return np.stack(pairs, axis=1)
 
 
 def _correlation_places(conditioned: ConditionedModel, name: str, k: int) -> Any:

@@ -119,6 +119,23 @@ def build(
     return problem
 
 
+def ingredients(problem: Problem) -> tuple[Any, ...]:
+    """Return the arguments with which `build` makes a problem again, say in another process.
+
+    They can be pickled. So can a graph, but it loses where a search in it would start.
+    """
+    return (
+        problem.family,
+        dict(problem.links),
+        problem.response,
+        {part.names.parameter: part.predictor for part in problem.predictors},
+        problem.priors,
+        np.asarray(problem.model.coords[ROWS]),
+        problem.likelihood.expression,
+        None if problem.residual is None else problem.residual.block,
+    )
+
+
 def _row_labels(rows: Any, n: int) -> Any:
     """Return the labels of the rows; positions where there are none, or none that a file could hold."""
     labels = np.arange(n) if rows is None else np.asarray(rows)
@@ -187,7 +204,7 @@ class _Builder:
             dim = f"{dim}_free"
             self.model.add_coord(dim, [predictor.columns[j] for j in free])
         X = predictor.X[:, free]
-        C = centring(X, own)
+        C = centring(X.mean(axis=0), own)
         variable = declare_coefficients(names.beta, dim, own, C, _whitening(X, C, own, self.priors.spread))
         gaussian = all(slot.prior.distribution in ("Normal", "Flat") for slot in own)
         # What moves the correlation of rows is a hyperparameter: rows are whitened given it.
@@ -309,12 +326,12 @@ class _Builder:
         return declared, declare_scalar(name, slot)
 
 
-def centring(X: Floats, slots: Sequence[Slot]) -> Floats:
-    """Return C with the column means in the row of the intercept whose default prior is centred."""
+def centring(means: Floats, slots: Sequence[Slot]) -> Floats:
+    """Return C with the means of columns, shape (p,), in the row of the intercept whose default prior is centred."""
     C = np.eye(len(slots))
     for j, slot in enumerate(slots):
         if slot.centred:
-            C[j] = X.mean(axis=0)
+            C[j] = means
             C[j, j] = 1.0
     return C
 

@@ -34,13 +34,13 @@ UNREWRITTEN = Mode(linker="py", optimizer="merge")
 SMALL = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["canonicalize", "stabilize"], exclude=["inplace"]))
 
 
-_ALONE = threading.RLock()
+_COMPILING = threading.RLock()  # PyTensor does not promise to compile in several threads at once
 
 
 @contextmanager
 def without_c() -> Iterator[None]:
     """Let PyTensor see no C compiler. The setting belongs to the process, so one thread at a time changes it."""
-    with _ALONE, config.change_flags(cxx=""):
+    with _COMPILING, config.change_flags(cxx=""):
         yield
 
 
@@ -86,5 +86,7 @@ class compiled_once:
             return self
         shared = instance.problem.shared
         if self.key not in shared:
-            shared[self.key] = self.make(instance)
+            with _COMPILING:
+                if self.key not in shared:
+                    shared[self.key] = self.make(instance)
         return shared[self.key]

@@ -51,7 +51,7 @@ class RowDerivatives:
     d2phi: Floats | None = None
 
 
-_TOGETHER = 2**17  # rows of one evaluation: what a processor's cache holds of some arrays
+TOGETHER = 2**17  # rows of one evaluation: what a processor's cache holds of some arrays
 _REPEATS = 16  # numbers of repetitions whose rows are kept
 
 
@@ -93,7 +93,7 @@ class Elementwise:
     @property
     def together(self) -> int:
         """How many values of the predictors `many` should be given at once."""
-        return max(1, _TOGETHER // max(len(self.y), 1))
+        return max(1, TOGETHER // max(len(self.y), 1))
 
     def many(self, etas: Floats, phi: Mapping[str, Any], order: int = 0) -> RowDerivatives:
         """Evaluate at several values of the predictors in one go.

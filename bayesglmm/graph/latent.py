@@ -171,10 +171,14 @@ class LatentView(Hyperparameters):
         """Return prior mean and precision of the free population coefficients, shapes (q,) and (q, q)."""
         free = [] if predictor.beta is None else [int(j) for j in predictor.beta.free]
         slots = [self.problem.priors.coefficients[predictor.names.parameter][j] for j in free]
-        C = centring(predictor.predictor.X[:, free], slots)
+        C = centring(self.column_means(predictor)[free], slots)
         centre = np.array([slot.prior.parameters.get("mu", 0.0) for slot in slots])
         weight = np.array([slot.prior.parameters.get("sigma", np.inf) for slot in slots]) ** -2.0
         return np.linalg.solve(C, centre), C.T @ (weight[:, None] * C)
+
+    def column_means(self, predictor: PredictorParts) -> Floats:
+        """Return the means of the fixed columns over all rows, shape (p,)."""
+        return np.asarray(predictor.predictor.X.mean(axis=0))
 
     def design(self, theta: Floats) -> list[tuple[Floats, Any]]:
         """Return offset and sparse A(theta) of every predictor, shapes (n,) and (n, size)."""
@@ -283,7 +287,10 @@ def restricted(problem: Problem) -> Problem:
     roles: dict[str, Role] = {
         name: "theta" if name in beside and role == "fixed" else role for name, role in problem.roles.items()
     }
-    return problem if roles == problem.roles else replace(problem, roles=roles)
+    if roles == problem.roles:
+        return problem
+    # Other hyperparameters: functions of them are compiled for themselves.
+    return replace(problem, roles=roles, shared=problem.shared.setdefault("restricted", {}))
 
 
 def _latent_variables(predictor: PredictorParts, problem: Problem) -> list[tuple[str, str, tuple[int, ...]]]:

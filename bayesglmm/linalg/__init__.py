@@ -2,9 +2,10 @@
 
 from bayesglmm.linalg.arrow import ArrowBlocks, ArrowFactor, dense_matrix
 from bayesglmm.linalg.base import Factor, NotPositiveDefiniteError, PriorPrecision, SelectedInverse
+from bayesglmm.linalg.chain import DenseColumns, GroupColumns
 from bayesglmm.linalg.crossed import CrossedFactor, CrossedInverse, conditional_blocks
 from bayesglmm.linalg.dense import DenseFactor
-from bayesglmm.linalg.pattern import DenseColumns, GroupColumns, Pattern
+from bayesglmm.linalg.pattern import Pattern
 from bayesglmm.linalg.precision import precision_draws, symmetric
 from bayesglmm.linalg.rows import Leverage, Rows
 from bayesglmm.linalg.sparse import Elimination, SparseBlocks, SparseFactor

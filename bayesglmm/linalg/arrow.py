@@ -100,12 +100,80 @@ def dense_matrix(blocks: ArrowBlocks) -> Floats:
     return full
 
 
+@dataclass(frozen=True, eq=False)
+class Eliminated:
+    """What is left of H, and kept, when its corners have been eliminated.
+
+    Attributes
+    ----------
+    inverse_L : list of ndarray, each (levels, k, k)
+        Inverses of the lower Cholesky factors of the corners' diagonal blocks.
+    link : mapping of (int, int) to ndarray
+        Rows of L' between corners.
+    rim : list of ndarray, each (levels, k, m)
+        Rows of L' between corners and border.
+    border : ndarray, shape (m, m)
+        The Schur complement of the corners.
+    logdet : float
+        Of the corners.
+    """
+
+    inverse_L: list[Floats]
+    link: dict[tuple[int, int], Floats]
+    rim: list[Floats]
+    border: Floats
+    logdet: float
+
+
+def eliminate(H: ArrowBlocks) -> Eliminated:
+    """Eliminate the corners, the finest first.
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+        If one is not positive definite.
+    """
+    pattern, total = H.pattern, 0.0
+    count = len(pattern.corners)
+    corner, link, rim, border = list(H.corner), dict(H.link), list(H.rim), H.border
+    inverse_L: list[Floats] = []
+    for c in range(count):
+        inverse, logdet = _invert_factor(corner[c])
+        inverse_L.append(inverse)
+        total += logdet
+        rim[c] = multiply(inverse, rim[c])
+        for d in range(c + 1, count):
+            link[c, d] = multiply(inverse, link[c, d])
+        for d in range(c + 1, count):
+            left = link[c, d].swapaxes(1, 2)
+            corner[d] = corner[d] - _sum(pattern, c, d, multiply(left, link[c, d]))
+            rim[d] = rim[d] - _sum(pattern, c, d, multiply(left, rim[c]))
+            for e in range(d + 1, count):
+                link[d, e] = link[d, e] - _sum(pattern, c, d, multiply(left, link[c, e]))
+        flat = _flat(rim[c])
+        border = border - flat.T @ flat
+    return Eliminated(inverse_L, link, rim, border, total)
+
+
+def _sum(pattern: Pattern, c: int, d: int, blocks: Floats) -> Floats:
+    """Sum blocks of the levels of corner c by the level of corner d that they lie in."""
+    levels, columns = pattern.corners[d].levels, blocks.shape[1] * blocks.shape[2]
+    if columns == 0:
+        return np.zeros((levels, *blocks.shape[1:]))
+    if columns == 1:
+        return np.bincount(pattern.parents[c, d], blocks.ravel(), levels).reshape(levels, 1, 1)
+    total = pattern.links[c, d] @ np.ascontiguousarray(blocks).reshape(len(blocks), columns)
+    return np.asarray(total).reshape(levels, *blocks.shape[1:])
+
+
 class ArrowFactor:
     """Cholesky factor of H.
 
     Parameters
     ----------
-    H : ArrowBlocks
+    pattern : Pattern
+    found : Eliminated
+        Its corners, eliminated.
 
     Raises
     ------
@@ -113,40 +181,16 @@ class ArrowFactor:
         If H is not positive definite.
     """
 
-    def __init__(self, H: ArrowBlocks) -> None:
-        pattern = self.pattern = H.pattern
-        count = len(pattern.corners)
-        corner, link, rim, border = list(H.corner), dict(H.link), list(H.rim), H.border
-        self.inverse_L: list[Floats] = []
-        self._logdet = 0.0
-        for c in range(count):
-            inverse, logdet = _invert_factor(corner[c])
-            self.inverse_L.append(inverse)
-            self._logdet += logdet
-            rim[c] = multiply(inverse, rim[c])
-            for d in range(c + 1, count):
-                link[c, d] = multiply(inverse, link[c, d])
-            for d in range(c + 1, count):
-                left = link[c, d].swapaxes(1, 2)
-                corner[d] = corner[d] - self._sum(c, d, multiply(left, link[c, d]))
-                rim[d] = rim[d] - self._sum(c, d, multiply(left, rim[c]))
-                for e in range(d + 1, count):
-                    link[d, e] = link[d, e] - self._sum(c, d, multiply(left, link[c, e]))
-            flat = _flat(rim[c])
-            border = border - flat.T @ flat
-        self.link, self.rim = link, rim
-        self.schur = DenseFactor(border)
-        self._logdet += self.schur.logdet()
+    def __init__(self, pattern: Pattern, found: Eliminated) -> None:
+        self.pattern = pattern
+        self.inverse_L, self.link, self.rim = found.inverse_L, found.link, found.rim
+        self.schur = DenseFactor(found.border)
+        self._logdet = found.logdet + self.schur.logdet()
 
-    def _sum(self, c: int, d: int, blocks: Floats) -> Floats:
-        """Sum blocks of the levels of corner c by the level of corner d that they lie in."""
-        levels, columns = self.pattern.corners[d].levels, blocks.shape[1] * blocks.shape[2]
-        if columns == 0:
-            return np.zeros((levels, *blocks.shape[1:]))
-        if columns == 1:
-            return np.bincount(self.pattern.parents[c, d], blocks.ravel(), levels).reshape(levels, 1, 1)
-        total = self.pattern.links[c, d] @ np.ascontiguousarray(blocks).reshape(len(blocks), columns)
-        return np.asarray(total).reshape(levels, *blocks.shape[1:])
+    @classmethod
+    def of(cls, H: ArrowBlocks) -> ArrowFactor:
+        """Factorise H."""
+        return cls(H.pattern, eliminate(H))
 
     def logdet(self) -> float:
         """Return log |H|."""
@@ -161,7 +205,7 @@ class ArrowFactor:
         for c in range(count):
             parts[c] = multiply(self.inverse_L[c], parts[c])
             for d in range(c + 1, count):
-                parts[d] = parts[d] - self._sum(c, d, multiply(self.link[c, d].swapaxes(1, 2), parts[c]))
+                parts[d] = parts[d] - _sum(pattern, c, d, multiply(self.link[c, d].swapaxes(1, 2), parts[c]))
             border = border - _flat(self.rim[c]).T @ _flat(parts[c])
         return self._back(parts, self.schur.solve(border)).reshape(right.shape)
 

@@ -11,10 +11,8 @@ quicker or smaller.
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import numpy as np
 from scipy import sparse
 
 from bayesglmm.linalg.base import Ints
+from bayesglmm.linalg.chain import DenseColumns, GroupColumns, given_chain, index_sets, nested_chain
 from bayesglmm.linalg.crossed import Layout
 from bayesglmm.linalg.sparse import Elimination, seconds
 
@@ -34,79 +33,6 @@ QUICK = 0.02
 _EVALUATION = 1e-4, 1e-7
 _MANY = 5.0
 _FULL = 0.5  # share of the border that couplings fill, from which on it is dense whatever the order
-
-
-@dataclass(frozen=True, eq=False)
-class GroupColumns:
-    """`width` columns for each level of a grouping factor.
-
-    Where rows belong to several levels there is one such object for each membership, all with the same `start`.
-
-    Attributes
-    ----------
-    start : int
-        Column of level l, entry j in x: ``start + l * width + j``.
-    levels, width : int
-    index : ndarray of int, shape (n,)
-        Level of each row.
-    predictor : int
-        Which predictor the columns belong to.
-    label : str
-        For messages.
-    """
-
-    start: int
-    levels: int
-    width: int
-    index: Ints
-    predictor: int = 0
-    label: str = ""
-
-    @cached_property
-    def columns(self) -> Ints:
-        """Columns in x, shape (levels, width)."""
-        return self.start + np.arange(self.levels * self.width).reshape(self.levels, self.width)
-
-
-@dataclass(frozen=True)
-class DenseColumns:
-    """Columns with a value in every row.
-
-    Attributes
-    ----------
-    start, width : int
-        Where they lie in x.
-    predictor : int
-    """
-
-    start: int
-    width: int
-    predictor: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Corner:
-    """A block-diagonal part of H: all groups that share one index.
-
-    Attributes
-    ----------
-    groups : tuple of int
-        Positions in the pattern's groups.
-    index : ndarray of int, shape (n,)
-    levels, width : int
-        `width` is the total of the groups' widths.
-    predictors : ndarray of int, shape (width,)
-        Predictor of each entry of a level.
-    columns : ndarray of int, shape (levels, width)
-        Their columns in x.
-    """
-
-    groups: tuple[int, ...]
-    index: Ints
-    levels: int
-    width: int
-    predictors: Ints
-    columns: Ints
 
 
 class Pattern:
@@ -123,6 +49,8 @@ class Pattern:
     couplings : mapping of int to (ndarray of int, ndarray of int), optional
         For groups that are not spherical: rows and columns of the entries of their prior precision, lower triangle
         with the diagonal, each once; column ``level * width + j`` of the group.
+    chain : sequence of sequence of int, optional
+        Groups that the corners are made of, finest first, whatever their size. The rest is then the border.
 
     Attributes
     ----------
@@ -153,16 +81,22 @@ class Pattern:
         groups: Sequence[GroupColumns],
         smallest: int = SMALLEST_CORNER,
         couplings: Mapping[int, tuple[Ints, Ints]] | None = None,
+        chain: Sequence[Sequence[int]] | None = None,
     ) -> None:
         self.n, self.size, self.predictors = n, size, predictors
         self.dense, self.groups = tuple(dense), tuple(groups)
         self.couplings = dict(couplings or {})
-        self.index_sets = _index_sets(self.groups)
+        self.index_sets = index_sets(self.groups)
         first: dict[int, int] = {}
         self.owners = tuple(first.setdefault(group.start, g) for g, group in enumerate(self.groups))
         # Levels that share rows are coupled by these.
         coupled = {*self.couplings, *(g for g, own in enumerate(self.owners) if self.owners.count(own) > 1)}
-        self.corners, self.parents = _chain(self.groups, self.index_sets, coupled, smallest)
+        self._given = chain is not None
+        self.corners, self.parents = (
+            nested_chain(self.groups, self.index_sets, coupled, smallest)
+            if chain is None
+            else given_chain(self.groups, chain)
+        )
         self._indicators: dict[int, Any] = {}
         self._pairs: dict[tuple[int, int], tuple[Ints, Ints, Ints]] = {}
         columns: list[Ints] = []
@@ -232,7 +166,7 @@ class Pattern:
     @cached_property
     def layout(self) -> Layout | None:
         """The sparse Cholesky factorisation, where it was chosen; None for the arrow."""
-        if not self.crossed or (self._arrow_seconds < QUICK and self.arrow_gigabytes < 1.0):
+        if self._given or not self.crossed or (self._arrow_seconds < QUICK and self.arrow_gigabytes < 1.0):
             return None
         if 2.0 * sum(len(rows) for rows, _ in self.couplings.values()) > _FULL * len(self.border) ** 2:
             return None  # relations that fill the border leave nothing to eliminate
@@ -337,63 +271,3 @@ def _indicator(index: Ints, levels: int) -> Any:
     order = np.argsort(index, kind="stable")
     pointer = np.concatenate([[0], np.cumsum(np.bincount(index, minlength=levels))])
     return sparse.csr_array((np.ones(len(index)), order, pointer), shape=(levels, len(index)))
-
-
-def _index_sets(groups: Sequence[GroupColumns]) -> tuple[int, ...]:
-    """Return for each group the first one with the same index."""
-    found: list[int] = []
-    for group in groups:
-        same = (
-            h
-            for h in dict.fromkeys(found)
-            if groups[h].levels == group.levels and np.array_equal(groups[h].index, group.index)
-        )
-        found.append(next(same, len(found)))
-    return tuple(found)
-
-
-def _chain(
-    groups: Sequence[GroupColumns], index_sets: Sequence[int], coupled: Container[int], smallest: int
-) -> tuple[tuple[Corner, ...], dict[tuple[int, int], Ints]]:
-    """Return the corners, finest first: the factor with most columns, those it is nested in, those nested in it."""
-    sets = {first: [g for g, own in enumerate(index_sets) if own == first] for first in index_sets}
-    sized = [
-        (groups[m[0]].levels * sum(groups[g].width for g in m), m)
-        for m in sets.values()
-        if not any(g in coupled for g in m)
-    ]
-    # The largest set first, then by number of levels: a coarser factor has fewer.
-    order = sorted(sized, key=lambda item: (-item[0], item[1]))
-    order = order[:1] + sorted(order[1:], key=lambda item: (-groups[item[1][0]].levels, item[1]))
-    corners: list[Corner] = []
-    parents: dict[tuple[int, int], Ints] = {}
-    for columns, members in order:
-        if columns < smallest:
-            continue
-        chain = sorted([*corners, _corner(groups, members)], key=lambda corner: -corner.levels)
-        pairs = itertools.combinations(range(len(chain)), 2)
-        found = {(c, d): _parent(chain[c], chain[d]) for c, d in pairs}
-        if all(parent is not None for parent in found.values()):
-            corners, parents = chain, {pair: parent for pair, parent in found.items() if parent is not None}
-    return tuple(corners), parents
-
-
-def _corner(groups: Sequence[GroupColumns], members: Sequence[int]) -> Corner:
-    own = [groups[g] for g in members]
-    return Corner(
-        groups=tuple(members),
-        index=own[0].index,
-        levels=own[0].levels,
-        width=sum(group.width for group in own),
-        predictors=np.repeat([group.predictor for group in own], [group.width for group in own]),
-        columns=np.concatenate([group.columns for group in own], axis=1),
-    )
-
-
-def _parent(finer: Corner, coarser: Corner) -> Ints | None:
-    """Return the coarser level of each finer one, or None where they cross."""
-    if finer.levels < coarser.levels:
-        return None
-    parent = np.zeros(finer.levels, dtype=np.intp)
-    parent[finer.index] = coarser.index
-    return parent if np.array_equal(parent[finer.index], coarser.index) else None

@@ -135,10 +135,10 @@ class Rows:
         NotPositiveDefiniteError
         """
         layout = self.pattern.layout
-        return ArrowFactor(self.gram(W, Q)) if layout is None else CrossedFactor(layout, self, W, Q)
+        return ArrowFactor.of(self.gram(W, Q)) if layout is None else CrossedFactor(layout, self, W, Q)
 
-    def gram(self, W: Floats, Q: PriorPrecision) -> ArrowBlocks:
-        """Return A' W A + Q as an arrow; arguments as in `factor`."""
+    def gram(self, W: Floats, Q: PriorPrecision | None) -> ArrowBlocks:
+        """Return A' W A + Q as an arrow; arguments as in `factor`. The border has no prior where Q is None."""
         pattern = self.pattern
         corner, link, rim = [], {}, []
         for c, own in enumerate(pattern.corners):
@@ -184,21 +184,14 @@ class Rows:
                     weights = W[own.predictors[a], group.predictor] * self._corners[c][a] * self.groups[g][b]
                     block[left, a, start + right * group.width + b] += np.bincount(position, weights, len(left))
 
-    def _border(self, W: Floats, Q: PriorPrecision) -> Floats:
+    def _border(self, W: Floats, Q: PriorPrecision | None) -> Floats:
         pattern = self.pattern
-        S = np.zeros((len(pattern.border), len(pattern.border)))
-        S[: pattern.dense_width, : pattern.dense_width] = Q.dense
-        for g, entries in Q.groups.items():
-            rows, columns = pattern.couplings[g]
-            start = pattern.places[g][1]
-            S[start + rows, start + columns] = S[start + columns, start + rows] = entries
+        S = np.zeros((len(pattern.border), len(pattern.border))) if Q is None else border_prior(pattern, Q)
         S[: pattern.dense_width, : pattern.dense_width] += self.dense_gram(W)
         for q, (g, start) in enumerate(pattern.crossed):
             group = pattern.groups[g]
             for b in range(group.width):
                 at = start + np.arange(group.levels) * group.width + b
-                if g not in Q.groups and pattern.owners[g] == g:
-                    S[at, at] += 1.0
                 for p, span in enumerate(pattern.dense_span):
                     if span.stop > span.start:
                         weighted = (W[p, group.predictor] * self.groups[g][b])[:, None] * self.dense[p]
@@ -328,6 +321,21 @@ class Rows:
                     found += Z.beside(other, b)[:, p_span][index] * self.groups[other][b][:, None]
             dense.append(found)
         return groups, dense
+
+
+def border_prior(pattern: Pattern, Q: PriorPrecision) -> Floats:
+    """Return the prior precision of the border, dense."""
+    S = np.zeros((len(pattern.border), len(pattern.border)))
+    S[: pattern.dense_width, : pattern.dense_width] = Q.dense
+    for g, entries in Q.groups.items():
+        rows, columns = pattern.couplings[g]
+        start = pattern.places[g][1]
+        S[start + rows, start + columns] = S[start + columns, start + rows] = entries
+    for g, start in pattern.crossed:
+        if g not in Q.groups and pattern.owners[g] == g:
+            at = start + np.arange(pattern.groups[g].levels * pattern.groups[g].width)
+            S[at, at] += 1.0
+    return S
 
 
 def _beside(n: int, parts: list[Floats]) -> Floats:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-import pickle
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from bayesglmm.graph.evaluate import Evaluator
 from bayesglmm.graph.latent import LatentView, restricted
 from bayesglmm.graph.observation import observed_values
 from bayesglmm.linalg import NotPositiveDefiniteError
+from bayesglmm.parallel import alone, parallel_map
 from bayesglmm.results.draws import interval, require_count, stacked
 from bayesglmm.results.estimates import estimates
 from bayesglmm.results.levels import simulated_effects
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayesglmm.graph.problem import Problem
-
-_TASKS = 4  # per worker, so that none waits long for the last
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +79,7 @@ def bootstrap(
     evaluator: Evaluator,
     estimated: xr.Dataset,
     n: int,
-    workers: int,
+    workers: int | None,
     seed: int | None,
     estimation: Estimation,
 ) -> Bootstrap:
@@ -91,82 +90,82 @@ def bootstrap(
     evaluator : Evaluator
     estimated : xarray.Dataset
         The estimates as the only draw.
-    n, workers : int
+    n : int
+    workers : int or None
     seed : int or None
+        Every replicate has a stream of its own: workers and their number change nothing.
     estimation : Estimation
         How each is fitted.
     """
-    import cloudpickle
-    from joblib import Parallel, delayed
-
     require_count("n", n)
-    require_count("workers", workers)
+    if workers is not None:
+        require_count("workers", workers)
     problem, response = evaluator.problem, evaluator.problem.response
     if any(getattr(response, name) is not None for name in ("censoring", "y_upper", "lower", "upper")):
         raise BayesglmmError(
             "A censored or truncated response cannot be simulated as it was observed, so there is no bootstrap of it."
         )
-    size = -(-n // (_TASKS * workers)) if workers > 1 else n
-    lean: Any = replace(problem, workspace={}, shared={})  # what engines compiled stays in this process
-    if workers > 1:
-        # joblib's own way of pickling methods fails on some that PyTensor's random variables hold.
-        lean = cloudpickle.dumps(lean)
-    responses = _pieces(_simulated(evaluator, estimated, n, seed), size)
-    parts = Parallel(n_jobs=workers)(delayed(_fit_all)(lean, part, estimation) for part in responses)
+    lean = replace(problem, workspace={}, shared={})  # what engines compiled stays in this process
+    replicate = _Replicate(lean, stacked(estimated), estimation)
+    rows = list(parallel_map(replicate, np.random.SeedSequence(seed).spawn(n), n_jobs=workers))
     original = {parameter.label: float(parameter.values[0, 0]) for parameter in parameters(problem, estimated)}
     labels = [*original, "loglik"]
-    rows = [row or [np.nan] * len(labels) for part in parts for row in part]
-    table = pd.DataFrame(rows, columns=labels).rename_axis("replicate")
-    return Bootstrap(table, pd.Series(original), sum(not row for part in parts for row in part))
+    table = pd.DataFrame([row or [np.nan] * len(labels) for row in rows], columns=labels).rename_axis("replicate")
+    return Bootstrap(table, pd.Series(original), sum(not row for row in rows))
 
 
-def _simulated(evaluator: Evaluator, estimated: xr.Dataset, n: int, seed: int | None) -> Iterator[Any]:
-    """Yield responses of the rows used, each from its own stream: workers and their number change nothing."""
-    problem, draws, arrays = evaluator.problem, stacked(estimated), evaluator.arrays()
-    groups = [part for part in problem.blocks if part.block.kind == "group"]
-    dtype = np.asarray(problem.response.y).dtype
-    for child in np.random.SeedSequence(seed).spawn(n):
-        rng = np.random.default_rng(child)
-        fresh = {part.names.b: simulated_effects(part, draws, rng) for part in groups}
-        own = draws | fresh
-        yield evaluator.simulate(own, evaluator.predictors(own, arrays), rng)[0].astype(dtype)
+@dataclass(eq=False)
+class _Replicate:
+    """Simulates a response from a seed and fits it.
 
+    Attributes
+    ----------
+    problem : Problem
+    draws : mapping of str to ndarray, shape (1, ...)
+        What is simulated from.
+    estimation : Estimation
+    """
 
-def _pieces(responses: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    part: list[Any] = []
-    for y in responses:
-        part.append(y)
-        if len(part) == size:
-            yield part
-            part = []
-    if part:
-        yield part
+    problem: Problem
+    draws: Mapping[str, Any]
+    estimation: Estimation
 
-
-def _fit_all(sent: Problem | bytes, responses: Sequence[Any], estimation: Estimation) -> list[list[float]]:
-    """Return population parameters and log-likelihood for every response; nothing where the search failed."""
-    problem = pickle.loads(sent) if isinstance(sent, bytes) else sent
-    view = LatentView(restricted(problem) if estimation.kind == "reml" else problem)
-    # The original again: whatever compiles does so here, and the copies of the view share it.
-    with warnings.catch_warnings():
-        # A graph that was sent to another process has lost where its search would start, which is not used.
-        warnings.filterwarnings("ignore", "Support point not defined")
-        estimates(problem, estimation(view))
-    rows: list[list[float]] = []
-    for y in responses:
+    def __call__(self, seed: np.random.SeedSequence) -> list[float]:
+        """Return population parameters and log-likelihood; nothing if the search failed."""
+        y = self._simulated(np.random.default_rng(seed))
         try:
-            found = estimation(with_response(view, y))
+            found = self.estimation(with_response(self._view, y))
         except NotPositiveDefiniteError:
-            rows.append([])
-            continue
+            return []
         if not found.converged:
-            rows.append([])
-            continue
-        own_problem = replace(problem, response=replace(problem.response, y=y), workspace={})
-        dataset = estimates(own_problem, found)
-        own = [float(parameter.values[0, 0]) for parameter in Wald(problem, dataset).parameters]
-        rows.append([*own, found.loglik])
-    return rows
+            return []
+        own = replace(self.problem, response=replace(self.problem.response, y=y), workspace={})
+        wald = Wald(self.problem, estimates(own, found))
+        return [*(float(parameter.values[0, 0]) for parameter in wald.parameters), found.loglik]
+
+    @cached_property
+    def _view(self) -> LatentView:
+        view = LatentView(restricted(self.problem) if self.estimation.kind == "reml" else self.problem)
+        # The original again: whatever compiles does so here, and the copies of the view share it.
+        with alone(), warnings.catch_warnings():
+            # A graph that was sent to another process has lost where its search would start, which is not used.
+            warnings.filterwarnings("ignore", "Support point not defined")
+            estimates(self.problem, self.estimation(view))
+        return view
+
+    @cached_property
+    def _source(self) -> tuple[Evaluator, Any]:
+        evaluator = Evaluator(self.problem)
+        return evaluator, evaluator.arrays()
+
+    def _simulated(self, rng: np.random.Generator) -> Any:
+        """Return a response of the rows used, with new group effects."""
+        evaluator, arrays = self._source
+        groups = [part for part in self.problem.blocks if part.block.kind == "group"]
+        own = {**self.draws} | {part.names.b: simulated_effects(part, self.draws, rng) for part in groups}
+        with alone():  # compiles at the first call
+            y = evaluator.simulate(own, evaluator.predictors(own, arrays), rng)[0]
+        return y.astype(np.asarray(self.problem.response.y).dtype)
 
 
 def with_response(view: LatentView, y: Any) -> LatentView:

@@ -293,15 +293,16 @@ class LikelihoodFit(Fit):
         with suitable_threads(self.problem):
             return profile(self.problem, LatentView(self.problem), self._estimation, reach, wanted)
 
-    def bootstrap(self, n: int = 500, workers: int = 1, seed: int | None = None) -> Bootstrap:
+    def bootstrap(self, n: int = 500, workers: int | None = None, seed: int | None = None) -> Bootstrap:
         """Simulate responses from the estimates, with new group effects, and fit each (parametric bootstrap).
 
         Parameters
         ----------
         n : int
             Replicates.
-        workers : int
-            Processes; their number does not change the numbers.
+        workers : int, optional
+            Replicates at once; what ``joblib.parallel_config`` says if absent, one by default. Their number does not
+            change the numbers.
         seed : int, optional
             Same seed, same numbers.
 

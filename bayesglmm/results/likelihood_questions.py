@@ -38,7 +38,7 @@ class LikelihoodQuestions(RunFacts):
         """
         self._unanswered("profile", "the intervals of a posterior are in fit.summary(prob=...)")
 
-    def bootstrap(self, n: int = 500, workers: int = 1, seed: int | None = None) -> Bootstrap:
+    def bootstrap(self, n: int = 500, workers: int | None = None, seed: int | None = None) -> Bootstrap:
         """Simulate responses from the estimates and fit each: for maximum likelihood fits, see `LikelihoodFit`.
 
         Raises

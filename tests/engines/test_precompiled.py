@@ -11,6 +11,7 @@ import pytest
 from scipy import special, stats
 
 import bayesglmm as bg
+from bayesglmm.engines.aggregated import density_rows, equal_rows
 from bayesglmm.engines.kernels import positive_priors, row_densities
 from bayesglmm.engines.prepared import prepare
 from bayesglmm.errors import SettingsError
@@ -42,6 +43,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "gaussian",
         {"priors": {"sd[a]": P("Gamma", 2, 3), "sd[c]": P("HalfStudentT", 3, 2.0), "cor": P("LKJ", 3)}},
     ),
+    "equal binary rows": ("two ~ half + (1 | a) + (1 + half | c)", "bernoulli", {}),
+    "equal counts": ("n ~ half + (1 | a)", "poisson", {}),
     "flat": ("y ~ x + (1 | a)", "gaussian", {"priors": "flat"}),
     "by": ("y ~ x + (1 + x | gr(a, by=half))", "gaussian", {}),
 }
@@ -124,7 +127,12 @@ def test_rows_have_the_derivatives_of_the_family(
     expected = own.derivatives(y, eta, dict.fromkeys(names, phi), extra, LINKS.get(link), 2)
     assert expected is not None
     assert expected.value is not None
-    found = np.array([row_densities.row(code, *values, phi or 1.0) for values in zip(y, sizes, eta, strict=True)]).T
+    rows = list(zip(y, sizes, eta, strict=True))
+    if code == row_densities.BINOMIAL:
+        linear, tail, slope = np.array([row_densities.binomial_row(*values) for values in rows]).T
+        found = np.array([linear - sizes * np.log1p(tail), slope])
+    else:
+        found = np.array([row_densities.row(code, *values, phi or 1.0) for values in rows]).T
     finite = np.abs(eta) < 10 if family == "gamma" else np.full(5, True)  # y exp(30) is 1e13: nothing to compare
     constants = found[0] - expected.value
     if phi is None:
@@ -210,6 +218,40 @@ def test_chains_in_threads_do_not_disturb_each_other(data: pd.DataFrame) -> None
     one, four = (model.fit("nuts", cores=cores, **settings) for cores in (1, 4))
     for name, values in one.draws.data_vars.items():
         np.testing.assert_array_equal(values, four.draws[name])
+
+
+def test_equal_rows_are_one(data: pd.DataFrame) -> None:
+    """What is one row is equal but for the response, and its sums are those of its rows."""
+    for formula, family, column in (
+        ("two ~ half + (1 | a)", "bernoulli", "two"),
+        ("n ~ half + (1 | a)", "poisson", "n"),
+    ):
+        conditioned = prepare(bg.Model(formula, data, family=family).problem).conditioned
+        assert conditioned is not None
+        code = row_densities.CODES["binomial-logit" if family == "bernoulli" else "poisson-log"]
+        rows = density_rows(conditioned, np.zeros(len(data)), code)
+        cells = data.groupby(["a", "half"], sort=False)[column].agg(["sum", "size"])
+        np.testing.assert_array_equal(rows.y, cells["sum"])
+        np.testing.assert_array_equal(rows.size, cells["size"])
+        np.testing.assert_allclose(rows.weights.sum(), conditioned.working.weights.sum())
+    gaussian = prepare(bg.Model("y ~ half + (1 | a)", data).problem).conditioned
+    assert gaussian is not None
+    assert len(density_rows(gaussian, np.zeros(len(data)), row_densities.CODES["gaussian"]).y) == len(data)
+    different = data["x"].to_numpy()
+    assert equal_rows([data["a"], different], len(data)) is None
+
+
+def test_many_binary_rows_share_logarithms() -> None:
+    """Products of two thousand factors between one and two would overflow; their logarithm is taken on the way."""
+    data = pd.DataFrame({"y": np.tile([0, 1, 1], 700), "x": np.linspace(-3, 3, 2100), "g": np.arange(2100) % 700})
+    prepared = prepare(bg.Model("y ~ x + (1 | g)", data, family="bernoulli").problem)
+    graph = prepared.conditioned.model.compile_logp(mode=INTERPRETED)
+    rng, apart = np.random.default_rng(1), []
+    for scale in (0.1, 2.0):
+        point = {name: scale * rng.normal(size=shape) for name, shape in prepared.compiled.variables.items()}
+        q = np.concatenate([np.ravel(values) for values in point.values()])
+        apart.append(prepared.compiled.value_and_gradient(q)[0] - float(graph(point)))
+    assert np.ptp(apart) < 1e-8
 
 
 @pytest.mark.slow

@@ -47,6 +47,17 @@ def _branches(x: float) -> float:
     return found
 
 
+def _powers(a: Floats, at: int, k: int) -> float:
+    total = 0.0
+    for i in range(k):
+        total = total * a[at] + i + k
+    return total
+
+
+def _of_numbers(a: Floats, n: int) -> float:
+    return _powers(a, 0, 3) + _powers(a, n, 3) * _powers(a, 0, n) + _powers(a, n, n)
+
+
 def everything(a: Floats, k: Ints, n: int, x: float) -> float:
     """Use all that is translated."""
     total, i, flag = 0.0, 7, n > 3
@@ -68,7 +79,7 @@ def everything(a: Floats, k: Ints, n: int, x: float) -> float:
     total += a[k[2]] if k[2] >= 0 else math.exp(a[0] / 100.0)
     total += math.log1p(abs(x)) + math.lgamma(1.0 + x * x) + math.log(2.0 + x**2) - float(n) * larger
     total += max(x, 0.3) + min(x, 0.1) + (1 if math.isfinite(x / (x - 3.0)) else 0) + math.fabs(larger)
-    return total + i + _branches(x) + STEPS
+    return total + i + _branches(x) + STEPS + _of_numbers(a, max(n - 3, 1))
 
 
 def test_a_function_does_what_python_does(tmp_path: Path) -> None:
@@ -124,14 +135,15 @@ def test_exchange_keeps_threads_apart(tmp_path: Path) -> None:
     assert total[0] == 600_000
 
 
-@pytest.mark.parametrize(("formula", "family"), [("y ~ x + (1 + x | a) + (1 | b)", "gaussian")])
-def test_the_density_as_plain_python(formula: str, family: str) -> None:
+@pytest.mark.parametrize("formula", ["y ~ x + (1 + x | a) + (1 | b)", "y ~ x + (1 + x + z | a)"])
+def test_the_density_as_plain_python(formula: str) -> None:
     import pandas as pd
 
     rng = np.random.default_rng(4)
     a, x = np.repeat(np.arange(4), 4), rng.normal(size=16)
     data = pd.DataFrame({"a": a, "b": np.tile(np.arange(3), 6)[:16], "x": x, "y": rng.normal(size=16) + a * x})
-    packed = prepare(bg.Model(formula, data, family=family).problem, "ahead").compiled
+    data["z"] = x**2
+    packed = prepare(bg.Model(formula, data).problem, "ahead").compiled
     q = rng.normal(0, 0.5, packed.n_dim)
     value, gradient = packed.value_and_gradient(q)
     own, scratch = np.full(packed.n_dim, np.nan), np.full(packed.ints[places.SCRATCH], np.nan)
@@ -185,6 +197,15 @@ def _overlapping(a: Floats) -> None:
     _twice(a, a)
 
 
+def _counted_down(n: int) -> int:
+    n -= 1
+    return n
+
+
+def _assigned() -> int:
+    return _counted_down(3)
+
+
 def _chained(x: float) -> bool:
     return 0.0 < x < 1.0
 
@@ -216,6 +237,7 @@ def _text(x: float) -> float:
         (_unknown_call, r"math.sin\(x\)"),
         (_overlapping, "given twice"),
         (_chained, "two numbers"),
+        (_assigned, "n is assigned, but a caller gives it as a number"),
         (_no_return, "without a return"),
         (_unset, "y has no value"),
         (_text, "'x' is no number"),
@@ -227,7 +249,14 @@ def test_the_rest_is_refused_with_its_place(function: Callable[..., Any], messag
     file, line, _ = str(raised.value).split(":", 2)
     assert Path(file) == Path(__file__)
     first = function.__code__.co_firstlineno
-    assert first <= int(line) <= first + 5
+    assert first - 6 <= int(line) <= first + 5  # or in the function above, which it calls
+
+
+def test_numbers_make_copies() -> None:
+    text, functions = translated([_of_numbers])
+    assert functions == {_of_numbers, _powers}
+    symbols = {line.split('"')[1].rsplit(".", 1)[1] for line in text.splitlines() if line.startswith("define")}
+    assert symbols == {"_of_numbers", "_powers", "_powers[at=0]", "_powers[at=0,k=3]", "_powers[k=3]"}
 
 
 def test_code_is_kept_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ class Example:
 
     def factor(self, W: Any) -> Any:
         """As `Rows.factor`, by the factorisation that the example is for."""
-        return ArrowFactor(self.rows.gram(W, self.Q))
+        return ArrowFactor.of(self.rows.gram(W, self.Q))
 
 
 class Crossed(Example):

@@ -1,8 +1,9 @@
 """The figure of docs/developer/calibration.md, from the ranks that the slow tests judge.
 
-Run: python tests/statistical/sbc_figure.py [--ranks FILE]
+Run: python tests/statistical/sbc_figure.py [--jobs N] [--ranks FILE]
 
-It takes ten minutes on one core. With `--ranks` the ranks are kept in FILE, and read from there if it exists.
+It takes ten minutes on one core; N processes change no number. With `--ranks` the ranks are kept in FILE, and read
+from there if it exists.
 """
 
 from __future__ import annotations
@@ -74,14 +75,14 @@ def _words(ax: Any, own: Sequence[Ranks]) -> None:
         words.set_in_layout(False)  # or the cell would grow with it
 
 
-def collect(path: Path | None) -> list[Ranks]:
+def collect(path: Path | None, jobs: int = 1) -> list[Ranks]:
     """Return the ranks of all studies and engines, from a file if there is one."""
     if path is not None and path.is_file():
         kept = json.loads(path.read_text(encoding="utf-8"))
         return [
             Ranks(STUDIES[own["study"]], own["engine"], pd.DataFrame(own["ranks"]), own["verdicts"]) for own in kept
         ]
-    results = [run(study, engine) for study in STUDIES.values() for engine in ENGINES]
+    results = [run(study, engine, n_jobs=jobs) for study in STUDIES.values() for engine in ENGINES]
     if path is not None:
         kept = [
             {
@@ -99,7 +100,9 @@ def collect(path: Path | None) -> list[Ranks]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ranks", type=Path, help="file where the ranks are kept")
-    figure = draw(collect(parser.parse_args().ranks))
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    given = parser.parse_args()
+    figure = draw(collect(given.ranks, given.jobs))
     TARGET.parent.mkdir(exist_ok=True)
     figure.savefig(TARGET, dpi=110)
 

@@ -1,23 +1,27 @@
 """The models of simulation-based calibration: designs, priors, and data simulated without the package.
 
 `run` fits replicate after replicate of a study with an engine and returns the ranks. All replicates of a study share
-the design, so that the sampler is compiled once (`Model.with_response`).
+the design, so that the sampler is compiled once per worker (`Model.with_response`).
 """
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import count, islice
+from functools import cached_property
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 from sbc_ranks import Band, band, rank, thinned
 
 import bayesglmm as bg
+from bayesglmm.parallel import parallel_map
 
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
 DRAWS = 99  # posterior draws per replicate: ranks 0 to 99
 type Truth = dict[str, float]
 
@@ -197,31 +201,45 @@ class Ranks:
         return [name for name in self.table if not own.contains(self.table[name].to_numpy())]
 
 
-def fits(study: Study, engine: str, **settings: Any) -> Iterator[tuple[dict[str, int], str]]:
-    """Yield ranks by parameter, and the verdict, of replicate after replicate; compiles for the first one only.
+@dataclass(eq=False)
+class Fitted:
+    """Fits a replicate by its number; compiles for the first one of a worker only.
 
-    Parameters
+    Attributes
     ----------
     study : Study
     engine : {"nuts", "laplace"}
-    **settings
+    settings : mapping
         In place of `SETTINGS`.
     """
-    first = None
-    for number in count():
-        truth, data = study.replicate(number)
-        if first is None:
-            first = bg.Model(study.formula, data, family=study.family, priors=study.priors)
-        fit = first.with_response(data).fit(engine, seed=number, **(SETTINGS[engine] | settings))
+
+    study: Study
+    engine: str
+    settings: Mapping[str, Any]
+
+    @cached_property
+    def model(self) -> bg.Model:
+        """The model with the rows of replicate 0: which one a worker meets first shall not matter."""
+        study = self.study
+        return bg.Model(study.formula, study.replicate(0)[1], family=study.family, priors=study.priors)
+
+    def __call__(self, number: int) -> tuple[dict[str, int], str]:
+        """Return ranks by parameter, and the verdict."""
+        truth, data = self.study.replicate(number)
+        settings = SETTINGS[self.engine] | self.settings
+        fit = self.model.with_response(data).fit(self.engine, seed=number, **settings)
         drawn = {parameter.label: thinned(parameter.values, DRAWS) for parameter in fit.parameters}
         values = {name: own for name, own in drawn.items() if np.ptp(own) > 0}  # not those that are held
         if values.keys() != truth.keys():
             raise ValueError(f"The model has {list(values)}, the study {list(truth)}.")
-        yield {name: rank(own, values[name]) for name, own in truth.items()}, str(fit.verdict).split(":")[0]
+        return {name: rank(own, values[name]) for name, own in truth.items()}, str(fit.verdict).split(":")[0]
 
 
-def run(study: Study, engine: str, replicates: int | None = None, **settings: Any) -> Ranks:
-    """Fit a number of replicates, those of `REPLICATES` if absent."""
+def run(
+    study: Study, engine: str, replicates: int | None = None, n_jobs: int | None = None, **settings: Any
+) -> Ranks:
+    """Fit a number of replicates, those of `REPLICATES` if absent, spread as ``joblib.parallel_config`` says."""
     replicates = REPLICATES[study.name, engine] if replicates is None else replicates
-    rows, verdicts = zip(*islice(fits(study, engine, **settings), replicates), strict=True)
+    found = list(parallel_map(Fitted(study, engine, settings), range(replicates), n_jobs=n_jobs))
+    rows, verdicts = zip(*found, strict=True)
     return Ranks(study, engine, pd.DataFrame(list(rows)), list(verdicts))

@@ -106,3 +106,10 @@ def test_a_model_with_another_prior_than_its_parameters_is_caught(prior_sd: floa
     ranks = run(Slope(prior_sd), "laplace", 25)
     assert ranks.outside() == outside
     assert sum(ranks.shares.values()) == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_workers_change_no_rank() -> None:
+    alone, together = (run(STUDIES["bernoulli"], "laplace", 4, n_jobs=n_jobs) for n_jobs in (1, 2))
+    assert alone.table.equals(together.table)
+    assert alone.verdicts == together.verdicts

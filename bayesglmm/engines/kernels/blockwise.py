@@ -22,10 +22,12 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 
 from bayesglmm.blocks import Floats, Ints
-from bayesglmm.engines.kernels.levels import ROW_NODES, Cell, LevelModels, LevelRows
+from bayesglmm.engines.kernels.level_sums import ROW_NODES, sums
+from bayesglmm.engines.kernels.levels import Cell, LevelModels, LevelRows
 from bayesglmm.engines.kernels.nested import Draws, Exploration
 from bayesglmm.engines.kernels.newton import structure_of
 from bayesglmm.engines.kernels.structure import Structure
+from bayesglmm.graph.elementwise import TOGETHER
 
 _KEPT = 0.5  # GB of all support points up to which they are kept for later draws
 _LARGEST = 2.0  # GB of a factorisation in which one grouping factor is eliminated level by level
@@ -118,8 +120,7 @@ class BlockRatio:
 
     @cached_property
     def _models(self) -> LevelModels:
-        own = self.exploration.objective.structure
-        return LevelModels(self.structure, own, self.owner, self.levels, self._known)
+        return LevelModels(self.structure, self.exploration.objective, self.owner, self.levels, self._known)
 
     def _cell(self, k: int) -> Cell:
         """Return a support point; kept for later draws where memory allows."""
@@ -159,7 +160,7 @@ class BlockRatio:
         size, count = self.structure.pattern.size, 2 * len(psi)
         x, shared, joint = np.empty((count, size)), np.empty(count), np.empty(count)
         local, anew = np.empty((count, self.levels)), np.empty((count if redraw else 0, size))
-        together = max(1, self.view.elementwise.together // (2 * self._columns(redraw)))
+        together = max(1, TOGETHER // max(self.structure.n, 1) // (2 * self._columns(redraw)))
         for k in np.unique(cell):
             here, own = self._cell(int(k)), np.flatnonzero(cell == k)
             for equal in np.split(own, 1 + np.flatnonzero(np.any(psi[own][1:] != psi[own][:-1], axis=1))):
@@ -242,7 +243,7 @@ class BlockRatio:
             return drawn, total, total, np.zeros((draws, 0)), drawn
         first, inside = len(self.grid), self.inside
         own = 0.5 * (z[inside, :, 1:] ** 2 - x[inside, :, 1:] ** 2).reshape(len(inside), -1)
-        r = _sums(self.owner[inside], own.T, self.levels).reshape(draws, -1, self.levels) - density.half_logdet
+        r = sums(self.owner[inside], own.T, self.levels).reshape(draws, -1, self.levels) - density.half_logdet
         r += self._by_level(model, x, 1)
         level = self._integrals(r, x, model)
         shared = level.sum(axis=1) + log_shared
@@ -257,9 +258,9 @@ class BlockRatio:
         if model.nodes is None:
             return found
         # To first order the mean is E r, which is known: only the rest is left to the draws.
-        exact = self._by_level(model, x[:, :, :1], 0, model.nodes)[:, 0]
+        exact = self._by_level(model, x[:, :, :1], 0, averaged=True)[:, 0]
         own = 0.5 * (1.0 - x[self.inside, :, 0] ** 2 - model.density.variances[self.inside, None])
-        exact += _sums(self.owner[self.inside], own.T, self.levels) - model.density.half_logdet
+        exact += sums(self.owner[self.inside], own.T, self.levels) - model.density.half_logdet
         return np.asarray(found + exact - r.mean(axis=1))
 
     def _choose(self, x: Floats, r: Floats, uniform: Floats) -> Floats:
@@ -272,47 +273,19 @@ class BlockRatio:
         out[:, self.inside] = x[self.inside, draws, which]
         return out
 
-    def _by_level(
-        self, model: LevelRows, x: Floats, first: int, nodes: tuple[list[Floats], Floats] | None = None
-    ) -> Floats:
+    def _by_level(self, model: LevelRows, x: Floats, first: int, averaged: bool = False) -> Floats:
         """Return log-likelihoods by level, shape (draws, candidates, levels), from candidate `first` on.
 
-        One sum without levels; means over nodes of the rows' predictors, if given. All candidates of a draw have the
-        same shared coefficients.
+        One sum without levels; means over nodes of the rows' predictors, if so asked.
         """
-        elementwise, levels = self.view.elementwise, max(1, self.levels)
-        shifts, weights = ([np.zeros((1, 1))], np.ones(1)) if nodes is None else nodes
-        _, draws, candidates = x.shape
-        inner = min(elementwise.together, len(shifts))
-        wide = max(1, min(candidates - first, elementwise.together // inner))
-        step = max(1, elementwise.together // (inner * wide))
-        out = np.empty((draws, candidates - first, levels))
-        for start in range(0, draws, step):
-            own = x[:, start : start + step]
-            shared = model.etas(own[:, :, 0])
-            for c in range(first, candidates, wide):
-                moves = own[:, :, c : c + wide] - own[:, :, :1]
-                etas = model.rows.etas(moves.reshape(len(x), -1), border=False)
-                etas += np.repeat(shared, moves.shape[2], axis=1)
-                value = self._mean(model, etas, shifts, weights, inner)
-                found = _sums(self.index, value, levels).reshape(*moves.shape[1:], levels)
-                out[start : start + step, c - first : c - first + wide] = found
-        return out
-
-    def _mean(self, model: LevelRows, etas: Floats, shifts: list[Floats], weights: Floats, inner: int) -> Floats:
-        """Return the mean of the rows' log-likelihood over shifts of the predictors, so many of them at once."""
-        value = np.zeros(etas.shape[1:])
-        for at in range(0, len(shifts), inner):
-            moved = etas[:, None] + np.array(shifts[at : at + inner]).swapaxes(0, 1)[:, :, None]
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                found = self.view.elementwise.many(moved.reshape(len(etas), -1, etas.shape[2]), model.phi).value
-            value += np.tensordot(weights[at : at + inner], found.reshape(-1, *value.shape), 1)
-        return value
+        return self.exploration.objective.level_sums(model, self.index, max(1, self.levels), x, first, averaged)
 
 
 def _structure(exploration: Exploration) -> Structure:
     """Return a structure with every grouping factor eliminated that can be: the exploration's where that is one."""
     view, own = exploration.objective.view, exploration.objective.structure
+    if own.given:
+        return own
     found = structure_of(view, smallest=1)
     if found.pattern.layout is not None and found.pattern.arrow_gigabytes > _LARGEST:
         # Crossed factors whose border would be too large: every coefficient is shared.
@@ -322,13 +295,6 @@ def _structure(exploration: Exploration) -> Structure:
     ]:
         return own
     return found
-
-
-def _sums(index: Ints, values: Floats, levels: int) -> Floats:
-    """Return sums by level of every row of values, shape (m, levels), for values of shape (m, n)."""
-    m = len(values)
-    places = index + levels * np.arange(m)[:, None]
-    return np.bincount(places.ravel(), values.ravel(), m * levels).reshape(m, levels)
 
 
 def _log_sum(values: Floats) -> Floats:

@@ -45,12 +45,66 @@ from bayesglmm.engines.translation.buffers import Floats, Ints
 
 N = packed.N
 TINY = 1e-300
+LARGE = 1e200  # a product that has grown so far is replaced by its logarithm
 
 
-def moments(t: int, ints: Ints, floats: Floats, a: Floats) -> None:
+def weigh(t: int, ints: Ints, floats: Floats, a: Floats, after: int) -> None:
+    """Factors of the block, and the weights that are left after it, written at `after` unless that is negative."""
+    if ints[t + K] == 1:  # the usual numbers of columns, as numbers: code without loops over them
+        _weigh(t, 1, ints, floats, a, after)
+    elif ints[t + K] == 2:
+        _weigh(t, 2, ints, floats, a, after)
+    else:
+        _weigh(t, ints[t + K], ints, floats, a, after)
+
+
+def draw(t: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
+    """Effects of the block from innovations; eta and residual get theirs. Return log density of u and Jacobian."""
+    if ints[t + K] == 1:
+        return _draw(t, 1, q, ints, floats, a)
+    if ints[t + K] == 2:
+        return _draw(t, 2, q, ints, floats, a)
+    return _draw(t, ints[t + K], q, ints, floats, a)
+
+
+def draw_back(t: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> None:
+    """Go back through `draw`; the residual becomes again what it was before the block."""
+    if ints[t + K] == 1:
+        _draw_back(t, 1, q, g, ints, floats, a)
+    elif ints[t + K] == 2:
+        _draw_back(t, 2, q, g, ints, floats, a)
+    else:
+        _draw_back(t, ints[t + K], q, g, ints, floats, a)
+
+
+def weigh_back(t: int, ints: Ints, floats: Floats, a: Floats, after_bar: int) -> None:
+    """Go back through `weigh`."""
+    if ints[t + K] == 1:
+        _weigh_back(t, 1, ints, floats, a, after_bar)
+    elif ints[t + K] == 2:
+        _weigh_back(t, 2, ints, floats, a, after_bar)
+    else:
+        _weigh_back(t, ints[t + K], ints, floats, a, after_bar)
+
+
+def _weigh(t: int, k: int, ints: Ints, floats: Floats, a: Floats, after: int) -> None:
+    moments(t, k, ints, floats, a)
+    roots(t, k, ints, a)
+    if after >= 0:
+        integrated(t, k, ints, floats, a, after)
+
+
+def _weigh_back(t: int, k: int, ints: Ints, floats: Floats, a: Floats, after_bar: int) -> None:
+    if after_bar >= 0:
+        integrated_back(t, k, ints, floats, a, after_bar)
+    roots_back(t, k, ints, a)
+    if ints[t + MOMENTS] < 0:  # the weights of the finest block are constants
+        moments_back(t, k, ints, floats, a)
+
+
+def moments(t: int, k: int, ints: Ints, floats: Floats, a: Floats) -> None:
     """Z' w Z by level, lower triangles; known beforehand for the finest block, whose weights are constants."""
-    n, k = ints[N], ints[t + K]
-    known = ints[t + MOMENTS]
+    n, known = ints[N], ints[t + MOMENTS]
     if known >= 0:
         for j in range(ints[t + LEVELS] * k * k):
             a[ints[t + M] + j] = floats[known + j]
@@ -64,9 +118,9 @@ def moments(t: int, ints: Ints, floats: Floats, a: Floats) -> None:
                 a[at + i * k + j] += value * floats[columns + j * n + r]
 
 
-def roots(t: int, ints: Ints, a: Floats) -> None:
+def roots(t: int, k: int, ints: Ints, a: Floats) -> None:
     """Cholesky factors of P = I + A' M A by level."""
-    k, f, half = ints[t + K], ints[t + A], ints[t + HALF]
+    f, half = ints[t + A], ints[t + HALF]
     for level in range(ints[t + LEVELS]):
         m, c = ints[t + M] + level * k * k, ints[t + C] + level * k * k
         for i in range(k):
@@ -84,9 +138,9 @@ def roots(t: int, ints: Ints, a: Floats) -> None:
         factor(a, c, k)
 
 
-def integrated(t: int, ints: Ints, floats: Floats, a: Floats, after: int) -> None:
+def integrated(t: int, k: int, ints: Ints, floats: Floats, a: Floats, after: int) -> None:
     """Weights that rows keep once the block is integrated out, written at `after`."""
-    n, k, w = ints[N], ints[t + K], ints[t + W]
+    n, w = ints[N], ints[t + W]
     index, columns, v = ints[t + INDEX], ints[t + COLUMNS], ints[t + CROSS_BAR]
     for r in range(n):
         level = ints[index + r]
@@ -105,9 +159,8 @@ def integrated(t: int, ints: Ints, floats: Floats, a: Floats, after: int) -> Non
         a[after + r] = a[w + r] * (1.0 - a[ints[t + LOST] + level] / (a[ints[t + TOTAL] + level] + TINY))
 
 
-def draw(t: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
-    """Effects of the block from innovations; eta and residual get theirs. Return log density of u and Jacobian."""
-    n, k, w, total = ints[N], ints[t + K], ints[t + W], 0.0
+def _draw(t: int, k: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
+    n, w, total, pivots = ints[N], ints[t + W], 0.0, 1.0
     index, columns, effect = ints[t + INDEX], ints[t + COLUMNS], ints[t + EFFECT]
     residual = ints[packed.RESIDUAL]
     for r in range(n):
@@ -121,18 +174,21 @@ def draw(t: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
         for i in range(k):
             a[s + i] += q[ints[t + Z] + level * k + i]
             a[u + i] = a[s + i]
-            total -= math.log(a[c + i * k + i])
+            pivots *= a[c + i * k + i]
+        if pivots > LARGE:
+            total -= math.log(pivots)
+            pivots = 1.0
         backward(a, c, u, 1, k)
         for i in range(k):
             total -= 0.5 * a[u + i] ** 2
         applied(a, ints[t + A], u, effect + level * k, k)
-    spread(t, ints, floats, a)
-    return total
+    spread(t, k, ints, floats, a)
+    return total - math.log(pivots)
 
 
-def spread(t: int, ints: Ints, floats: Floats, a: Floats) -> None:
+def spread(t: int, k: int, ints: Ints, floats: Floats, a: Floats) -> None:
     """Give eta and residual of every row the effects of its level."""
-    n, k, columns = ints[N], ints[t + K], ints[t + COLUMNS]
+    n, columns = ints[N], ints[t + COLUMNS]
     index, effect, residual, eta = ints[t + INDEX], ints[t + EFFECT], ints[packed.RESIDUAL], ints[packed.ETA]
     for r in range(n):
         added, at = 0.0, effect + ints[index + r] * k
@@ -142,9 +198,9 @@ def spread(t: int, ints: Ints, floats: Floats, a: Floats) -> None:
         a[residual + r] -= added
 
 
-def spread_back(t: int, ints: Ints, floats: Floats, a: Floats) -> None:
+def spread_back(t: int, k: int, ints: Ints, floats: Floats, a: Floats) -> None:
     """Go back through `spread`."""
-    n, k, columns = ints[N], ints[t + K], ints[t + COLUMNS]
+    n, columns = ints[N], ints[t + COLUMNS]
     index, r_bar, eta_bar = ints[t + INDEX], ints[packed.RESIDUAL_BAR], ints[packed.ETA_BAR]
     for r in range(n):
         apart, at = a[eta_bar + r] - a[r_bar + r], ints[t + EFFECT_BAR] + ints[index + r] * k
@@ -152,14 +208,13 @@ def spread_back(t: int, ints: Ints, floats: Floats, a: Floats) -> None:
             a[at + i] += apart * floats[columns + i * n + r]
 
 
-def draw_back(t: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> None:
-    """Go back through `draw`; the residual becomes again what it was before the block."""
-    n, k, w, w_bar = ints[N], ints[t + K], ints[t + W], ints[t + W_BAR]
+def _draw_back(t: int, k: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> None:
+    n, w, w_bar = ints[N], ints[t + W], ints[t + W_BAR]
     index, columns, effect = ints[t + INDEX], ints[t + COLUMNS], ints[t + EFFECT]
     residual, r_bar = ints[packed.RESIDUAL], ints[packed.RESIDUAL_BAR]
-    spread_back(t, ints, floats, a)
+    spread_back(t, k, ints, floats, a)
     for level in range(ints[t + LEVELS]):
-        _level_back(t, level, q, g, ints, a)
+        _level_back(t, k, level, q, g, ints, a)
     for r in range(n):
         along, added, at = 0.0, 0.0, ints[index + r] * k
         for i in range(k):
@@ -171,9 +226,9 @@ def draw_back(t: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Float
         a[w_bar + r] += a[residual + r] * along
 
 
-def _level_back(t: int, level: int, q: Floats, g: Floats, ints: Ints, a: Floats) -> None:
+def _level_back(t: int, k: int, level: int, q: Floats, g: Floats, ints: Ints, a: Floats) -> None:
     """Go back through the effects of one level."""
-    k, f, f_bar = ints[t + K], ints[t + A], ints[t + A_BAR]
+    f, f_bar = ints[t + A], ints[t + A_BAR]
     c, c_bar = ints[t + C] + level * k * k, ints[t + C_BAR] + level * k * k
     s, u, z = ints[t + INNOVATED] + level * k, ints[t + U] + level * k, ints[t + Z] + level * k
     b_bar, pull = ints[t + EFFECT_BAR] + level * k, ints[t + PULL] + level * k
@@ -196,9 +251,9 @@ def _level_back(t: int, level: int, q: Floats, g: Floats, ints: Ints, a: Floats)
     applied(a, f, y, ints[t + PULL_BAR] + level * k, k)
 
 
-def integrated_back(t: int, ints: Ints, floats: Floats, a: Floats, after_bar: int) -> None:
+def integrated_back(t: int, k: int, ints: Ints, floats: Floats, a: Floats, after_bar: int) -> None:
     """Go back through `integrated`."""
-    n, k, w, w_bar = ints[N], ints[t + K], ints[t + W], ints[t + W_BAR]
+    n, w, w_bar = ints[N], ints[t + W], ints[t + W_BAR]
     index, columns, v, y = ints[t + INDEX], ints[t + COLUMNS], ints[t + HALF], ints[t + S]
     total, lost = ints[t + TOTAL], ints[t + LOST]
     for r in range(n):
@@ -226,9 +281,9 @@ def integrated_back(t: int, ints: Ints, floats: Floats, a: Floats, after_bar: in
             a[w_bar + r] += floats[columns + i * n + r] * a[ints[t + CROSS_BAR] + level * k + i]
 
 
-def roots_back(t: int, ints: Ints, a: Floats) -> None:
+def roots_back(t: int, k: int, ints: Ints, a: Floats) -> None:
     """Go back through `roots`; the adjoints of the moments are full symmetric matrices."""
-    k, f, half, s = ints[t + K], ints[t + A], ints[t + HALF], ints[t + S]
+    f, half, s = ints[t + A], ints[t + HALF], ints[t + S]
     for level in range(ints[t + LEVELS]):
         m, m_bar = ints[t + M] + level * k * k, ints[t + M_BAR] + level * k * k
         adjoint(a, ints[t + C] + level * k * k, ints[t + C_BAR] + level * k * k, s, k)
@@ -251,9 +306,9 @@ def roots_back(t: int, ints: Ints, a: Floats) -> None:
                 a[m_bar + i * k + j] = value
 
 
-def moments_back(t: int, ints: Ints, floats: Floats, a: Floats) -> None:
+def moments_back(t: int, k: int, ints: Ints, floats: Floats, a: Floats) -> None:
     """Go back through `moments`."""
-    n, k, index, columns = ints[N], ints[t + K], ints[t + INDEX], ints[t + COLUMNS]
+    n, index, columns = ints[N], ints[t + INDEX], ints[t + COLUMNS]
     for r in range(n):
         at, value = ints[t + M_BAR] + ints[index + r] * k * k, 0.0
         for i in range(k):

@@ -12,6 +12,7 @@ m = x-hat + H^-1 A' (l''' h) / 2; for a gaussian likelihood it is the mode.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -24,7 +25,7 @@ from numpy.polynomial.hermite_e import hermegauss
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.graph.latent import LatentView
-from bayesglmm.linalg import Factor, NotPositiveDefiniteError
+from bayesglmm.linalg import Factor, NotPositiveDefiniteError, Rows, SelectedInverse
 
 if TYPE_CHECKING:
     from bayesglmm.engines.kernels.objective import MarginalObjective
@@ -53,34 +54,57 @@ def conditional_mean(objective: MarginalObjective, mode: ConditionalMode, guess:
     ndarray, shape (view.size,)
         The mode itself where the correction does not converge, not even with its curvature made anew.
     """
-    nodes = row_nodes(mode.work.rows.covariances(mode.factor.inverse()), _NODES)
-    inner, coefficients = objective.structure.inner, objective.structure.coefficients
-    start = mode.work.inner if guess is None else mode.work.inner + guess[inner]
-    problem = _Mean(objective.view, mode, nodes)
+    nodes = mean_nodes(mode.work.rows, mode.factor.inverse())
+    return solved_mean(objective, _RowMean(mode, objective.view, nodes), guess)
+
+
+def mean_nodes(rows: Rows, inverse: SelectedInverse) -> tuple[list[Floats], Floats]:
+    """Return the nodes over which means are taken, for every row, and their weights."""
+    return row_nodes(rows.covariances(inverse), _NODES)
+
+
+def solved_mean(objective: MarginalObjective, problem: Mean, guess: Floats | None = None) -> Floats:
+    """Return the corrected centre that solves a problem; see `conditional_mean`."""
+    mode, structure = problem.mode, objective.structure
+    start = mode.work.inner if guess is None else mode.work.inner + guess[structure.inner]
     centre = _climb(problem, start)
     if centre is None:
         centre = _climb_anew(problem, start)
-    return mode.x if centre is None else objective.structure.full(centre, mode.x[coefficients])
+    return mode.x if centre is None else structure.full(centre, mode.x[structure.coefficients])
 
 
 @dataclass(frozen=True, eq=False)
-class _Mean:
+class Mean(ABC):
     """What a conditional mean solves for, as a function of where it is."""
 
-    view: LatentView
     mode: ConditionalMode
+
+    @abstractmethod
+    def gradient(self, m: Floats) -> Floats:
+        """Return A' E[l'] - Q (m - prior mean)."""
+
+    @abstractmethod
+    def factor(self, m: Floats) -> Factor:
+        """Factorise -A' E[l''] A + Q."""
+
+
+@dataclass(frozen=True, eq=False)
+class _RowMean(Mean):
+    """The same by rows."""
+
+    view: LatentView
     nodes: tuple[list[Floats], Floats]
 
     def gradient(self, m: Floats) -> Floats:
         """Return A' E[l'] - Q (m - prior mean)."""
         work = self.mode.work
-        slope, _ = _expected(self.view, self._etas(m), work.phi, self.nodes, False)
+        slope, _ = expected(self.view, self._etas(m), work.phi, self.nodes, False)
         return np.asarray(work.rows.transpose(slope) - work.prior.times(m))
 
     def factor(self, m: Floats) -> Factor:
         """Factorise -A' E[l''] A + Q."""
         work = self.mode.work
-        _, curvature = _expected(self.view, self._etas(m), work.phi, self.nodes, True)
+        _, curvature = expected(self.view, self._etas(m), work.phi, self.nodes, True)
         assert curvature is not None
         return work.rows.factor(-curvature, work.prior.Q)
 
@@ -89,7 +113,7 @@ class _Mean:
         return np.asarray(work.etas + work.rows.eta(m - work.inner))
 
 
-def _climb(problem: _Mean, centre: Floats) -> Floats | None:
+def _climb(problem: Mean, centre: Floats) -> Floats | None:
     """Solve for m with the curvature at the mode; None where steps grow or stay long."""
     last = np.inf
     for _ in range(_STEPS):
@@ -104,7 +128,7 @@ def _climb(problem: _Mean, centre: Floats) -> Floats | None:
     return centre if last < _CLOSE else None
 
 
-def _climb_anew(problem: _Mean, centre: Floats) -> Floats | None:
+def _climb_anew(problem: Mean, centre: Floats) -> Floats | None:
     """Solve for m with the curvature there, made anew where steps become shorter too slowly; None where that fails.
 
     For skew likelihoods (nearly separated responses), where the curvature at the mode says little about that at the
@@ -137,7 +161,7 @@ def _climb_anew(problem: _Mean, centre: Floats) -> Floats | None:
     return centre if last < _CLOSE else None
 
 
-def _expected(
+def expected(
     view: LatentView, etas: Floats, phi: Mapping[str, Any], nodes: tuple[list[Floats], Floats], curved: bool
 ) -> tuple[Floats, Floats | None]:
     """Return E l', shape (P, n), and E l'', shape (P, P, n), if `curved`, over the nodes of every row."""

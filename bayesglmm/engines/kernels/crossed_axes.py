@@ -46,7 +46,7 @@ def draw(t: int, q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
             value += floats[row + j] * a[along + j]
         a[u + level] = value
         a[effect + level] = sd * value
-    spread(t, ints, floats, a)
+    spread(t, 1, ints, floats, a)
     return total
 
 
@@ -57,7 +57,7 @@ def draw_back(t: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Float
     D, lean = V + size * size, V + size * size + 2 * size
     along, y, u = ints[t + INNOVATED], ints[t + PULL], ints[t + U]
     effect_bar, along_bar = ints[t + EFFECT_BAR], ints[t + PULL_BAR]
-    spread_back(t, ints, floats, a)
+    spread_back(t, 1, ints, floats, a)
     for j in range(size):
         a[along_bar + j] = -a[along + j]
     for level in range(size):

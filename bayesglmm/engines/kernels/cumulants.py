@@ -19,15 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesglmm.blocks import Floats, Ints
-from bayesglmm.engines.kernels.correction import row_nodes
 from bayesglmm.engines.kernels.nested import Exploration, Support
-from bayesglmm.engines.kernels.newton import NewtonSearch
-from bayesglmm.graph.elementwise import RowDerivatives
 
 _PAIRS = 6000  # over all support points
 _FEWEST = 4
 _WORK = 3e7  # rows of the data times evaluations of the likelihood, at most
-_ROW_NODES = {1: 7, 2: 5, 3: 3}  # by number of predictors
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,13 +93,8 @@ def _ratios(
 ) -> tuple[float, Floats, Floats, Floats]:
     """Return E r, Cov(x, r), r at centre + e and centre - e, shape (2, pairs), and e, shape (size, pairs)."""
     objective, mode = exploration.objective, here.mode
-    view, structure, work = objective.view, objective.structure, mode.work
+    structure, work = objective.structure, mode.work
     inner = here.centre[structure.inner]
-    middle = work.etas + work.rows.eta(inner - work.inner)
-
-    def likelihood(etas: Floats, order: int = 0) -> RowDerivatives:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return view.elementwise(list(etas), work.phi, order)
 
     def prior(x: Floats) -> float:
         return float(-0.5 * (x - work.prior.mean) @ work.prior.times(x))
@@ -114,23 +105,14 @@ def _ratios(
     z = random.standard_normal((structure.pattern.size, pairs))
     e = mode.factor.half_solve(z)
     half = 0.5 * (z**2).sum(axis=0)
-    r = np.empty((2, pairs))
+    r = objective.antithetic(mode, inner, e) + half + constant
     for j in range(pairs):
-        moved = work.rows.eta(e[:, j])
-        for i, sign in enumerate((1.0, -1.0)):
-            r[i, j] = (
-                likelihood(middle + sign * moved).value.sum() + prior(inner + sign * e[:, j]) + half[j] + constant
-            )
-    h = work.rows.covariances(mode.factor.inverse())
-    nodes, weights = row_nodes(h, _ROW_NODES)
-    expected, slope = 0.0, np.zeros_like(middle)
-    for shift, weight in zip(nodes, weights, strict=True):
-        found = likelihood(middle + shift, 1)
-        expected += float(weight) * float(found.value.sum())
-        slope += weight * NewtonSearch.first(found)
+        r[0, j] += prior(inner + e[:, j])
+        r[1, j] += prior(inner - e[:, j])
+    found = objective.averages(mode, inner)
     # Stein: Cov(x, r) = H^-1 E grad r.
-    first = mode.factor.solve(work.rows.transpose(slope) - work.prior.times(inner))
+    first = mode.factor.solve(found.slope - work.prior.times(inner))
     # E of the prior's and the approximation's quadratic forms: tr(Q H^-1) = size - sum of h W.
-    trace = structure.pattern.size + float((h * work.d2).sum())
-    mean = expected + prior(inner) - 0.5 * trace + 0.5 * structure.pattern.size + constant
+    trace = structure.pattern.size + found.trace
+    mean = found.value + prior(inner) - 0.5 * trace + 0.5 * structure.pattern.size + constant
     return mean, first, r, e

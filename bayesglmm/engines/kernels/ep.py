@@ -13,11 +13,12 @@ from typing import ClassVar
 import numpy as np
 
 from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.adjoint import Expansion
 from bayesglmm.engines.kernels.ep_cells import cells_of
 from bayesglmm.engines.kernels.ep_sites import Approximation, FixedPoint, Schedule
 from bayesglmm.engines.kernels.ep_tilted import tilted_means
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import Expansion, MarginalObjective, Objective
+from bayesglmm.engines.kernels.objective import MarginalObjective, Objective
 from bayesglmm.graph.latent import LatentView
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayesglmm.blocks import Floats, Ints
-from bayesglmm.engines.kernels.correction import row_nodes
+from bayesglmm.engines.kernels.level_sums import level_nodes
 from bayesglmm.engines.kernels.nested import Support
 from bayesglmm.engines.kernels.rescaling import Rescaling, Scaling
 from bayesglmm.engines.kernels.structure import LatentPrior, Structure
 from bayesglmm.linalg import ArrowBlocks, ArrowFactor, Factor, Rows
 
-ROW_NODES = {1: 7, 2: 5, 3: 3}  # by number of predictors
+if TYPE_CHECKING:
+    from bayesglmm.engines.kernels.objective import MarginalObjective
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,10 @@ class LevelRows:
 
     Attributes
     ----------
+    natural : mapping
+        Hyperparameters on their natural scales.
+    conditional : ArrowBlocks or None
+        Inverse of H at the support point over the levels alone, which `nodes` are made of.
     scaling : Scaling or None
         What deviations at the support point are multiplied by.
     """
@@ -53,11 +58,9 @@ class LevelRows:
     nodes: tuple[list[Floats], Floats] | None
     prior: LatentPrior
     density: Density
+    natural: Mapping[str, Any]
+    conditional: ArrowBlocks | None = None
     scaling: Scaling | None = None
-
-    def etas(self, x: Floats) -> Floats:
-        """Return the predictors at several x, shape (P, m, n)."""
-        return np.asarray(self.offset[:, None] + self.rows.etas(x))
 
     def scaled(self, deviation: Floats) -> Floats:
         """Return deviations at this theta for those at the support point, shape (size, m)."""
@@ -82,8 +85,7 @@ class LevelModels:
     ----------
     structure : Structure
         With every grouping factor that can be eliminated eliminated.
-    own : Structure
-        That of the support points.
+    objective : MarginalObjective
     owner : ndarray of int, shape (size,)
         Level of each coefficient, -1 for shared ones.
     levels : int
@@ -91,20 +93,23 @@ class LevelModels:
         Whether means over levels need variances.
     """
 
-    def __init__(self, structure: Structure, own: Structure, owner: Ints, levels: int, known: bool) -> None:
-        self.structure, self.own, self.view = structure, own, structure.view
+    def __init__(
+        self, structure: Structure, objective: MarginalObjective, owner: Ints, levels: int, known: bool
+    ) -> None:
+        self.structure, self.objective, self.view = structure, objective, structure.view
         self.owner, self.levels, self.known = owner, levels, known
 
     def cell(self, here: Support) -> Cell:
         """Return a support point's cell."""
-        work, pattern, same = here.mode.work, self.structure.pattern, self.structure is self.own
+        work, pattern, same = here.mode.work, self.structure.pattern, self.structure is self.objective.structure
         natural = self.view.natural(here.mode.theta)
         prior = work.prior if same else self.structure.prior(natural, work.whitening)
         rows = work.rows if same else self.structure.rows(self.view.factors(natural), work.whitening)
         factor = here.mode.factor if same else rows.factor(-work.d2, prior.Q)
-        rescaling = Rescaling(self.own, here.mode)
+        rescaling = self.objective.rescaling(here.mode)
         density = Density(factor.logdet(), np.zeros(self.levels), np.zeros(pattern.size))
-        model = LevelRows(rows, work.etas - work.rows.eta(work.inner), work.phi, None, prior, density)
+        offset = work.etas - work.rows.eta(work.inner)
+        model = LevelRows(rows, offset, work.phi, None, prior, density, natural)
         if not self.levels:
             return Cell(here, model, factor, None, rescaling)
         assert isinstance(factor, ArrowFactor)
@@ -116,7 +121,8 @@ class LevelModels:
         conditional = factor.inverse_given_border()
         for corner, block in zip(pattern.corners, conditional.corner, strict=True):
             density.variances[corner.columns] = np.einsum("lkk->lk", block)
-        model = replace(model, nodes=row_nodes(rows.covariances(conditional, border=False), ROW_NODES))
+        nodes = level_nodes(rows, conditional)
+        model = replace(model, nodes=nodes, conditional=conditional)
         return Cell(here, model, factor, conditional, rescaling)
 
     def model(self, theta: Floats, cell: Cell) -> LevelRows:
@@ -129,7 +135,7 @@ class LevelModels:
         scaling = cell.rescaling.at([each[None] for each in factors])
         if cell.conditional is not None:
             scaled = scaling.rows(self.structure, rows)
-            nodes = row_nodes(scaled.covariances(cell.conditional, border=False), ROW_NODES)
+            nodes = level_nodes(scaled, cell.conditional)
         return LevelRows(
             rows,
             self.structure.offset(natural, np.zeros(0), whitening),
@@ -137,6 +143,8 @@ class LevelModels:
             nodes,
             self.structure.prior(natural, whitening),
             self._density(cell, scaling),
+            natural,
+            cell.conditional,
             scaling,
         )
 

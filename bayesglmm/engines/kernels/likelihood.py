@@ -173,7 +173,7 @@ def maximum_likelihood(
         bic=float(np.log(rows)) * parameters - 2.0 * value,
         parameters=parameters,
         boundary=boundary,
-        unbounded=unbounded(view, mode, _loose(view, covariance)),
+        unbounded=unbounded(objective, mode, _loose(view, covariance)),
         converged=optimum.converged,
         sentences=(
             *_sentences(boundary, optimum.converged),

@@ -25,12 +25,12 @@ from scipy import interpolate, spatial
 from scipy.stats import qmc
 
 from bayesglmm.blocks import Floats, Ints
+from bayesglmm.engines.kernels.adjoint import NaturalJacobian
 from bayesglmm.engines.kernels.grouped import GroupedRatio
 from bayesglmm.engines.kernels.newton import ConditionalMode
-from bayesglmm.engines.kernels.objective import MarginalObjective, NaturalJacobian
+from bayesglmm.engines.kernels.objective import MarginalObjective
 from bayesglmm.engines.kernels.optimum import Optimum, safe_inverse
 from bayesglmm.engines.kernels.pareto import smoothed
-from bayesglmm.engines.kernels.rescaling import Rescaling
 from bayesglmm.engines.kernels.skewed import HEAVY, LIGHT, NORMAL, SkewedDensity
 from bayesglmm.linalg import NotPositiveDefiniteError
 
@@ -339,7 +339,7 @@ def latent_draws(
     rescaled : bool
         Whether deviations are scaled to psi (`Rescaling`); else T is the identity, and x is linear in psi and z.
     """
-    structure, inner = objective.structure, objective.structure.inner
+    inner = objective.structure.inner
     natural = objective.view.natural_draws(psi[:, : objective.theta_size]) if rescaled else {}
     x = np.empty((len(psi), objective.view.size))
     for k in np.unique(cell):
@@ -348,7 +348,7 @@ def latent_draws(
         deviation = here.mode.factor.half_solve(z[own].T).T
         if rescaled and not np.all(psi[own] == here.psi):
             drawn = {name: values[own] for name, values in natural.items()}
-            deviation = Rescaling(structure, here.mode).times(drawn, deviation)
+            deviation = objective.rescaling(here.mode).times(drawn, deviation)
         moved[:, inner] += deviation
         x[own] = moved
     return x

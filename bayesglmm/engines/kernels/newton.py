@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ _ITERATIONS = 100
 _GAIN = 1e-7
 _QUADRATIC = 1e-3
 _HALVINGS = 40
+_CONVEX = 1e-9  # second derivatives above this say that the likelihood is not log-concave there
 # A factor serves for more than one step while the gain falls by this or more, and then to within so much of the mode.
 _FALLING = 0.6
 _LEFT = 1e-11
@@ -125,6 +126,7 @@ def find_mode(
     start: ConditionalMode | Floats | None,
     log_prior: float,
     predicted: bool = False,
+    make: MakeSearch | None = None,
 ) -> ConditionalMode:
     """Find the conditional mode within a structure.
 
@@ -140,17 +142,19 @@ def find_mode(
         Added to the log marginal density.
     predicted : bool
         Take the start for the mode, without a step of Newton's method.
+    make : callable, optional
+        Returns the search at theta; `NewtonSearch` if absent.
     """
     view = structure.view
     natural = view.natural(theta)
     factors = view.factors(natural)
-    newton = NewtonSearch(structure, factors, coefficients, natural)
+    newton = (make or NewtonSearch)(structure, factors, coefficients, natural)
     if isinstance(start, ConditionalMode):
         x = structure.carried(start.work.inner, start.work.factors, factors)
     else:
         x = structure.start.copy() if start is None else start
     x, derivatives, steps, converged = newton.run(x, 0 if predicted else _ITERATIONS)
-    factor = newton.factor(-newton.observed(derivatives))
+    factor = newton.precision(derivatives)
     log_marginal = (
         newton.value(x, derivatives)
         + newton.prior.constant
@@ -158,8 +162,7 @@ def find_mode(
         - 0.5 * factor.logdet()
         + log_prior
     )
-    d2, etas = newton.observed(derivatives), newton.etas(x)
-    work = Work(x, newton.rows, etas, newton.phi, d2, newton.prior, factors, newton.whitening)
+    work = newton.work(x, derivatives)
     full = structure.full(x, coefficients)
     return ConditionalMode(theta, full, factor, float(log_marginal), steps, converged, work)
 
@@ -177,6 +180,7 @@ class NewtonSearch:
         self.phi = structure.view.dispersions(natural)
         self.prior = structure.prior(natural, self.whitening)
         self._last: tuple[Floats, Factor] | None = None
+        self.keeps = structure.pattern.heavy  # whether a factor serves for several steps
 
     def etas(self, x: Floats) -> Floats:
         return self.offset + self.rows.eta(x)
@@ -205,6 +209,19 @@ class NewtonSearch:
             self._last = W, self.rows.factor(W, self.prior.Q)
         return self._last[1]
 
+    def precision(self, derivatives: RowDerivatives) -> Factor:
+        """Factorise the precision with the observed curvature."""
+        return self.factor(-self.observed(derivatives))
+
+    def slope(self, derivatives: RowDerivatives) -> Floats:
+        """Return A' l', shape (size,)."""
+        return self.rows.transpose(self.first(derivatives))
+
+    def work(self, x: Floats, derivatives: RowDerivatives) -> Work:
+        """Return what derivatives at x start from."""
+        d2, etas = self.observed(derivatives), self.etas(x)
+        return Work(x, self.rows, etas, self.phi, d2, self.prior, self.factors, self.whitening)
+
     def run(self, x: Floats, iterations: int = _ITERATIONS) -> tuple[Floats, RowDerivatives, int, bool]:
         """Climb to the mode; return it, the derivatives there, the number of steps and whether it converged.
 
@@ -217,7 +234,7 @@ class NewtonSearch:
             value, derivatives = self.evaluate(x)
         before, kept = 0.0, False
         for step in range(1, iterations + 1):
-            gradient = self.rows.transpose(self.first(derivatives)) - self.prior.times(x)
+            gradient = self.slope(derivatives) - self.prior.times(x)
             direction = (
                 self._last[1].solve(gradient) if kept and self._last else self.direction(derivatives, gradient)
             )
@@ -234,7 +251,7 @@ class NewtonSearch:
             x, value, derivatives = found
             if _arrived(gain, before, kept):
                 return x, derivatives, step, True
-            before, kept = gain, self.structure.pattern.heavy
+            before, kept = gain, self.keeps
         return x, derivatives, iterations, False
 
     def halve(
@@ -264,6 +281,14 @@ class NewtonSearch:
         if derivatives.d1 is None:
             raise TypeError("The elementwise likelihood came without first derivatives.")
         return derivatives.d1
+
+
+def curves_upwards(d2: Floats) -> bool:
+    """Return whether some row is not log-concave, from the second derivatives, shape (P, P, n)."""
+    return bool(np.any(np.einsum("ppn->pn", d2) > _CONVEX))
+
+
+type MakeSearch = Callable[[Structure, tuple[Floats, ...], Floats, Mapping[str, Any]], NewtonSearch]
 
 
 def _arrived(gain: float, before: float, kept: bool) -> bool:

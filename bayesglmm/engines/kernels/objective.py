@@ -14,55 +14,38 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from bayesglmm.blocks import Floats
+from bayesglmm.blocks import Floats, Ints
+from bayesglmm.engines.kernels.adjoint import (
+    DIFFERENCE,
+    Ends,
+    Expansion,
+    NaturalJacobian,
+    Pull,
+    curvature_slope,
+    pulled,
+    right_sides,
+    third_order,
+)
 from bayesglmm.engines.kernels.correction import conditional_mean
-from bayesglmm.engines.kernels.newton import ConditionalMode, find_mode, structure_of
-from bayesglmm.engines.kernels.structure import Block
-from bayesglmm.engines.kernels.whitened import unwhitened, whitening_pull, whitening_slope
-from bayesglmm.graph.elementwise import RowDerivatives
+from bayesglmm.engines.kernels.level_sums import sums_by_level
+from bayesglmm.engines.kernels.newton import ConditionalMode, curves_upwards, find_mode, structure_of
+from bayesglmm.engines.kernels.rescaling import Rescaling
+from bayesglmm.engines.kernels.row_means import Averages, row_antithetic, row_averages
+from bayesglmm.engines.kernels.skewness import row_cumulants
+from bayesglmm.engines.kernels.structure import Block, Structure
+from bayesglmm.engines.kernels.unbounded import Silence, row_silence
+from bayesglmm.engines.kernels.whitened import unwhitened, whitening_slope
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import SelectedInverse
 
-_DIFFERENCE = 1e-5
+if TYPE_CHECKING:
+    from bayesglmm.engines.kernels.levels import LevelRows
 
 type Objective = Literal["posterior", "ml", "reml"]
-
-
-@dataclass(frozen=True, eq=False)
-class _Pull:
-    """Derivatives in the natural quantities."""
-
-    factors: list[Floats]
-    flat_phi: Floats
-    eta: Floats
-    precisions: list[Floats]
-    whitening: tuple[Floats, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Expansion:
-    """What of the likelihood moves a normal approximation and its log marginal density.
-
-    Attributes
-    ----------
-    d1, d2, d3 : ndarray, shapes (P, n), (P, P, n) and (P, P, P, n)
-        In the predictors. `d3` says how the curvature moves with the centre; where the approximation is stationary
-        in its curvature, as that of expectation propagation is, it does not count.
-    dphi, d1phi, d2phi : ndarray, shapes (F, n), (F, P, n) and (F, P, P, n)
-        In the dispersions.
-    """
-
-    d1: Floats
-    d2: Floats
-    d3: Floats
-    dphi: Floats
-    d1phi: Floats
-    d2phi: Floats
 
 
 class MarginalObjective(ABC):
@@ -103,9 +86,43 @@ class MarginalObjective(ABC):
 
     def __init__(self, view: LatentView, kind: Objective = "posterior") -> None:
         self.view, self.kind = view, kind
-        self.structure = structure_of(view, outer=kind == "ml", flat=kind != "posterior")
+        self.structure = self._structure()
         self.theta_size = view.theta_size
         self.size = view.theta_size + len(self.structure.coefficients)
+
+    def _structure(self) -> Structure:
+        return structure_of(self.view, outer=self.kind == "ml", flat=self.kind != "posterior")
+
+    def rescaling(self, mode: ConditionalMode) -> Rescaling:
+        """Return what deviations at a mode are scaled by at other hyperparameters."""
+        return Rescaling(self.structure, mode)
+
+    def level_sums(self, model: LevelRows, index: Ints, levels: int, x: Floats, first: int, averaged: bool) -> Floats:
+        """Return log-likelihoods by level; see `sums_by_level`. Averaged over the nodes of the model, if so asked."""
+        nodes = model.nodes if averaged else None
+        return sums_by_level(self.view, model.rows, model.offset, model.phi, index, levels, x, first, nodes)
+
+    def silence(self, mode: ConditionalMode) -> list[Silence]:
+        """Return for every predictor what its rows say at a mode."""
+        parts = enumerate(self.view.problem.predictors)
+        return [row_silence(self.view.free_columns(part), np.abs(mode.work.d2[p, p])) for p, part in parts]
+
+    def convex(self, mode: ConditionalMode) -> bool:
+        """Return whether the log-likelihood of some row curves upwards at a mode."""
+        return curves_upwards(mode.work.d2)
+
+    def third_cumulants(self, mode: ConditionalMode, along: Floats | None) -> Floats:
+        """Return the third cumulants of the coefficients; see `row_cumulants`."""
+        third = third_order(self.view.elementwise(list(mode.work.etas), mode.work.phi, 2)).d3
+        return row_cumulants(self.structure, mode.work, third, mode.factor.inverse(), along)
+
+    def averages(self, mode: ConditionalMode, centre: Floats) -> Averages:
+        """Return means of the log-likelihood over N(centre, H^-1); see `row_averages`."""
+        return row_averages(self.view, mode.work, mode.factor.inverse(), centre)
+
+    def antithetic(self, mode: ConditionalMode, centre: Floats, e: Floats) -> Floats:
+        """Return the log-likelihoods at centre + e and centre - e, shape (2, m), for e of shape (size, m)."""
+        return row_antithetic(self.view, mode.work, centre, e)
 
     def split(self, psi: Floats) -> tuple[Floats, Floats]:
         """Return theta and the population coefficients that are not integrated out."""
@@ -165,7 +182,7 @@ class MarginalObjective(ABC):
 
     def gradient(self, mode: ConditionalMode) -> Floats:
         """Return the gradient of L in psi at a conditional mode, shape (size,)."""
-        pull = self._pull(mode)
+        pull, precisions = self._pull(mode)
         view = self.view
         phi: dict[str, Any] = {}
         beta: dict[str, Floats] = {}
@@ -179,49 +196,22 @@ class MarginalObjective(ABC):
         for p, predictor in enumerate(view.problem.predictors):
             if predictor.beta is None:
                 continue
-            own = view.free_columns(predictor).T @ pull.eta[p]
             if view.problem.roles.get(predictor.names.beta) == "theta":
-                beta[predictor.names.beta] = own
+                beta[predictor.names.beta] = pull.beta[p]
             elif p in fixed:
-                outer[fixed[p].slice] = own
-        gradient = view.pullback(mode.theta, pull.factors, phi, beta, pull.precisions, pull.whitening)
+                outer[fixed[p].slice] = pull.beta[p]
+        gradient = view.pullback(mode.theta, pull.factors, phi, beta, precisions, pull.whitening)
         if self.kind == "posterior":
             gradient = gradient + view.log_prior_gradient(mode.theta)[1]
         return np.concatenate([gradient, outer[self.structure.coefficients]])
 
-    def _pull(self, mode: ConditionalMode) -> _Pull:
-        """Return the derivatives of L in Lambda, phi and eta."""
-        structure, work = self.structure, mode.work
-        found = self.expansion(mode)
-        inverse = mode.factor.inverse()
-        leverage = work.rows.leverage(inverse, -work.d2)
-        s = 0.5 * np.einsum("pqrn,pqn->rn", found.d3, leverage.h)
-        v = mode.factor.solve(work.rows.transpose(s))
-        w = work.rows.eta(v)
-        t = found.d1 + s + np.einsum("pqn,qn->pn", found.d2, w)
-        flat_phi = (
-            found.dphi.sum(axis=1)
-            + 0.5 * np.einsum("fpqn,pqn->f", found.d2phi, leverage.h)
-            + np.einsum("fpn,pn->f", found.d1phi, w)
-        )
-        whitening = () if work.whitening is None else whitening_pull(structure, mode, leverage, t, found.d1, v)
-        # Rows were whitened after everything else, so derivatives pass through that first.
-        back = np.asarray if work.whitening is None else work.whitening.back
-        t, d1 = back(t), back(found.d1)
-        order = {id(part): position for position, part in enumerate(self.view.problem.blocks)}
-        factors: list[Any] = [0.0] * len(order)
-        for b, block in enumerate(structure.blocks):
-            p = block.latent.predictor
-            if block.group is not None:
-                own = leverage.groups[block.group]
-            else:
-                own = leverage.dense[p].T[self._dense_rows(b)]
-            if p == 0 and work.whitening is not None:
-                own = (work.whitening.matrix.T @ own.T).T
-            M = structure.contract(b, t[p], work.inner) + structure.contract(b, d1[p], v) - block.Z @ own.T
-            factors[order[id(block.part)]] = factors[order[id(block.part)]] + M
-        precisions = [self._precision_pull(block, inverse, work.inner, v) for block in structure.coupled]
-        return _Pull(factors, flat_phi, t, precisions, whitening)
+    def _pull(self, mode: ConditionalMode) -> tuple[Pull, list[Floats]]:
+        """Return the derivatives of L in the natural quantities, and in the entries of precisions."""
+        found, inverse = self.expansion(mode), mode.factor.inverse()
+        leverage, s = curvature_slope(mode.work, found, inverse)
+        v = mode.factor.solve(mode.work.rows.transpose(s))
+        pull = pulled(self.structure, mode.work, found, leverage, s, v, unwhitened(self.structure, mode))
+        return pull, [self._precision_pull(block, inverse, mode.work.inner, v) for block in self.structure.coupled]
 
     def _precision_pull(self, block: Block, inverse: SelectedInverse, x: Floats, v: Floats) -> Floats:
         """Return the derivatives of L - log |Q| / 2 in the entries of the precision of a block.
@@ -237,51 +227,29 @@ class MarginalObjective(ABC):
         # An entry off the diagonal stands for two.
         return np.asarray(np.where(rows == columns, 1.0, 2.0) * (half + other))
 
-    def _dense_rows(self, b: int) -> slice:
-        """Return where block b lies among the dense columns of its predictor."""
-        structure, block = self.structure, self.structure.blocks[b]
-        before = [
-            part.width for part in structure.pattern.dense[: block.dense] if part.predictor == block.latent.predictor
-        ]
-        return slice(sum(before), sum(before) + len(block.Z))
-
     def jacobian(self, mode: ConditionalMode, natural: NaturalJacobian | None = None) -> Floats:
         """Return d x-hat / d psi in the layout of the view's x, shape (view.size, size).
 
         x-hat solves A' l'(A x) = Q (x - m), so H dx = dA' l' + A' (l'' deta + d l'/d phi dphi), where deta is the
         change of eta at fixed x. `natural` is what `natural_jacobians` yields for psi, where that is known.
         """
-        view, structure, work = self.view, self.structure, mode.work
-        found = self.expansion(mode)
+        structure = self.structure
         natural = next(self.natural_jacobians(mode.theta[None])) if natural is None else natural
-        right = np.zeros((structure.pattern.size, self.size))
-        whitening = work.whitening
-        d1 = found.d1 if whitening is None else whitening.back(found.d1)
-        raw, left = (work.rows, np.zeros(0)) if whitening is None else unwhitened(structure, mode)
-        order = {id(part): position for position, part in enumerate(view.problem.blocks)}
+        right = self._right_sides(mode, natural)
         for j in range(self.size):
-            deta = natural.eta[j].copy()
-            column = np.zeros(structure.pattern.size)
-            for b, block in enumerate(structure.blocks):
-                Lambda = natural.factors[order[id(block.part)]][j]
-                if np.any(Lambda):
-                    p = block.latent.predictor
-                    deta[p] += structure.effect(b, work.inner, Lambda)
-                    column += structure.scatter(b, d1[p], Lambda)
             for block, Q in zip(structure.coupled, natural.precisions[j], strict=True):
                 matrix = structure.coupled_matrix(block, Q)
                 own = slice(block.start, block.start + matrix.shape[0])
-                column[own] -= matrix @ work.inner[own]
-            if whitening is not None:
-                deta, moved = whitening.first(deta), natural.whitening[j]
-                deta[0] -= moved @ left
-                column += raw.transpose(np.concatenate([(moved.T @ found.d1[0])[None], np.zeros_like(deta[1:])]))
-            change = np.einsum("pqn,qn->pn", found.d2, deta) + np.einsum("fpn,f->pn", found.d1phi, natural.phi[j])
-            right[:, j] = column + work.rows.transpose(change)
-        out = np.zeros((view.size, self.size))
+                right[own, j] -= matrix @ mode.work.inner[own]
+        out = np.zeros((self.view.size, self.size))
         out[structure.inner] = mode.factor.solve(right)
         out[structure.coefficients, self.theta_size + np.arange(len(structure.coefficients))] = 1.0
         return out
+
+    def _right_sides(self, mode: ConditionalMode, natural: NaturalJacobian) -> Floats:
+        """Return H dx-hat / d psi without what the entries of precisions add, shape (inner, size)."""
+        raw = unwhitened(self.structure, mode)
+        return right_sides(self.structure, mode.work, self.expansion(mode), natural, raw)
 
     def natural_jacobians(self, theta: Floats) -> Iterator[NaturalJacobian]:
         """Yield the derivatives of Lambda, phi and the directly moved part of eta in psi, for every row of theta.
@@ -289,7 +257,7 @@ class MarginalObjective(ABC):
         Central differences: these maps are smooth and cheap, and 1e-9 is all that a starting point needs.
         """
         view, count, t = self.view, len(theta), self.theta_size
-        moves = _DIFFERENCE * np.concatenate([np.zeros((1, t)), np.eye(t), -np.eye(t)])
+        moves = DIFFERENCE * np.concatenate([np.zeros((1, t)), np.eye(t), -np.eye(t)])
         many = view.natural_draws((theta[:, None] + moves).reshape(-1, t)) if t else {}
         for i in range(count):
             near = range(i * len(moves), (i + 1) * len(moves))
@@ -300,42 +268,27 @@ class MarginalObjective(ABC):
         view, t, natural = self.view, self.theta_size, near[0]
         coupled, (_, coefficients) = self.structure.coupled, self.split(np.zeros(self.size))
         factors = [np.zeros((self.size, *M.shape)) for M in view.factors(natural)]
-        shape = self.size, self.structure.predictors, self.structure.n
-        moved = self.structure.moved_offset
-        eta = np.zeros(shape) if moved or self.size > t else np.broadcast_to(0.0, shape)
         phi, precisions, whitening = [], [], []
+        ends: list[Ends | None] = []
         for j in range(self.size):
             up, down = (near[1 + j], near[1 + t + j]) if j < t else (natural, natural)
             beta = np.zeros(len(coefficients))
             if j < t:
                 for own, high, low in zip(factors, view.factors(up), view.factors(down), strict=True):
-                    own[j] = (high - low) / (2 * _DIFFERENCE)
+                    own[j] = (high - low) / (2 * DIFFERENCE)
             else:
-                beta[j - t] = _DIFFERENCE
+                beta[j - t] = DIFFERENCE
             pairs = [(view.block_precision(c.part, up)[0], view.block_precision(c.part, down)[0]) for c in coupled]
-            precisions.append([(high - low) / (2 * _DIFFERENCE) for high, low in pairs])
-            whitening.append(whitening_slope(view, up, down, 2 * _DIFFERENCE))
+            precisions.append([(high - low) / (2 * DIFFERENCE) for high, low in pairs])
+            whitening.append(whitening_slope(view, up, down, 2 * DIFFERENCE))
             flat = [self._flat(view.dispersions(each)) for each in (up, down)]
-            phi.append((flat[0] - flat[1]) / (2 * _DIFFERENCE))
-            if j >= t or moved:
-                offsets = self.structure.offset(up, beta) - self.structure.offset(down, -beta)
-                eta[j] = offsets / (2 * _DIFFERENCE)
-        return NaturalJacobian(factors, np.array(phi), eta, precisions, whitening)
+            phi.append((flat[0] - flat[1]) / (2 * DIFFERENCE))
+            ends.append((up, beta, down, -beta) if j >= t or self.structure.moved_offset else None)
+        return NaturalJacobian(factors, np.array(phi), ends, precisions, whitening)
 
     @staticmethod
     def _flat(phi: Mapping[str, Any]) -> Floats:
         return np.concatenate([np.zeros(0), *(np.ravel(np.asarray(value, dtype=float)) for value in phi.values())])
-
-
-@dataclass(frozen=True, eq=False)
-class NaturalJacobian:
-    """Derivatives in psi_j, by j: of Lambda (by block first), of the flat dispersions, of eta at fixed x, Q, T~."""
-
-    factors: list[Floats]
-    phi: Floats
-    eta: Floats
-    precisions: list[list[Floats]]
-    whitening: list[Any]
 
 
 class LaplaceObjective(MarginalObjective):
@@ -359,7 +312,7 @@ class LaplaceObjective(MarginalObjective):
 
     def expansion(self, mode: ConditionalMode) -> Expansion:
         """Return the derivatives at the mode."""
-        return _third_order(self.view.elementwise(list(mode.work.etas), mode.work.phi, 2))
+        return third_order(self.view.elementwise(list(mode.work.etas), mode.work.phi, 2))
 
     def centre(self, mode: ConditionalMode, guess: Floats | None = None) -> Floats:
         """Return the mode, corrected for skewness."""
@@ -368,10 +321,3 @@ class LaplaceObjective(MarginalObjective):
     def moved(self, mode: ConditionalMode, step: Floats) -> Floats:
         """Return what is integrated out, moved."""
         return np.asarray(mode.work.inner + step[self.structure.inner])
-
-
-def _third_order(found: RowDerivatives) -> Expansion:
-    parts = (found.d1, found.d2, found.d3, found.dphi, found.d1phi, found.d2phi)
-    if any(part is None for part in parts):
-        raise TypeError("The elementwise likelihood came without third derivatives.")
-    return Expansion(*parts)  # type: ignore[arg-type]

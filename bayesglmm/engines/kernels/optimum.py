@@ -293,10 +293,9 @@ def maximise(
     NotPositiveDefiniteError
         If the objective cannot be evaluated near the start.
     """
-    first = make(view, "posterior") if kind == "posterior" else (restricted or make)(view, "reml")
-    search = Search(first, report)
+    search = Search(make(view, "posterior") if kind == "posterior" else (restricted or make)(view, "reml"), report)
     here = _first_point(search, view.initial_theta if start is None else np.asarray(start, dtype=float))
-    here, inverse, converged = search.climb(here, _first_inverse(view), limit, _NEAR if kind == "ml" else _GAIN)
+    here, inverse, converged = search.climb(here, _first_inverse(search), limit, _NEAR if kind == "ml" else _GAIN)
     if kind != "ml":
         return search.finish(here, inverse, converged, limit)
     objective = make(view, "ml")
@@ -335,14 +334,15 @@ def _joint_point(search: Search, joint: Search, here: _Point) -> tuple[_Point, _
     )
 
 
-def _first_inverse(view: LatentView) -> Floats:
+def _first_inverse(search: Search) -> Floats:
     """Return a guess of the inverse of the curvature in theta.
 
     m normal values carry the information 2 m about the logarithm of their standard deviation. Effects that the data
     leave uncertain carry less, so that first steps are rather too short than too long; the search rescales then.
     """
-    problem = view.problem
-    values: dict[str, float] = {name: 0.5 / len(problem.response.y) for name in problem.dispersions}
+    view = search.objective.view
+    problem, n = view.problem, search.objective.structure.n
+    values: dict[str, float] = dict.fromkeys(problem.dispersions, 0.5 / n)
     sizes = dict(zip(problem.names("theta"), (int(np.prod(shape)) for shape in view.theta_shapes), strict=True))
     for part in problem.blocks:
         levels, terms = len(part.block.levels), len(part.block.terms)

@@ -18,6 +18,7 @@ from bayesglmm.engines.kernels.newton import ConditionalMode, find_mode
 from bayesglmm.engines.kernels.structure import Structure
 from bayesglmm.errors import SettingsError
 from bayesglmm.graph.latent import LatentView
+from bayesglmm.graph.parted import PartedView
 
 _MOST_EFFECTS = 3
 _LOG_2PI = float(np.log(2.0 * np.pi))
@@ -39,6 +40,8 @@ class Quadrature:
     """
 
     def __init__(self, view: LatentView, nodes: int) -> None:
+        if isinstance(view, PartedView):
+            raise SettingsError("Quadrature needs all rows in memory at once: fit without parts.")
         if view.problem.residual is not None:
             raise SettingsError(
                 "Quadrature is for families where Laplace's approximation is not exact. With correlated residuals "

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bayesglmm.blocks import Floats, Ints
-from bayesglmm.engines.kernels.newton import ConditionalMode
+from bayesglmm.engines.kernels.newton import ConditionalMode, Work
 from bayesglmm.engines.kernels.structure import Block, Structure
 from bayesglmm.linalg import Rows
 
@@ -182,19 +182,56 @@ class Scaling:
         for columns, scale in self.blocks:
             yield columns[:, 0], scale.log_det
 
-    def rows(self, structure: Structure, rows: Rows) -> Rows:
-        """Return A T for the T of one draw; of what belongs to a level, not of dense columns."""
-        matrices = {}
+    def matrices(self) -> dict[int, Floats]:
+        """Return T of one draw for every block, by where it starts in x, each (levels, k, k)."""
+        found = {}
         for columns, scale in self.blocks:
             units = np.eye(columns.shape[1])[:, None, :].repeat(len(columns), axis=1)
             # Row b of the answer is column b of T.
-            matrices[columns[0, 0]] = np.stack([scale.times(unit[None])[0] for unit in units], axis=-1)
-        values = list(rows.groups)
-        for block in structure.blocks:
-            if block.group is not None and block.start in matrices:
-                own = matrices[block.start][structure.pattern.groups[block.group].index]
-                values[block.group] = np.einsum("nab,an->bn", own, values[block.group])
-        return rows.with_groups(values)
+            found[int(columns[0, 0])] = np.stack([scale.times(unit[None])[0] for unit in units], axis=-1)
+        return found
+
+    def rows(self, structure: Structure, rows: Rows) -> Rows:
+        """Return A T for the T of one draw; of what belongs to a level, not of dense columns."""
+        matrices = self.matrices()
+        own = {b: matrices[block.start] for b, block in enumerate(structure.blocks) if block.start in matrices}
+        return scaled_rows(structure, rows, own)
+
+
+def scaled_rows(structure: Structure, rows: Rows, matrices: Mapping[int, Floats]) -> Rows:
+    """Return A T, for T by block, each (levels, k, k); of what belongs to a level, not of dense columns."""
+    values = list(rows.groups)
+    for b, T in matrices.items():
+        group = structure.blocks[b].group
+        if group is not None:
+            own = T[structure.pattern.groups[group].index]
+            values[group] = np.einsum("nab,an->bn", own, values[group])
+    return rows.with_groups(values)
+
+
+def informations(structure: Structure, work: Work) -> list[Floats]:
+    """Return Z' W Z of the levels of every block, each (levels, k, k); of a block in precision form nothing."""
+    none = np.zeros((0, 0, 0))
+    return [
+        none if block.latent.role == "precision" else _information(structure, work, block)
+        for block in structure.blocks
+    ]
+
+
+def _information(structure: Structure, work: Work, block: Block) -> Floats:
+    """Return M of every level, shape (levels, k, k); rows that would take from it are left out."""
+    p, Z = block.latent.predictor, block.Z
+    if p == 0 and work.whitening is not None:
+        Z = (work.whitening.matrix @ Z.T).T
+    weights = np.maximum(-work.d2[p, p], 0.0)
+    if block.group is None:
+        return np.asarray((Z * weights) @ Z.T)[None]
+    group, k = structure.pattern.groups[block.group], len(Z)
+    M = np.empty((group.levels, k, k))
+    for a in range(k):
+        for b in range(a + 1):
+            M[:, a, b] = M[:, b, a] = np.bincount(group.index, weights * Z[a] * Z[b], group.levels)
+    return M
 
 
 class Rescaling:
@@ -210,37 +247,26 @@ class Rescaling:
     def __init__(self, structure: Structure, mode: ConditionalMode) -> None:
         self.structure, self.mode = structure, mode
 
+    def information(self) -> list[Floats]:
+        """Return M of the levels of every random block, each (levels, k, k)."""
+        return informations(self.structure, self.mode.work)
+
     @cached_property
     def _blocks(self) -> tuple[_BlockScale, ...]:
         structure, factors = self.structure, self.mode.work.factors
         order = {id(part): position for position, part in enumerate(structure.view.problem.blocks)}
         found: dict[int, _BlockScale] = {}
-        for block in structure.blocks:
+        for block, M in zip(structure.blocks, self.information(), strict=True):
             size, k = int(np.prod(block.latent.shape)), len(block.Z)
             if block.latent.role == "precision" or not size:
                 continue
-            M, position = self._information(block), order[id(block.part)]
+            position = order[id(block.part)]
             if block.start in found:  # another membership of the same levels
                 found[block.start].M += M
                 continue
             columns = block.start + np.arange(size).reshape(-1, k)
             found[block.start] = _BlockScale(columns, position, M, factors[position])
         return tuple(found.values())
-
-    def _information(self, block: Block) -> Floats:
-        """Return M of every level, shape (levels, k, k); rows that would take from it are left out."""
-        work, p, Z = self.mode.work, block.latent.predictor, block.Z
-        if p == 0 and work.whitening is not None:
-            Z = (work.whitening.matrix @ Z.T).T
-        weights = np.maximum(-work.d2[p, p], 0.0)
-        if block.group is None:
-            return np.asarray((Z * weights) @ Z.T)[None]
-        group, k = self.structure.pattern.groups[block.group], len(Z)
-        M = np.empty((group.levels, k, k))
-        for a in range(k):
-            for b in range(a + 1):
-                M[:, a, b] = M[:, b, a] = np.bincount(group.index, weights * Z[a] * Z[b], group.levels)
-        return M
 
     def at(self, factors: Sequence[Floats]) -> Scaling:
         """Return T for Lambda of every block and draw.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 
-CODES = {"binomial-logit": 0, "poisson-log": 1, "gaussian": 2, "negative-binomial-log": 3, "gamma-log": 4}
+BINOMIAL = 0
+CODES = {"binomial-logit": BINOMIAL, "poisson-log": 1, "gaussian": 2, "negative-binomial-log": 3, "gamma-log": 4}
 
 
 def digamma(x: float) -> float:
@@ -22,23 +23,30 @@ def digamma(x: float) -> float:
     return found + math.log(x) - 0.5 / x - series
 
 
+def binomial_row(y: float, size: float, eta: float) -> tuple[float, float, float]:
+    """Return what the log-likelihood of a binomial row is plus size log(1 + tail), that tail, and the derivative.
+
+    The logarithm is left out because binary rows share one, see `conditioned_density.binomial`.
+    """
+    tail = math.exp(-abs(eta))
+    p = (1.0 if eta > 0.0 else tail) / (1.0 + tail)
+    return y * eta - size * max(eta, 0.0), tail, y - size * p
+
+
 def row(code: int, y: float, size: float, eta: float, phi: float) -> tuple[float, float, float]:
     """Return log p(y | eta, phi), and its derivatives in eta and in phi.
 
     Parameters
     ----------
     code : int
+        Any but that of binomial rows, see `binomial_row`.
     y : float
     size : float
-        Trials of a binomial row, weight of a gaussian one, else one.
+        How many rows a Poisson one stands for, weight of a gaussian one, else one.
     eta, phi : float
     """
-    if code == 0:
-        tail = math.exp(-abs(eta))
-        p = 1.0 / (1.0 + tail) if eta > 0 else tail / (1.0 + tail)
-        return y * eta - size * (max(eta, 0.0) + math.log1p(tail)), y - size * p, 0.0
     if code == 1:
-        mu = math.exp(eta)
+        mu = size * math.exp(eta)
         return y * eta - mu, y - mu, 0.0
     if code == 2:
         z = size * (y - eta) / (phi * phi)

@@ -14,11 +14,14 @@ import numpy as np
 
 from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats
+from bayesglmm.engines.kernels.adjoint import NaturalJacobian
 from bayesglmm.engines.kernels.newton import ConditionalMode, Work
-from bayesglmm.engines.kernels.objective import LaplaceObjective, MarginalObjective, NaturalJacobian, Objective
+from bayesglmm.engines.kernels.objective import LaplaceObjective, MarginalObjective, Objective
+from bayesglmm.engines.kernels.parted import PartedObjective
 from bayesglmm.engines.kernels.structure import LatentPrior
 from bayesglmm.graph.elementwise import RowDerivatives
 from bayesglmm.graph.latent import LatentView
+from bayesglmm.graph.parted import PartedView
 from bayesglmm.graph.problem import BlockParts
 from bayesglmm.linalg.spectral import AlongAxes, SpectralFactor, Spectrum
 
@@ -29,7 +32,9 @@ _SAME = 1e-9  # relative difference of ratios that counts as none
 
 
 def normal_objective(view: LatentView, kind: Objective = "posterior") -> MarginalObjective:
-    """Return the objective of Laplace's engine: along axes where there are any, else as for every model."""
+    """Return the objective of Laplace's engine: by parts of the rows, or along axes, where there are any."""
+    if isinstance(view, PartedView):
+        return PartedObjective(view, kind)
     rotated = view.problem.residual is None and rotation_of(view) is not None
     return SpectralObjective(view, kind) if rotated else LaplaceObjective(view, kind)
 

@@ -9,11 +9,10 @@ import numpy as np
 
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.nested import Exploration
-from bayesglmm.engines.kernels.newton import ConditionalMode, find_mode
+from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.optimum import maximise
 from bayesglmm.linalg import NotPositiveDefiniteError
 
-_CONVEX = 1e-9  # second derivatives above this say that the likelihood is not log-concave there
 _SHIFTS = (-1.5, 1.5)  # of the hyperparameters: standard deviations a fifth and five times as large
 _JUMPS = 4  # random starts of the coefficients
 _FAR = 1.5  # how far out the group effects start, in their own standard deviations
@@ -50,16 +49,11 @@ def other_modes(exploration: Exploration, random: np.random.Generator) -> tuple[
     tuple of OtherMode
         Those that hold mass enough to matter.
     """
-    if not any(_convex(support.mode) for support in exploration.support):
+    if not any(exploration.objective.convex(support.mode) for support in exploration.support):
         return ()
     coefficients = _of_coefficients(exploration, random) if exploration.objective.single else ()
     found = [*coefficients, *_of_hyperparameters(exploration)]
     return tuple(mode for mode in found if mode.height > -_DEEP)
-
-
-def _convex(mode: ConditionalMode) -> bool:
-    """Return whether the log-likelihood of some row curves upwards at a mode."""
-    return bool(np.any(np.einsum("ppn->pn", mode.work.d2) > _CONVEX))
 
 
 def _of_coefficients(exploration: Exploration, random: np.random.Generator) -> Iterator[OtherMode]:
@@ -72,7 +66,7 @@ def _of_coefficients(exploration: Exploration, random: np.random.Generator) -> I
     prior_log = objective.view.log_prior(here.theta)
     for start in [None, *jumps]:
         try:
-            mode = find_mode(structure, here.theta, np.zeros(0), start, prior_log)
+            mode = objective.mode(here.theta, start, prior_log)
         except NotPositiveDefiniteError:
             continue
         step = mode.work.inner - here.work.inner

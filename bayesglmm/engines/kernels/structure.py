@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,6 +79,9 @@ class Structure:
         Ignore the priors of the population coefficients.
     smallest : int
         See `Pattern`.
+    chain : sequence of sequence of int, optional
+        The blocks whose levels are eliminated one by one, however few these are, as positions in ``problem.blocks``:
+        by factor, finest first. All others are then in the border.
 
     Attributes
     ----------
@@ -87,14 +90,22 @@ class Structure:
     coefficients : ndarray of int
         Positions, in the view's x, of what is not.
     pattern : Pattern
+    given : bool
+        Whether what is eliminated was given.
     still : LatentPrior
         What of the prior does not depend on theta: all of it if every block is spherical.
     """
 
     def __init__(
-        self, view: LatentView, outer: bool = False, flat: bool = False, smallest: int = SMALLEST_CORNER
+        self,
+        view: LatentView,
+        outer: bool = False,
+        flat: bool = False,
+        smallest: int = SMALLEST_CORNER,
+        chain: Sequence[Sequence[int]] | None = None,
     ) -> None:
         self.view, self.outer, self.flat = view, outer, flat
+        self.given = chain is not None
         problem = view.problem
         self.predictors = len(problem.predictors)
         self.n = problem.predictors[0].predictor.n
@@ -104,14 +115,17 @@ class Structure:
         left_out = fixed if outer else np.zeros_like(fixed)
         self.inner, self.coefficients = np.flatnonzero(~left_out), np.flatnonzero(left_out)
         self.X = tuple(view.columns(part) for part in problem.predictors)
-        self.blocks, dense, self._dense_X, groups = self._lay_out(left_out)
+        apart = {id(problem.blocks[b]) for members in chain or () for b in members}
+        self.blocks, dense, self._dense_X, groups = self._lay_out(left_out, apart)
         self.coupled = tuple(block for block in self.blocks if block.latent.role == "precision")
         couplings = {
             block.group: block.part.covariance.couplings(block.part.block)
             for block in self.coupled
             if block.group is not None
         }
-        self.pattern = Pattern(self.n, len(self.inner), self.predictors, dense, groups, smallest, couplings)
+        by_block = {id(block.part): block.group for block in self.blocks if block.group is not None}
+        own = None if chain is None else [[by_block[id(problem.blocks[b])] for b in members] for members in chain]
+        self.pattern = Pattern(self.n, len(self.inner), self.predictors, dense, groups, smallest, couplings, own)
         self.pattern.check_memory()
         self._require_nested()
         mean = np.zeros(view.size) if flat else view.mean
@@ -155,7 +169,7 @@ class Structure:
                 )
 
     def _lay_out(
-        self, left_out: Any
+        self, left_out: Any, apart: Container[int]
     ) -> tuple[tuple[Block, ...], list[DenseColumns], list[Floats | None], list[GroupColumns]]:
         """Sort the parts of x into dense columns and groups; dense blocks have None where X would be."""
         view, problem = self.view, self.view.problem
@@ -176,7 +190,7 @@ class Structure:
                 continue
             block = own[part.name].block
             for index, Z in _rows_of(block):
-                if len(block.levels) == 1 and part.role == "spherical":
+                if len(block.levels) == 1 and part.role == "spherical" and id(own[part.name]) not in apart:
                     blocks.append(Block(own[part.name], part, start, Z, None, len(dense)))
                     dense.append(DenseColumns(start, width, part.predictor))
                     dense_X.append(None)
@@ -265,7 +279,7 @@ class Structure:
             Values at `self.coefficients`.
         whitening : Whitening, optional
         """
-        out = np.zeros((self.predictors, self.n))
+        out = np.zeros((self.predictors, self.pattern.n))
         full = np.zeros(self.view.size)
         full[self.coefficients] = coefficients
         fixed = {part.predictor: part for part in self.view.parts if part.role == "fixed"}

@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 
 from bayesglmm.blocks import Floats
-from bayesglmm.engines.kernels.newton import ConditionalMode
+from bayesglmm.engines.kernels.newton import ConditionalMode, Work
 from bayesglmm.engines.kernels.structure import Structure
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.linalg import Rows
 from bayesglmm.linalg.rows import Leverage
 
 
-def unwhitened(structure: Structure, mode: ConditionalMode) -> tuple[Rows, Floats]:
-    """Return the rows of A before they were whitened, and y - eta of the first predictor there, shape (n,)."""
+def unwhitened(structure: Structure, mode: ConditionalMode) -> tuple[Rows, Floats] | None:
+    """Return the rows of A before they were whitened, and y - eta of the first predictor there, shape (n,).
+
+    None where residuals are independent.
+    """
     work = mode.work
-    assert work.whitening is not None
+    if work.whitening is None:
+        return None
     rows = structure.rows(work.factors)
     offset = structure.offset(structure.view.natural(mode.theta), mode.x[structure.coefficients])
     return rows, work.whitening.y - offset[0] - rows.eta(work.inner)[0]
@@ -31,7 +35,13 @@ def whitening_slope(view: LatentView, up: Mapping[str, Any], down: Mapping[str, 
 
 
 def whitening_pull(
-    structure: Structure, mode: ConditionalMode, leverage: Leverage, t: Floats, d1: Floats, v: Floats
+    structure: Structure,
+    raw: tuple[Rows, Floats],
+    leverage: Leverage,
+    t: Floats,
+    d1: Floats,
+    v: Floats,
+    work: Work,
 ) -> tuple[Floats, Floats]:
     """Return the derivatives of L - log |T~| in the entries of T~: on the diagonal, and below.
 
@@ -40,16 +50,18 @@ def whitening_pull(
     Parameters
     ----------
     structure : Structure
-    mode : ConditionalMode
+    raw : (Rows, ndarray)
+        As from `unwhitened`.
     leverage : Leverage
     t, d1 : ndarray, shape (P, n)
         Derivatives of L at fixed x, and of the log-likelihood, in the whitened predictors.
     v : ndarray, shape (size,)
-        As in `objective`.
+        As in `adjoint`.
+    work : Work
     """
-    whitening = mode.work.whitening
+    whitening = work.whitening
     assert whitening is not None
-    rows, left = unwhitened(structure, mode)
+    rows, left = raw
     along = rows.eta(v)[0]
     groups = [
         (own, values)

@@ -3,9 +3,11 @@
 Types are said by annotations, and there are few: `int` (64 bits), `float`, `bool`, and the buffers `Ints` and
 `Floats`. There are assignments, `for ... in range(...)`, `while`, `if`, `return`, arithmetic, comparisons, entries of
 buffers, those functions of `math` that `values.MATH` knows, and calls of other such functions. Anything else is
-refused, with file and line. A function means what it means in Python, but for this: integers wrap, a place in a
-buffer is not checked (nor counted from the end), buffers of one call must not overlap, and sums may be taken in
-another order.
+refused, with file and line. Where a call gives an integer as a number, as in `forward(a, C, v, 1, k)`, the function
+is copied for it, and LLVM unrolls its loops.
+
+A function means what it means in Python, but for this: integers wrap, a place in a buffer is not checked (nor counted
+from the end), buffers of one call must not overlap, and sums may be taken in another order.
 """
 
 from __future__ import annotations
@@ -15,7 +17,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bayesglmm.engines.translation.values import ENTRIES, MATH, Expressions, Value, definition, llvm, signature
+from bayesglmm.engines.translation.values import (
+    ENTRIES,
+    MATH,
+    Expressions,
+    Value,
+    Version,
+    definition,
+    llvm,
+    signature,
+)
 
 __all__ = ["symbol", "translated"]
 
@@ -45,17 +56,17 @@ def translated(roots: Iterable[Callable[..., Any]]) -> tuple[str, frozenset[Call
     NotTranslatableError
         If one of them has something that is not translated; the message has file and line.
     """
-    exported = set(roots)
+    exported = {Version(root) for root in roots}
     waiting, done, texts = list(exported), set(), []
     while waiting:
-        function = waiting.pop()
-        if function not in done:
-            done.add(function)
-            writer = _Function(function)
-            texts.append(writer.text("" if function in exported else "internal "))
+        version = waiting.pop()
+        if version not in done:
+            done.add(version)
+            writer = _Function(version)
+            texts.append(writer.text("" if version in exported else "internal "))
             waiting.extend(writer.called)
     declared = [f"declare double @{name}(double)" for name in sorted(MATH.values())]
-    return "\n".join([*declared, *texts]), frozenset(done)
+    return "\n".join([*declared, *texts]), frozenset(version.function for version in done)
 
 
 @dataclass
@@ -73,8 +84,10 @@ class _Function(Expressions):
     def text(self, linkage: str) -> str:
         """Return the whole."""
         node, own = definition(self.function), signature(self.function)
-        arguments = []
+        arguments, self.known = [], dict(self.version.known)
         for name, kind in own.takes:
+            if name in self.known:
+                continue
             arguments.append(f"{llvm(kind)} {'noalias ' if kind in ENTRIES else ''}%{name}")
             self._store(name, Value(kind, f"%{name}"), node)
         self.gives, self.result = own.gives, own.result
@@ -84,7 +97,7 @@ class _Function(Expressions):
                 self.refuse(node, f"{node.name} may end without a return")
             self.emit("ret void")
         body = "\n".join([*self.head, *self.lines])
-        return f'define {linkage}{own.result} @"{own.name}"({", ".join(arguments)}) {{\n{body}\n}}'
+        return f'define {linkage}{own.result} @"{self.version.name}"({", ".join(arguments)}) {{\n{body}\n}}'
 
     def begin(self, label: str) -> None:
         """Begin a basic block."""
@@ -217,6 +230,8 @@ class _Function(Expressions):
             self.refuse(target, "only names and entries of buffers are assigned")
 
     def _store(self, name: str, value: Value, node: ast.AST) -> None:
+        if name in self.known:
+            self.refuse(node, f"{name} is assigned, but a caller gives it as a number")
         if value.type in ENTRIES:
             if name in self.places:
                 self.refuse(node, f"the buffer {name} is assigned a second time")

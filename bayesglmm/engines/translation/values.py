@@ -88,6 +88,19 @@ def signature(function: Callable[..., Any]) -> Signature:
     return Signature(f"{function.__module__}.{node.name}", takes, gives)
 
 
+class Version(NamedTuple):
+    """A function, and those of its integer arguments that are known when it is translated."""
+
+    function: Callable[..., Any]
+    known: tuple[tuple[str, Value], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its symbol."""
+        inside = ",".join(f"{name}={value.text}" for name, value in self.known)
+        return signature(self.function).name + (f"[{inside}]" if inside else "")
+
+
 def llvm(kind: str) -> str:
     """Return LLVM's word for a type."""
     return "ptr" if kind in ENTRIES else kind
@@ -101,23 +114,26 @@ class Expressions:
 
     Attributes
     ----------
-    function : callable
+    version : Version
     places : dict of str to Value
         Variables by name: of numbers the place, of buffers the pointer.
+    known : dict of str to Value
+        Arguments that are numbers.
     head, lines : list of str
         Reserved places, and instructions.
-    called : list of callable
+    called : list of Version
         Functions that it calls.
     """
 
-    function: Callable[..., Any]
+    version: Version
     places: dict[str, Value] = field(default_factory=dict)
+    known: dict[str, Value] = field(default_factory=dict)
     head: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
-    called: list[Callable[..., Any]] = field(default_factory=list)
+    called: list[Version] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.numbers = itertools.count()
+        self.function, self.numbers = self.version.function, itertools.count()
 
     def refuse(self, node: ast.AST, what: str) -> NoReturn:
         """Raise, with the place."""
@@ -171,6 +187,8 @@ class Expressions:
         self.refuse(node, f"{value!r} is no number")
 
     def _Name(self, node: ast.Name) -> Value:
+        if node.id in self.known:
+            return self.known[node.id]
         if node.id not in self.places:
             return self.constant(self.outside(node), node)
         place = self.places[node.id]
@@ -343,9 +361,12 @@ class Expressions:
         buffers = [value.text for value in values if value.type in ENTRIES]
         if len(set(buffers)) < len(buffers):
             self.refuse(node, "a buffer is given twice: LLVM is told that they are apart")
-        self.called.append(called)
-        given = ", ".join(f"{llvm(value.type)} {value.text}" for value in values)
-        text = f'call {own.result} @"{own.name}"({given})'
+        named = [(name, value) for (name, _), value in zip(own.takes, values, strict=True)]
+        known = tuple((name, value) for name, value in named if value.type == "i64" and value.text.isdigit())
+        version = Version(called, known)
+        self.called.append(version)
+        given = ", ".join(f"{llvm(value.type)} {value.text}" for name, value in named if (name, value) not in known)
+        text = f'call {own.result} @"{version.name}"({given})'
         if not own.gives:
             self.emit(text)
             return []

@@ -77,7 +77,7 @@ class EvaluationAnswers:
             Add the log-likelihoods of all draws and rows to `data`, where ArviZ looks for them; otherwise they are
             computed for some rows at a time and forgotten.
         workers : int, optional
-            Processes for refits; what ``joblib.parallel_config`` says if absent. Their number changes no number.
+            Refits at once; what ``joblib.parallel_config`` says if absent. Their number changes no number.
         seed : int, optional
             Of refits, and of coefficients that are drawn anew; that of the fit if absent.
         moment_match : bool
@@ -140,7 +140,7 @@ class EvaluationAnswers:
         stratify : str, optional
             A factor or column of which each fold gets its share: for rare categories.
         workers : int, optional
-            Processes; what ``joblib.parallel_config`` says if absent. Their number changes no number.
+            Fits at once; what ``joblib.parallel_config`` says if absent. Their number changes no number.
         seed : int, optional
             For the division into folds and the fits; that of this fit if absent.
         **settings
@@ -308,7 +308,7 @@ class EvaluationAnswers:
         parameters : str or sequence of str, optional
             Labels as in `summary`; all if absent.
         **settings
-            Of the bootstrap: ``n=500, workers=1, seed=None``.
+            Of the bootstrap: ``n=500, workers=None, seed=None``.
 
         Returns
         -------

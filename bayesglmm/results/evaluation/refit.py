@@ -7,9 +7,8 @@ again from one fold to the next.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from scipy import special
 from scipy.stats import qmc
 
 from bayesglmm.blocks import Floats, Ints
+from bayesglmm.parallel import alone, parallel_map
 from bayesglmm.results.evaluation.redrawn import sample
 from bayesglmm.results.evaluation.rows import block_at, log_mean_exp, rows_at
 from bayesglmm.results.levels import level_factor
@@ -73,18 +73,9 @@ class HeldOut:
 
 def recipe(problem: Problem, formulas: Sequence[str], engine: str, settings: Mapping[str, Any]) -> Recipe:
     """Return what is needed to fit a problem again without some of its rows."""
-    predictors = {part.names.parameter: part.predictor for part in problem.predictors}
-    labels = np.asarray(problem.model.coords["obs"])
-    parts = (
-        problem.family,
-        dict(problem.links),
-        problem.response,
-        predictors,
-        problem.priors,
-        labels,
-        problem.likelihood.expression,
-    )
-    return Recipe(parts, engine, dict(settings), tuple(formulas))
+    from bayesglmm.graph.build import ingredients
+
+    return Recipe(ingredients(problem), engine, dict(settings), tuple(formulas))
 
 
 def refit(how: Recipe, folds: Sequence[Ints], seed: int, workers: int | None) -> list[HeldOut]:
@@ -98,29 +89,23 @@ def refit(how: Recipe, folds: Sequence[Ints], seed: int, workers: int | None) ->
     seed : int
         Every fold has its own stream: the number of workers changes no number.
     workers : int or None
-        Processes of joblib; None for what ``joblib.parallel_config`` says, one by default.
+        Fits at once; None for what ``joblib.parallel_config`` says, one by default.
     """
-    import cloudpickle
-    from joblib import Parallel, delayed, effective_n_jobs
-
     seeds = [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(seed).spawn(len(folds))]
-    parallel = Parallel(n_jobs=workers)
-    count = max(1, min(effective_n_jobs(parallel.n_jobs), len(folds)))
-    sent: Any = how if count == 1 else cloudpickle.dumps(how)
-    chunks = [list(range(start, len(folds), count)) for start in range(count)]
-    found = parallel(
-        delayed(_refit_all)(sent, [folds[j] for j in chunk], [seeds[j] for j in chunk]) for chunk in chunks
-    )
-    ordered = {
-        j: held for chunk, results in zip(chunks, found, strict=True) for j, held in zip(chunk, results, strict=True)
-    }
-    return [ordered[j] for j in range(len(folds))]
+    return list(parallel_map(_Refit(how), list(zip(folds, seeds, strict=True)), n_jobs=workers))
 
 
-def _refit_all(sent: Recipe | bytes, folds: Sequence[Ints], seeds: Sequence[int]) -> list[HeldOut]:
-    how: Recipe = pickle.loads(sent) if isinstance(sent, bytes) else sent
-    shared: dict[str, Any] = {}
-    return [_refit(how, rows, seed, shared) for rows, seed in zip(folds, seeds, strict=True)]
+@dataclass(eq=False)
+class _Refit:
+    """Fits without some rows; what was compiled for one fold serves the next."""
+
+    how: Recipe
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, fold: tuple[Ints, int]) -> HeldOut:
+        # Every fold builds and compiles, so threads of one process take turns.
+        with alone():
+            return _refit(self.how, *fold, self.shared)
 
 
 def _refit(how: Recipe, rows: Ints, seed: int, shared: dict[str, Any]) -> HeldOut:
