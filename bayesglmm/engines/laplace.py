@@ -40,7 +40,8 @@ class LaplaceSettings(Settings):
         many candidates as draws. For the posterior only.
     parts : int or None
         Split the rows by the levels of the largest grouping factor into so many parts, which are computed wherever
-        ``joblib.parallel_config`` says. Answers do not depend on where. None for rows that are computed at once.
+        ``joblib.parallel_config`` says. Answers do not depend on where. If None, 200,000 rows and more are split, one
+        part per 125,000, where that costs nothing.
     progressbar : bool
         Show in a terminal or notebook what a fit of more than two seconds is doing.
     """
@@ -100,7 +101,7 @@ class Laplace(Engine):
         InterruptedFitError
             On Ctrl-C: a search that has not ended leaves nothing to keep.
         """
-        parted = in_parts(problem, settings.parts)
+        parted = in_parts(problem, settings.parts, automatic=settings.quadrature == 1)
         view = latent_view(parted, settings.objective)
         if settings.quadrature > 1:
             Quadrature(view, settings.quadrature)  # refuses before anything is searched

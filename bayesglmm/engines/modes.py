@@ -12,9 +12,11 @@ from bayesglmm.engines.kernels.objective import Objective
 from bayesglmm.engines.kernels.optimum import maximise
 from bayesglmm.errors import SettingsError
 from bayesglmm.graph.latent import LatentView, restricted
-from bayesglmm.graph.parted import PartedView, split
+from bayesglmm.graph.parted import PartedView, require_parts_possible, split
 from bayesglmm.graph.problem import Problem
 
+_MANY_ROWS, _TOGETHER = 200_000, 125_000  # rows from which on they are split, and rows of a part
+_COMMON = 500  # coefficients of the border, which every part has
 _VIEW, _MODES = "laplace", "modes"  # in the problem's workspace
 
 
@@ -77,8 +79,16 @@ def mode_of(problem: Problem, objective: Objective = "posterior", nodes: int = 1
     return known[objective, nodes]
 
 
-def in_parts(problem: Problem, count: int | None) -> Problem:
-    """Return the problem with its rows split into parts; the same where None are asked for.
+def in_parts(problem: Problem, count: int | None, automatic: bool = True) -> Problem:
+    """Return the problem with its rows split into parts.
+
+    Parameters
+    ----------
+    problem : Problem
+    count : int or None
+        How many; None leaves it as it is unless that is `automatic`.
+    automatic : bool
+        Whether many rows are split though nobody asked: by their number, never by that of workers.
 
     Raises
     ------
@@ -86,12 +96,31 @@ def in_parts(problem: Problem, count: int | None) -> Problem:
         If the model cannot be computed by parts, or its rows come in parts already.
     """
     if count is None:
-        return problem
+        count = _automatic(problem) if automatic and problem.parts is None else 0
+        return replace(problem, parts=split(problem, count), workspace={}) if count else problem
     if problem.parts is not None:
         raise SettingsError(
             f"The rows come in {len(problem.parts.parts)} parts as they are: leave parts={count} out."
         )
     return replace(problem, parts=split(problem, count), workspace={})
+
+
+def _automatic(problem: Problem) -> int:
+    """Return how many parts cost nothing; zero for few rows, and where much would be common to all parts."""
+    rows = len(problem.response.y)
+    if rows < _MANY_ROWS:
+        return 0
+    try:
+        require_parts_possible(problem)
+    except SettingsError:
+        return 0
+    sizes: dict[str, int] = {}
+    for part in problem.blocks:
+        one = "" if len(part.block.levels) == 1 else part.block.group
+        sizes[one] = sizes.get(one, 0) + len(part.block.levels) * len(part.block.terms)
+    largest = max((size for group, size in sizes.items() if group), default=0)
+    common = sum(sizes.values()) - largest + sum(len(part.predictor.columns) for part in problem.predictors)
+    return -(-rows // _TOGETHER) if largest and common <= _COMMON else 0
 
 
 def parts_notes(problem: Problem) -> tuple[str, ...]:

@@ -130,7 +130,8 @@ def pack(conditioned: ConditionedModel) -> tuple[Any, Floats]:
         packed.MEAN: mean, packed.PRECISION: precision, packed.RESPONSE: rows.response,
         packed.WEIGHTS: rows.weights, packed.OFFSET: offset[rows.first], packed.Y: rows.y,
         packed.SIZE: rows.size, packed.HELD: [held],
-        packed.START: np.concatenate([np.zeros(0), *map(np.ravel, conditioned.start)]),
+        packed.START: conditioned.hyper.start, packed.HYPER_ROOT: conditioned.hyper.root,
+        packed.RATE: conditioned.hyper.rate, packed.DEPTH: conditioned.hyper.depth,
         packed.PRIORS: _priors(problem, theta, sizes[packed.THETA]),
     }  # fmt: skip
     for place, value in sizes.items():
@@ -140,6 +141,8 @@ def pack(conditioned: ConditionedModel) -> tuple[Any, Floats]:
     p = working.X.shape[1]
     for place, size in zip(range(packed.COEFFICIENTS, packed.SCRATCH), (p, p, n, n, n, n), strict=True):
         head[place] = into.scratch(size)
+    for place in (packed.VALUES, packed.SLOPES, packed.CURVES):
+        head[place] = into.scratch(sizes[packed.THETA])
     head[packed.SCRATCH] = into.sizes[2]
     into.ints[0] = head
     return np.concatenate(into.ints), np.concatenate(into.floats)

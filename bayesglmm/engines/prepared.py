@@ -17,6 +17,7 @@ from bayesglmm.engines.kernels.optimum import laplace_mode
 from bayesglmm.errors import NoDerivativeError, SettingsError
 from bayesglmm.graph.conditioned import ConditionedModel, coupled_parts, crossed_part, level_blocks, main_part
 from bayesglmm.graph.crossed import axes_at_mode
+from bayesglmm.graph.hyper_coordinates import hyper_coordinates
 from bayesglmm.graph.latent import LatentPart, LatentView
 from bayesglmm.graph.observation import OBSERVED_DATA, observed_values, response_extras
 from bayesglmm.graph.problem import Problem
@@ -144,7 +145,7 @@ def _prepare(problem: Problem) -> Prepared:
     start = problem.model.initial_point()
     theta = np.concatenate([np.ravel(start[value.name]) for value in view.theta_values] or [np.zeros(0)])
     try:
-        mode, _ = laplace_mode(view, theta)
+        mode, spread = laplace_mode(view, theta)
     except (
         NotPositiveDefiniteError,
         NoDerivativeError,
@@ -163,13 +164,14 @@ def _prepare(problem: Problem) -> Prepared:
         weights = np.maximum(shared, 0.05 * weights)
     main = main_part(view)
     covariance = _covariance(mode, view.size, [*coupled_parts(view), *filter(None, [main])])
+    hyper = hyper_coordinates(view, theta, spread)
     axes, crossed = None, crossed_part(view)
     if crossed is not None:
         own = next(part for part in problem.predictors[0].blocks if part.names.u == crossed.name)
         sd = own.covariance.factor(own.values(view.natural(theta)), 1, NUMPY)[..., 0, 0]
         around = _covariance(mode, view.size, [crossed, *filter(None, [main])])
         axes = axes_at_mode(around, mode.x[crossed.slice], float(sd))
-    return Prepared(problem, ConditionedModel(view, response, weights, theta, mode.x, covariance, axes))
+    return Prepared(problem, ConditionedModel(view, response, weights, hyper, mode.x, covariance, axes))
 
 
 def _covariance(mode: ConditionalMode, size: int, parts: Sequence[LatentPart]) -> Floats:

@@ -6,6 +6,7 @@ warns if it finds none. Nothing here compiles C code, so neither happens unless 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,9 @@ UNREWRITTEN = Mode(linker="py", optimizer="merge")
 
 # For expressions of a few numbers, where rewriting costs more than it saves.
 SMALL = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["canonicalize", "stabilize"], exclude=["inplace"]))
+
+
+_COMPILING = threading.RLock()  # PyTensor does not promise to compile in several threads at once
 
 
 class compiled_once:
@@ -51,5 +55,7 @@ class compiled_once:
             return self
         shared = instance.problem.shared
         if self.key not in shared:
-            shared[self.key] = self.make(instance)
+            with _COMPILING:
+                if self.key not in shared:
+                    shared[self.key] = self.make(instance)
         return shared[self.key]

@@ -6,7 +6,7 @@ their meaning; `ConditionedModel.draws` maps draws back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,7 @@ from bayesglmm.graph.coordinates import (
     pytensor_segment_sum,
 )
 from bayesglmm.graph.crossed import Axes, coarsest_crossed
+from bayesglmm.graph.hyper_coordinates import HyperCoordinates
 from bayesglmm.graph.latent import LatentPart, LatentView
 from bayesglmm.graph.predictor import PredictorArrays, gather_arrays, linear_predictor
 from bayesglmm.graph.problem import BlockParts
@@ -115,8 +116,8 @@ class ConditionedModel:
     view : LatentView
     response, weights : ndarray, shape (n,)
         Working response of the main predictor (offset included) and its weights.
-    theta : ndarray, shape (t,)
-        Where theta starts, unconstrained.
+    hyper : HyperCoordinates
+        Of theta.
     x : ndarray, shape (size,)
         Where the latent part starts, in the layout of the view.
     covariance : ndarray, shape (m + p, m + p)
@@ -129,7 +130,7 @@ class ConditionedModel:
     ----------
     working : Working
     start : tuple of ndarray
-        Values of theta at which its variables, the deviations ``t_0``, ``t_1``, ..., are zero.
+        Values of theta at which its variables ``t_0``, ``t_1``, ... are zero.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ class ConditionedModel:
         view: LatentView,
         response: Floats,
         weights: Floats,
-        theta: Floats,
+        hyper: HyperCoordinates,
         x: Floats,
         covariance: Floats,
         axes: Axes | None = None,
@@ -153,7 +154,7 @@ class ConditionedModel:
         centre = np.concatenate([np.zeros(0), *(x[part.slice] for part in self.parts)])
         self.coupled = Coupled(centre, _root(C), lean)
         self.working = replace(self._working(response, weights, x, covariance[m:, m:] - lean @ beside.T), axes=axes)
-        self.start = tuple(view.split(theta))
+        self.hyper, self.start = hyper, tuple(view.split(hyper.start))
         self.problem = view.problem
 
     @property
@@ -164,7 +165,7 @@ class ConditionedModel:
             working |= {f"coupled_{field.name}": getattr(self.coupled, field.name) for field in fields(self.coupled)}
         if self.working.axes is not None:
             working |= {f"axes_{name}": getattr(self.working.axes, name) for name in Axes.names()}
-        return working | {f"start_{j}": value for j, value in enumerate(self.start)}
+        return working | {f"hyper_{name}": getattr(self.hyper, name) for name in HyperCoordinates.names()}
 
     @cached_property
     def model(self) -> pm.Model:
@@ -172,10 +173,13 @@ class ConditionedModel:
         view, graph = self.view, self.problem.model
         with pm.Model() as model:
             data = {name: pm.Data(name, values) for name, values in self.data.items()}
-            flat = {
-                value: data[f"start_{j}"] + pm.Flat(f"t_{j}", shape=np.shape(start), initval=np.zeros_like(start))
-                for j, (value, start) in enumerate(zip(view.theta_values, self.start, strict=True))
-            }
+            moving = [
+                pm.Flat(f"t_{j}", shape=np.shape(start), initval=np.zeros_like(start))
+                for j, start in enumerate(self.start)
+            ]
+            hyper = HyperCoordinates(*(data[f"hyper_{name}"] for name in HyperCoordinates.names()))
+            thetas, along = self._thetas(hyper, moving, (), pytensor_math())
+            flat = dict(zip(view.theta_values, thetas, strict=True))
             z = {part.name: pm.Flat(f"z_{part.name}", shape=part.shape) for part in view.parts}
             names = view.problem.names("theta")
             natural = graph_replace(graph.replace_rvs_by_values([graph[name] for name in names]), flat, strict=False)
@@ -190,8 +194,23 @@ class ConditionedModel:
                 **flat,
                 **{graph.rvs_to_values[graph[name]]: self._value(name, latent[name]) for name in latent},
             }
-            pm.Potential("density", graph_replace(graph.logp(), values, strict=False) + jacobian)
+            pm.Potential("density", graph_replace(graph.logp(), values, strict=False) + jacobian + along)
         return model
+
+    def _thetas(
+        self, hyper: HyperCoordinates, moving: Sequence[Any], lead: tuple[int, ...], xp: ArrayMath
+    ) -> tuple[list[Any], Any]:
+        """Return unconstrained theta, variable by variable, and the log Jacobian; leading axes are draws."""
+        if not moving:
+            return [], 0.0
+        sizes = [int(np.prod(np.shape(start))) for start in self.start]
+        together = xp.concatenate([z.reshape((*lead, size)) for z, size in zip(moving, sizes, strict=True)], axis=-1)
+        theta, along = hyper.theta(together, xp)
+        ends = np.cumsum(sizes)
+        pieces = [theta[..., end - size : end] for end, size in zip(ends, sizes, strict=True)]
+        return [
+            piece.reshape((*lead, *np.shape(start))) for piece, start in zip(pieces, self.start, strict=True)
+        ], along
 
     def _working(self, response: Floats, weights: Floats, x: Floats, covariance: Floats) -> Working:
         predictor = self.view.problem.predictors[0]
@@ -294,7 +313,8 @@ class ConditionedModel:
         stacked = {name: values.reshape(chains * length, *values.shape[2:]) for name, values in draws.items()}
         natural: dict[str, Any] = {}
         if view.theta_values:
-            thetas = [start + stacked[f"t_{j}"] for j, start in enumerate(self.start)]
+            moving = [stacked[f"t_{j}"] for j in range(len(self.start))]
+            thetas, _ = self._thetas(self.hyper, moving, (chains * length,), NUMPY)
             natural = dict(zip(view.problem.names("theta"), self._natural(*thetas), strict=True))
         pieces: dict[str, list[Any]] = {part.name: [] for part in view.parts}
         size = max(1, _CHUNK // max(1, 4 * len(self.working.response)))

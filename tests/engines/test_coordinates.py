@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 import bayesglmm as bg
+from bayesglmm.arraymath import NUMPY
 from bayesglmm.engines.prepared import prepare
-from bayesglmm.graph.compiler import INTERPRETED
+from bayesglmm.graph.compiler import UNREWRITTEN
 
 CASES: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "one intercept": ("y ~ x + (1 | a)", "gaussian", {}),
@@ -64,8 +65,8 @@ def test_density_is_that_of_the_graph_times_the_jacobian(case: str, data: pd.Dat
     prepared = prepare(problem)
     conditioned = prepared.conditioned
     assert conditioned is not None
-    own = conditioned.model.compile_logp(mode=INTERPRETED)
-    graph = problem.model.compile_logp(mode=INTERPRETED)
+    own = conditioned.model.compile_logp(mode=UNREWRITTEN)
+    graph = problem.model.compile_logp(mode=UNREWRITTEN)
     rng = np.random.default_rng(2)
     start = conditioned.model.initial_point()
     differences = []
@@ -82,20 +83,20 @@ def _natural(conditioned: Any, point: dict[str, Any]) -> tuple[Any, Any]:
     view = conditioned.view
     draws = conditioned.draws({name: np.asarray(value)[None, None] for name, value in point.items()})
     x = np.concatenate([draws[part.name][0, 0].ravel() for part in view.parts])
-    theta = [np.ravel(start + point[f"t_{j}"]) for j, start in enumerate(conditioned.start)]
-    return x, np.concatenate(theta) if theta else np.zeros(0)
+    z = [np.ravel(point[f"t_{j}"]) for j in range(len(conditioned.start))]
+    return x, conditioned.hyper.theta(np.concatenate([np.zeros(0), *z]), NUMPY)[0]
 
 
 def _log_jacobian(conditioned: Any, point: dict[str, Any]) -> float:
-    """log |d x / d z| by central differences; value variables of coefficients are a constant map away from x."""
-    names = [name for name in point if name.startswith("z_")]
+    """log |d (x, theta) / d (z, t)| by central differences; value variables of x are a constant map away from it."""
+    names = list(point)
     sizes = [np.size(point[name]) for name in names]
     base = np.concatenate([np.ravel(point[name]) for name in names])
 
     def moved(z: Any) -> Any:
         pieces = np.split(z, np.cumsum(sizes)[:-1])
         shaped = {name: piece.reshape(np.shape(point[name])) for name, piece in zip(names, pieces, strict=True)}
-        return _natural(conditioned, point | shaped)[0]
+        return np.concatenate(_natural(conditioned, point | shaped))
 
     step = 1e-5
     columns = [(moved(base + step * unit) - moved(base - step * unit)) / (2 * step) for unit in np.eye(len(base))]
@@ -112,7 +113,7 @@ def test_gaussian_nested_coordinates_are_standard_normal_given_theta(data: pd.Da
     priors["Intercept"] = bg.Prior("Fixed", 0.1)
     problem = bg.Model("y ~ x + (1 | a/b)", data, priors=priors).problem
     conditioned = prepare(problem).conditioned
-    logp = conditioned.model.compile_logp(mode=INTERPRETED)
+    logp = conditioned.model.compile_logp(mode=UNREWRITTEN)
     rng = np.random.default_rng(3)
     start = conditioned.model.initial_point()
     points = [{name: rng.normal(size=np.shape(value)) for name, value in start.items()} for _ in range(4)]
@@ -134,9 +135,9 @@ def test_another_response_changes_only_data_of_the_model(case: str, data: pd.Dat
     assert first is not None
     assert second is not None
     point = {key: np.asarray(value) + 0.2 for key, value in second.model.initial_point().items()}
-    expected = float(second.model.compile_logp(mode=INTERPRETED)(point))
+    expected = float(second.model.compile_logp(mode=UNREWRITTEN)(point))
     for key, values in second.data.items():
         first.model[key].set_value(values)
     observed = first.problem.model["y_observed"]
     observed.set_value(np.asarray(second.problem.response.y, dtype=observed.get_value().dtype))
-    assert float(first.model.compile_logp(mode=INTERPRETED)(point)) == pytest.approx(expected, rel=1e-10)
+    assert float(first.model.compile_logp(mode=UNREWRITTEN)(point)) == pytest.approx(expected, rel=1e-10)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import bayesglmm as bg
-from bayesglmm.graph.compiler import INTERPRETED
+from bayesglmm.graph.compiler import UNREWRITTEN
 from bayesglmm.graph.latent import LatentView
 
 N = 24
@@ -75,7 +75,7 @@ class Points:
     def __post_init__(self) -> None:
         self.problem = self.model.problem
         self.view = LatentView(self.problem)
-        self._logp = self.problem.model.compile_logp(mode=INTERPRETED)
+        self._logp = self.problem.model.compile_logp(mode=UNREWRITTEN)
 
     def draw(self, seed: int) -> tuple[Any, Any]:
         """Return x and unconstrained theta near the initial point."""

@@ -14,7 +14,7 @@ from scipy import stats
 
 import bayesglmm as bg
 from bayesglmm.graph.build import check_reach
-from bayesglmm.graph.compiler import INTERPRETED
+from bayesglmm.graph.compiler import INTERPRETED, UNREWRITTEN
 from bayesglmm.graph.derive import posterior_variables
 from bayesglmm.graph.evaluate import Evaluator
 from bayesglmm.graph.predictor import linear_predictor, predictor_arrays
@@ -153,7 +153,7 @@ def natural_logp(problem: Any, values: Any) -> float:
 @cache
 def density(problem: Any) -> Any:
     """Return the compiled log density without Jacobians."""
-    return problem.model.compile_logp(jacobian=False, mode=INTERPRETED)
+    return problem.model.compile_logp(jacobian=False, mode=UNREWRITTEN)
 
 
 def test_coordinates_leave_the_density_alone(make: Any, frame: Any) -> None:

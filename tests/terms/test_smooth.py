@@ -12,7 +12,7 @@ import bayesglmm as bg
 from bayesglmm.bases.thin_plate import FittedThinPlate
 from bayesglmm.blocks import FixedBlock
 from bayesglmm.errors import BayesglmmError, DataError, FormulaError, ModelWarning, UnknownNameError
-from bayesglmm.graph.compiler import INTERPRETED
+from bayesglmm.graph.compiler import UNREWRITTEN
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.terms.smooth import combinations
 
@@ -81,7 +81,7 @@ def test_view_and_graph_are_the_same_density(right, data):
     model = bg.Model(f"y ~ {right}", data)
     view = LatentView(model.problem)
     rng = np.random.default_rng(4)
-    logp = model.graph.compile_logp(mode=INTERPRETED)
+    logp = model.graph.compile_logp(mode=UNREWRITTEN)
     for _ in range(2):
         x, theta = 0.3 * rng.standard_normal(view.size), 0.5 * rng.standard_normal(view.theta_size)
         point = view.point(x, theta)

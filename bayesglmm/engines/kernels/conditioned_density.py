@@ -60,15 +60,50 @@ from bayesglmm.engines.translation.buffers import Floats, Ints
 )
 (COEFFICIENTS, COEFFICIENTS_BAR, RESIDUAL_BAR) = (packed.COEFFICIENTS, packed.COEFFICIENTS_BAR, packed.RESIDUAL_BAR)
 (Z_BETA, SCRATCH) = (packed.Z_BETA, packed.SCRATCH)
+(HYPER_ROOT, RATE, DEPTH) = (packed.HYPER_ROOT, packed.RATE, packed.DEPTH)
+(VALUES, SLOPES, CURVES) = (packed.VALUES, packed.SLOPES, packed.CURVES)
 
 
-def hyperparameters(q: Floats, g: Floats, ints: Ints, floats: Floats) -> float:
+def unconstrained(q: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
+    """Hyperparameters on the unconstrained scale; return the log Jacobian. See `graph.hyper_coordinates`."""
+    total, size = 0.0, ints[THETA]
+    for j in range(size):
+        x, rate, depth = 0.0, floats[ints[RATE] + j], floats[ints[DEPTH] + j]
+        for i in range(j + 1):
+            x += floats[ints[HYPER_ROOT] + j * size + i] * q[i]
+        moved, slope, curve = rate * x, rate, 0.0
+        if depth > 0.0:
+            y = depth + rate * x
+            tail = math.exp(-abs(y))
+            p = (1.0 if y > 0.0 else tail) / (1.0 + tail)
+            sd = max(y, 0.0) + math.log1p(tail)
+            moved = math.log(sd / math.log1p(math.exp(depth)))
+            slope = rate * p / sd
+            total += math.log(p / sd)
+            curve = rate * (1.0 - p - p / sd)
+        a[ints[VALUES] + j] = floats[ints[START] + j] + moved
+        a[ints[SLOPES] + j] = slope
+        a[ints[CURVES] + j] = curve
+    return total
+
+
+def unconstrained_back(g: Floats, ints: Ints, floats: Floats, a: Floats) -> None:
+    """Go back through `unconstrained`: the gradient in theta becomes that in its coordinates."""
+    size = ints[THETA]
+    for j in range(size):
+        bar = g[j] * a[ints[SLOPES] + j] + a[ints[CURVES] + j]
+        g[j] = 0.0
+        for i in range(j + 1):
+            g[i] += floats[ints[HYPER_ROOT] + j * size + i] * bar
+
+
+def hyperparameters(g: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Log prior of theta but for correlations, on the unconstrained scale."""
     total = 0.0
     for j in range(ints[THETA]):
         at = ints[PRIORS] + 3 * j
         if floats[at] >= 0.0:
-            t = q[j] + floats[ints[START] + j]
+            t = a[ints[VALUES] + j]
             value, slope = on_log_scale(int(floats[at]), floats[at + 1], floats[at + 2], t)
             total += value
             g[j] += slope
@@ -85,7 +120,7 @@ def factors(t: int, level_block: bool, q: Floats, g: Floats, ints: Ints, floats:
     for i in range(k):
         at = ints[ints[t + SDS] + i]
         held = floats[ints[t + HELD_SDS] + i]
-        a[ints[t + SD] + i] = held if at < 0 else math.exp(q[at] + floats[ints[START] + at])
+        a[ints[t + SD] + i] = held if at < 0 else math.exp(a[ints[VALUES] + at])
     if not level_block:
         return total
     for i in range(k):
@@ -94,7 +129,7 @@ def factors(t: int, level_block: bool, q: Floats, g: Floats, ints: Ints, floats:
             power = k + 2.0 * floats[ints[t + COR_PRIOR]] - 1.0
             for j in range(i):
                 at = cor + ints[ints[t + COR_PLACES] + i * k + j]
-                a[line + j] = q[at] + floats[ints[START] + at]
+                a[line + j] = a[ints[VALUES] + at]
                 square += a[line + j] ** 2
             if i > 0:
                 total -= 0.5 * power * math.log(square)
@@ -215,7 +250,7 @@ def binomial(ints: Ints, floats: Floats, a: Floats) -> float:
 def likelihood(q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floats) -> float:
     """Log-likelihood; its derivatives in eta are kept, that of the dispersion goes to g."""
     code, at, total, phi_bar = ints[FAMILY], ints[DISPERSION], 0.0, 0.0
-    phi = floats[ints[HELD]] if at < 0 else math.exp(q[at] + floats[ints[START] + at])
+    phi = floats[ints[HELD]] if at < 0 else math.exp(a[ints[VALUES] + at])
     if code == BINOMIAL:
         return binomial(ints, floats, a)
     for r in range(ints[N]):
@@ -248,7 +283,7 @@ def density(size: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floa
         a[j] = 0.0
     for j in range(size):
         g[j] = 0.0
-    total = hyperparameters(q, g, ints, floats) + population(q, ints, floats, a)
+    total = unconstrained(q, ints, floats, a) + hyperparameters(g, ints, floats, a) + population(q, ints, floats, a)
     for b in range(blocks):
         total += factors(table + b * WIDTH, b < levels, q, g, ints, floats, a)
         if b >= levels:
@@ -283,4 +318,5 @@ def density(size: int, q: Floats, g: Floats, ints: Ints, floats: Floats, a: Floa
     for b in range(levels, blocks):
         wide_back(table + b * WIDTH, q, g, ints, floats, a)
     population_back(q, g, ints, floats, a)
+    unconstrained_back(g, ints, floats, a)
     return total

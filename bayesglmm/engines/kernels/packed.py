@@ -16,7 +16,11 @@ from __future__ import annotations
 (X, BETA, ROOT, MEAN, PRECISION, RESPONSE, WEIGHTS, OFFSET, Y, SIZE, HELD, START, PRIORS) = range(9, 22)
 # Offsets into the scratch, and its length.
 (COEFFICIENTS, COEFFICIENTS_BAR, ETA, ETA_BAR, RESIDUAL, RESIDUAL_BAR, SCRATCH) = range(22, 29)
-HEAD = 29
+# Coordinates of the hyperparameters (`graph.hyper_coordinates`), in the floats; values on the unconstrained scale,
+# their derivatives, and derivatives of the logarithms of these, in the scratch.
+(HYPER_ROOT, RATE, DEPTH) = range(29, 32)
+(VALUES, SLOPES, CURVES) = range(32, 35)
+HEAD = 35
 
 # A row of the table: columns and levels; where the levels of the rows (integers) and the columns (floats) are: column
 # by column for a level block, row by row for a wide one; places of the standard deviations in theta (integers; -1 for

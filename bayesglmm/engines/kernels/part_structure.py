@@ -11,6 +11,7 @@ from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels import part_work
 from bayesglmm.engines.kernels.part_work import Operation, PartInverse, PartWork, Point
 from bayesglmm.engines.kernels.structure import Structure
+from bayesglmm.errors import SettingsError
 from bayesglmm.graph.parted import PartedView
 from bayesglmm.linalg import ArrowBlocks, ArrowFactor, NotPositiveDefiniteError, PriorPrecision
 from bayesglmm.linalg.arrow import Eliminated
@@ -33,10 +34,21 @@ class PartedStructure(Structure):
         Rows of all parts; those of the pattern are none.
     places : tuple of ndarray of int
         For each part: where its x lies in that of all.
+
+    Raises
+    ------
+    SettingsError
+        If the coefficients that all parts share are too many.
     """
 
     def __init__(self, view: PartedView, outer: bool = False, flat: bool = False) -> None:
-        super().__init__(view, outer, flat, chain=view.row_parts.factors)
+        try:
+            super().__init__(view, outer, flat, chain=view.row_parts.factors)
+        except MemoryError as error:
+            raise SettingsError(
+                f"The effects that all parts of the rows share are too many for a dense matrix. {error} Fit a sample "
+                "of the levels, or, where the rows fit into memory, without parts: a sparse factorisation may do."
+            ) from None
         self.parts, self.n = view.row_parts, view.row_parts.rows
         self._work = Shipped(PartWork(view.problem, view.row_parts, outer, flat), threadsafe=True)
         count = len(self.parts.parts)
