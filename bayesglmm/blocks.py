@@ -287,6 +287,38 @@ class ResidualBlock:
     times: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ResponseMoments:
+    """What default priors ask of the response, on the scale that they are for; see `Family.quantity`.
+
+    Attributes
+    ----------
+    n : int
+        Rows.
+    mean, sd : float
+        The standard deviation has n - 1 in its denominator; NaN for a single row.
+    whole : bool
+        Whether every value of the response is a whole number.
+    zero : bool
+        Whether every value is zero.
+    """
+
+    n: int
+    mean: float
+    sd: float
+    whole: bool
+    zero: bool
+
+    def joined(self, other: ResponseMoments) -> ResponseMoments:
+        """Return the moments of these rows and of others (Chan, Golub and LeVeque 1983)."""
+        n, gap = self.n + other.n, other.mean - self.mean
+        squares = sum(own.sd**2 * (own.n - 1) for own in (self, other) if own.n > 1) + gap**2 * self.n * other.n / n
+        sd = float(np.sqrt(squares / (n - 1)))
+        return ResponseMoments(
+            n, self.mean + gap * other.n / n, sd, self.whole and other.whole, self.zero and other.zero
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Response:
     """What was observed, as the family sees it.
@@ -315,6 +347,8 @@ class Response:
         Labels of the rows, for messages.
     covariates : mapping of str to ndarray of shape (n,)
         What a nonlinear predictor is computed from beside its parameters, by its text; empty for linear ones.
+    moments : ResponseMoments or None
+        Those of all rows, where all rows are elsewhere and these stand for them.
     """
 
     name: str
@@ -329,3 +363,9 @@ class Response:
     upper: Floats | None = None
     rows: NDArray[Any] | None = None
     covariates: Mapping[str, Floats] = field(default_factory=dict)
+    moments: ResponseMoments | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of rows, those included that these stand for."""
+        return len(self.y) if self.moments is None else self.moments.n

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayesglmm.describe import facts_html, facts_text, model_facts
-from bayesglmm.design import bind
+from bayesglmm.design import bind_anywhere
 from bayesglmm.design.difference import differing_part
 from bayesglmm.design.residual import refuse_link
 from bayesglmm.errors import DataError, SettingsError, UnknownNameError, did_you_mean
@@ -45,7 +45,9 @@ class Model:
         The model formula as in lme4, brms or mgcv; further formulas model further parameters of the family:
         ``["y ~ x + (1 | g)", "sigma ~ z"]``. `bayesglmm.nonlinear` makes the formulas of a nonlinear predictor.
     data : DataFrame of pandas or polars, table of pyarrow, or mapping of columns
-        One row per observation. What is not pandas is read through narwhals; answers are pandas or xarray.
+        One row per observation. What is not pandas is read through narwhals; answers are pandas or xarray. A path of
+        parquet files (``"folder/*.parquet"``) and a dask data frame are read piece by piece for engine ``"laplace"``,
+        see ``docs/how-to/large-data.md``.
     family : str or Family
         Response distribution.
     link : str, Link or mapping, optional
@@ -64,6 +66,8 @@ class Model:
         How the residuals of a gaussian response are correlated within groups: ``"ar1(time | g)"``,
         ``"ou(time | g)"``, ``"cs(1 | g)"`` or ``"us(time | g)"``; ``1`` for the time takes the rows in their order.
         See ``docs/how-to/time-series.md``.
+    scratch : path, optional
+        A folder for the numbers of data that are read piece by piece; all workers must see it.
 
     Raises
     ------
@@ -89,7 +93,7 @@ class Model:
     def __init__(
         self,
         formula: str | Sequence[str],
-        data: pd.DataFrame,
+        data: Any,
         family: str | Family = "gaussian",
         *,
         link: str | Link | Mapping[str, str | Link] | None = None,
@@ -98,19 +102,20 @@ class Model:
         likelihood_weights: Any = None,
         cov: Mapping[str, Any] | None = None,
         residual: str | None = None,
+        scratch: str | os.PathLike[str] | None = None,
     ) -> None:
         self.formula, self._data = formula, data
         self._original: Model | None = None  # whose compiled functions serve this model too
-        self._given: dict[str, Any] = {"link": link, "priors": priors, "cov": cov, "residual": residual}
+        self._given: dict[str, Any] = {
+            "link": link,
+            "priors": priors,
+            "cov": cov,
+            "residual": residual,
+            "scratch": scratch,
+        }
         self.family = FAMILIES.get(family)
-        self.design = bind(
-            parse(formula),
-            data,
-            self.family,
-            weights=weights,
-            likelihood_weights=likelihood_weights,
-            matrices=cov,
-            residual=residual,
+        self.design = bind_anywhere(
+            parse(formula), data, self.family, weights, likelihood_weights, cov, residual, scratch
         )
         main = self.family.main_predictors(self.design.response)
         expression = self.design.nonlinear
@@ -131,7 +136,7 @@ class Model:
 
     @property
     def given(self) -> Mapping[str, Any]:
-        """The arguments ``link``, ``priors``, ``cov`` and ``residual``, as the user gave them."""
+        """The arguments ``link``, ``priors``, ``cov``, ``residual`` and ``scratch``, as the user gave them."""
         return self._given
 
     @cached_property
@@ -141,16 +146,9 @@ class Model:
 
         design = self.design
         expression = None if design.nonlinear is None else design.nonlinear.expression
-        made = build(
-            self.family,
-            self.links,
-            design.response,
-            design.predictors,
-            self.priors,
-            design.rows.labels,
-            expression,
-            design.residual,
-        )
+        numbers = (design.response, design.predictors, self.priors, design.rows.labels)
+        made = build(self.family, self.links, *numbers, expression, design.residual)
+        made = made if design.stored is None else replace(made, parts=design.stored.parts)
         return made if self._original is None else replace(made, shared=self._original.problem.shared)
 
     @property
@@ -193,6 +191,7 @@ class Model:
             If `store` cannot be written, or is there already.
         """
         from bayesglmm.engines import ENGINES
+        from bayesglmm.engines.base import require_rows
         from bayesglmm.engines.threads import suitable_threads
         from bayesglmm.results import Fit
 
@@ -203,21 +202,14 @@ class Model:
         seed = checked_seed(seed)
         start = time.perf_counter()
         problem = self.problem
-        built = time.perf_counter() - start
+        require_rows(problem, chosen)
+        seconds = {"build": time.perf_counter() - start}
         journal = None if store is None else self._journal(store, chosen, configured, seed)
         with suitable_threads(problem):
             kept = {} if journal is None else {"sink": journal}
             run = chosen.run(problem, configured, seed, **kept)
-        seconds = {"build": built}
-        fit = Fit.from_run(
-            self,
-            run,
-            engine=chosen.name,
-            settings=configured,
-            seed=seed,
-            seconds=seconds,
-            notes=self.design.notes,
-        )
+        how: dict[str, Any] = {"engine": chosen.name, "settings": configured, "seed": seed, "seconds": seconds}
+        fit = Fit.from_run(self, run, notes=self.design.notes, **how)
         if journal is not None and fit.draws.sizes["draw"] == configured.as_dict()["draws"]:
             journal.finish(fit)
         return fit
@@ -256,6 +248,7 @@ class Model:
         """
         if term not in self.droppable:
             raise UnknownNameError(f"No term {term!r} can be dropped. {did_you_mean(term, self.droppable)}")
+        self._require_rows("Dropping a term from the model")
         main, *others = (self.formula,) if isinstance(self.formula, str) else self.formula
         used = self.design.rows.positions  # a term with missing values must not bring rows back
         weights, likelihood_weights = (
@@ -319,6 +312,7 @@ class Model:
         DataError
             If anything but the response differs: rows used, trials, predictors, groups.
         """
+        self._require_rows("model.with_response()")
         weights, likelihood_weights = self.design.weights, self.design.likelihood_weights
         other = Model(
             self.formula, data, self.family, weights=weights, likelihood_weights=likelihood_weights, **self._given
@@ -384,8 +378,15 @@ class Model:
         """
         from bayesglmm.results.prior import prior_predictive
 
+        self._require_rows("model.prior_predictive()")
         self.priors.require()
         return prior_predictive(self.problem, draws, checked_seed(seed))
+
+    def _require_rows(self, what: str) -> None:
+        from bayesglmm.results.rows_elsewhere import refuse_without_rows
+
+        if self.design.stored is not None:
+            refuse_without_rows(self.problem, what)
 
     @property
     def _facts(self) -> list[tuple[str, list[str]]]:

@@ -23,7 +23,7 @@ FILES = sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "version"),
     ("registry", "arraymath", "jets", "seeds", "parallel"),
-    ("blocks", "links", "priors", "formula", "linalg", "datasets", "storage"),
+    ("blocks", "links", "priors", "formula", "linalg", "datasets", "storage", "sources"),
     ("bases", "families", "covariances", "expressions", "parts"),
     ("terms", "residuals"),
     ("design",),

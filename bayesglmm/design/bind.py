@@ -40,7 +40,7 @@ from bayesglmm.terms.names import caret
 MAIN = ""
 
 
-class _Loaded(NamedTuple):
+class Loaded(NamedTuple):
     """Data that have been read: columns without missing values, and the two kinds of weights for the same rows."""
 
     columns: Columns
@@ -100,14 +100,14 @@ def bind(
     known = list(frame.columns)
     check_reserved(spec, known)
     check_names(spec, known, family)
-    _refuse_response_on_the_right(spec)
+    refuse_response_on_the_right(spec)
     taken = [w for w in (weights, likelihood_weights) if isinstance(w, str)]
     correlated = None if residual is None else read_residual(residual)
     beside = {} if correlated is None else correlated.names
     spec = expand_dots(spec, known, [*taken, *expression_names(spec), *beside])
     check_matrices(spec, matrices or {})
-    loaded = _load(spec, frame, weights, likelihood_weights, correlated)
-    notes = _notes(loaded.rows)
+    loaded = load(spec, frame, weights, likelihood_weights, correlated)
+    notes = row_notes(loaded.rows)
     coder = ResponseCoder(spec.response, spec.text, family)
     response = coder.code(loaded.columns, loaded.weights, loaded.likelihood_weights, notes)
     family.check(response)
@@ -118,9 +118,9 @@ def bind(
     if nonlinear is not None:
         _refuse_several_predictors(spec, family, response)
         response = replace(response, covariates=nonlinear.covariates(loaded.columns))
-    parts = _parts(spec, loaded.columns, family, notes, matrices)
+    parts = bind_parts(spec, loaded.columns, family, notes, matrices)
     check_memory(parts.values(), loaded.columns.n, memory_limit)
-    notes += _one_row_per_level(parts, loaded.columns.n, family)
+    notes += one_row_per_level(parts, loaded.columns.n, family)
     parts = {key: settle(part, loaded.columns, notes) for key, part in parts.items()}
     blocks = {key: part.predictor(key, loaded.columns) for key, part in parts.items()}
     names = {key: (key,) if key != MAIN else family.main_predictors(response) for key in parts}
@@ -134,7 +134,7 @@ def bind(
         predictors,
         loaded.columns.n,
         loaded.rows,
-        _coding(parts),
+        coding(parts),
         group_sizes((group.group, group.levels) for part in parts.values() for group in part.groups),
         tuple(notes),
         loaded.data,
@@ -163,18 +163,19 @@ def memory_estimate(spec: FormulaSpec, data: Any, family: Family) -> float:
     """
     frame = as_frame(data)
     spec = expand_dots(spec, list(frame.columns))
-    loaded = _load(spec, frame, None, None)
-    return gigabytes(_parts(spec, loaded.columns, family, []).values(), loaded.columns.n)
+    loaded = load(spec, frame, None, None)
+    return gigabytes(bind_parts(spec, loaded.columns, family, []).values(), loaded.columns.n)
 
 
-def _load(
+def load(
     spec: FormulaSpec,
     frame: pd.DataFrame,
     weights: Any,
     likelihood_weights: Any,
     residual: ResidualSpec | None = None,
-) -> _Loaded:
-    """Read the columns that are used and leave out rows with missing values."""
+    empty: bool = False,
+) -> Loaded:
+    """Read the columns that are used and leave out rows with missing values; `empty`: there may be no others."""
     known = list(frame.columns)
     used = list(check_known(response_names(spec), known, spec.text))
     used += check_known(expression_names(spec), known, spec.text)
@@ -183,7 +184,7 @@ def _load(
     if residual is not None:
         used += check_known(residual.names, known, residual.text)
     given = {"weights": weights, "likelihood_weights": likelihood_weights}
-    used += [_known_weight(key, value, known) for key, value in given.items() if isinstance(value, str)]
+    used += [known_weight(key, value, known) for key, value in given.items() if isinstance(value, str)]
     data = select(frame, used)
     converted = {name: convert(name, data[name]) for name in data.columns}
     optional = optional_names(spec) - set(expression_names(spec))
@@ -199,8 +200,8 @@ def _load(
     positions = np.arange(len(frame)) if keep is None else np.flatnonzero(keep)
     labels = frame.index.to_numpy() if keep is None else frame.index.to_numpy()[keep]
     rows = Rows(len(frame), len(positions), counts, positions, labels, np.flatnonzero(absent))
-    if not len(positions):
-        raise DataError(" ".join(["No rows are left: every row has a missing value.", *_notes(rows)]))
+    if not len(positions) and not empty:
+        raise DataError(" ".join(["No rows are left: every row has a missing value.", *row_notes(rows)]))
     values = {name: subset(c.value, keep) for name, c in converted.items()}
     _refuse_infinite({name: value for name, value in values.items() if name not in optional}, labels)
     columns = Columns(len(positions), values, labels)
@@ -210,10 +211,10 @@ def _load(
         chosen[key] = array if array is None or keep is None else array[keep]
         if isinstance(value, str):
             chosen[key] = _numeric_weights(key, value, columns)
-    return _Loaded(columns, rows, data, chosen["weights"], chosen["likelihood_weights"])
+    return Loaded(columns, rows, data, chosen["weights"], chosen["likelihood_weights"])
 
 
-def _known_weight(key: str, name: str, known: list[str]) -> str:
+def known_weight(key: str, name: str, known: list[str]) -> str:
     if name not in known:
         raise UnknownNameError(f"`{key}={name!r}`: there is no such column in the data. {did_you_mean(name, known)}")
     return name
@@ -251,7 +252,7 @@ def _refuse_infinite(values: Mapping[str, Value], rows: NDArray[Any]) -> None:
             )
 
 
-def _notes(rows: Rows) -> list[str]:
+def row_notes(rows: Rows) -> list[str]:
     """Say which rows are not used."""
     shown = ", ".join(f"{name} ({count:,})" for name, count in rows.missing.items())
     dropped = f"{rows.dropped:,} of {rows.given:,} rows dropped: missing values in {shown}."
@@ -259,7 +260,7 @@ def _notes(rows: Rows) -> list[str]:
     return [dropped] * bool(rows.dropped) + [aside] * bool(len(rows.unobserved))
 
 
-def _parts(
+def bind_parts(
     spec: FormulaSpec,
     columns: Columns,
     family: Family,
@@ -292,7 +293,7 @@ def _refuse_several_predictors(spec: FormulaSpec, family: Family, response: Resp
         raise FormulaError(message, spec.text, 0)
 
 
-def _refuse_response_on_the_right(spec: FormulaSpec) -> None:
+def refuse_response_on_the_right(spec: FormulaSpec) -> None:
     if MAIN not in spec.predictors:
         return
     main = spec.predictors[MAIN]
@@ -302,7 +303,7 @@ def _refuse_response_on_the_right(spec: FormulaSpec) -> None:
             raise FormulaError(message, spec.text, term[0].position)
 
 
-def _one_row_per_level(parts: Mapping[str, PredictorPart], n: int, family: Family) -> list[str]:
+def one_row_per_level(parts: Mapping[str, PredictorPart], n: int, family: Family) -> list[str]:
     names = dict.fromkeys(
         g.group
         for part in parts.values()
@@ -318,7 +319,7 @@ def _named(name: str, predictor: Predictor) -> Predictor:
     return Predictor(name, predictor.n, predictor.fixed, predictor.random, predictor.offsets)
 
 
-def _coding(parts: Mapping[str, PredictorPart]) -> tuple[FactorCoding, ...]:
+def coding(parts: Mapping[str, PredictorPart]) -> tuple[FactorCoding, ...]:
     """Describe every factor of the fixed effects once; reduced coding says more than full coding."""
     found: dict[str, FactorCoding] = {}
     for part in parts.values():

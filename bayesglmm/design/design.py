@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from bayesglmm.design.response import ResponseCoder
 from bayesglmm.design.roles import ColumnRoles, roles
 from bayesglmm.formula import FormulaSpec
 from bayesglmm.terms import Smooth
+
+if TYPE_CHECKING:
+    from bayesglmm.design.stored import StoredRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +108,9 @@ class Design:
         The expression of a nonlinear predictor; its parameters have the first predictors.
     residual : ResidualBlock or None
         How the residuals depend on each other within groups.
+    stored : StoredRows or None
+        Where the rows are if they are not here. Then `n` and the counts of `rows` are those of all; blocks and
+        response have a few rows with the moments of all, and `data` those from which the terms were learned.
     """
 
     spec: FormulaSpec
@@ -122,6 +128,7 @@ class Design:
     likelihood_weights: Floats | str | None = None
     nonlinear: NonlinearPart | None = None
     residual: ResidualBlock | None = None
+    stored: StoredRows | None = None
 
     def __repr__(self) -> str:
         columns = ", ".join(f"{name}: {len(p.columns)} columns" for name, p in self.predictors.items())

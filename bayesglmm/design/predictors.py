@@ -142,8 +142,18 @@ def _label(group: GroupSpec, groups: Sequence[GroupSpec]) -> str:
     return group_text(group) if shared else group.text
 
 
-def settle(part: PredictorPart, columns: Columns, notes: list[str]) -> PredictorPart:
+def settle(part: PredictorPart, columns: Columns, notes: list[str], check: bool = True) -> PredictorPart:
     """Leave out combinations of levels that never occur, and refuse columns that cannot be told apart.
+
+    Parameters
+    ----------
+    part : PredictorPart
+    columns : Columns
+        Rows in which every combination of levels is.
+    notes : list of str
+        Receives what was left out.
+    check : bool
+        False where the rows are too few to tell columns apart; see `check_predictor`.
 
     Raises
     ------
@@ -157,10 +167,28 @@ def settle(part: PredictorPart, columns: Columns, notes: list[str]) -> Predictor
         if empty:
             notes.append(f"No row has the combination {', '.join(empty[:10])}: left out.")
             linear = replace(linear, dropped=frozenset(empty))
-        check_columns(linear.block(columns), part.constant_elsewhere)
-    for group in (group for group in part.groups if not group.indexed):
-        check_columns(group.left.block(columns), False, f" of {group.label}")
+    if check:
+        if linear.width:
+            check_columns(linear.block(columns), part.constant_elsewhere)
+        for group in (group for group in part.groups if not group.indexed):
+            check_columns(group.left.block(columns), False, f" of {group.label}")
     return replace(part, linear=linear, specials=_settled_terms(part, linear, columns, notes))
+
+
+def check_predictor(part: PredictorPart, predictor: Predictor) -> None:
+    """Refuse columns that cannot be told apart, as `settle` does, from blocks that have been made.
+
+    Raises
+    ------
+    DataError
+        For constant, duplicate and linearly dependent columns, by name.
+    """
+    if part.linear.width:
+        check_columns(predictor.fixed[0], part.constant_elsewhere)
+    for group, block in zip(part.groups, predictor.random[: len(part.groups)], strict=True):
+        if not group.indexed:
+            columns = tuple(column.name for column in group.left.columns)
+            check_columns(FixedBlock(FIXED, columns, columns, block.X), False, f" of {group.label}")
 
 
 def _settled_terms(

@@ -70,12 +70,15 @@ class Engine(ABC):
     streams : bool
         Whether `run` takes a ``sink``, to which it hands draws while it goes on, and ``resume`` continues chains; see
         `bayesglmm.engines.streaming`.
+    parted : bool
+        Whether `run` takes problems whose rows are in parts.
     """
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     settings: ClassVar[type[Settings]]
     streams: ClassVar[bool] = False
+    parted: ClassVar[bool] = False
 
     def configure(self, **values: Any) -> Settings:
         """Return checked settings.
@@ -105,6 +108,27 @@ class Engine(ABC):
         seed : int
             Same seed, same result, bit for bit, on one machine.
         """
+
+
+def require_rows(problem: Problem, engine: Engine) -> None:
+    """Refuse a problem whose rows are in parts, or were left where it was fitted, for engines that need them.
+
+    Raises
+    ------
+    SettingsError
+    """
+    if problem.parts is None or (engine.parted and problem.parts.rows):
+        return
+    if not problem.parts.rows:
+        raise SettingsError(
+            "This model is that of a saved fit whose rows were read piece by piece: they are not in the file. Make "
+            "the model from the table to fit it."
+        )
+    able = ", ".join(f'model.fit("{own.name}")' for own in ENGINES if own.parted)
+    raise SettingsError(
+        f"Engine {engine.name!r} needs all rows in memory, and those of this model are read piece by piece. Use "
+        f"{able}, or read the table first: bg.Model(formula, pandas.read_parquet(...), ...)."
+    )
 
 
 def require_independent_rows(problem: Problem, what: str) -> None:

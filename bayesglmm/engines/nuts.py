@@ -232,7 +232,7 @@ def _sample_nutpie(
 
 def _started(compiled: Any, prepared: Prepared, settings: NutsSettings, seed: int, **options: Any) -> Any:
     """Return a sampler of nutpie that has begun."""
-    import nutpie
+    from bayesglmm.engines.nutpie_alone import nutpie
 
     tune, accept = settings.chosen(prepared)
     return nutpie.sample(

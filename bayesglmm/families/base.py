@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from bayesglmm.arraymath import NUMPY, ArrayMath
-from bayesglmm.blocks import Floats, Response
+from bayesglmm.blocks import Floats, Response, ResponseMoments
 from bayesglmm.errors import DataError
 from bayesglmm.links import Domain, Link, Linked
 from bayesglmm.priors import Prior
@@ -66,13 +66,20 @@ class ResponseScale(NamedTuple):
     spread: float
 
 
-def default_scale(response: Response, link: Link) -> ResponseScale:
+def proportions(response: Response) -> Floats:
+    """Return the response, divided by the trials where there are any, shape (n,)."""
+    found = response.y if response.trials is None else response.y / np.maximum(response.trials, 1.0)
+    return np.asarray(found)
+
+
+def default_scale(response: Response, moments: ResponseMoments, link: Link) -> ResponseScale:
     """Return centre and spread of the response on the link scale, as the design page defines them.
 
     Parameters
     ----------
     response : Response
-        Proportions are taken where there are trials.
+    moments : ResponseMoments
+        Of the response, or of its proportions where there are trials.
     link : Link
         Link of the main parameter.
 
@@ -81,11 +88,9 @@ def default_scale(response: Response, link: Link) -> ResponseScale:
     DataError
         If the mean of the response lies outside of the range of the link: there is no model to centre.
     """
-    y = response.y if response.trials is None else response.y / np.maximum(response.trials, 1.0)
-    mean = float(np.mean(y))
-    whole = bool(np.all(response.y == np.round(response.y)))
-    if (link.domain == "unit" and whole) or (link.domain == "positive" and not np.any(y)):
-        mean = (mean * y.size + 0.5) / (y.size + 1.0)  # none or all of the trials, no event at all
+    mean = moments.mean
+    if (link.domain == "unit" and moments.whole) or (link.domain == "positive" and moments.zero):
+        mean = (mean * moments.n + 0.5) / (moments.n + 1.0)  # none or all of the trials, no event at all
     with np.errstate(all="ignore"):
         centre = float(link.link(mean, NUMPY))
     if not np.isfinite(centre):
@@ -95,7 +100,7 @@ def default_scale(response: Response, link: Link) -> ResponseScale:
         )
     if link.domain == "unit" or link.name == "log":
         return ResponseScale(centre, 1.0)
-    spread = float(np.std(y, ddof=1))
+    spread = moments.sd
     step = 1e-4 * (abs(mean) or spread or 1.0)
     slope = float(link.link(mean + step, NUMPY) - link.link(mean - step, NUMPY)) / (2 * step)
     return ResponseScale(centre, spread * abs(slope) or 1.0)
@@ -255,11 +260,25 @@ class Family(ABC):
 
     def scale(self, response: Response, link: Link) -> ResponseScale:
         """Return centre and spread for the default priors; see `ResponseScale`."""
-        return default_scale(response, link)
+        return default_scale(response, self.moments(response), link)
 
     def residual_scale(self, response: Response) -> float:
         """Return the standard deviation of the response on the scale of a residual standard deviation (sigma)."""
-        return float(np.std(response.y, ddof=1)) or 1.0
+        return self.moments(response).sd or 1.0
+
+    def quantity(self, response: Response) -> Floats:
+        """Return what default priors take mean and standard deviation of, shape (n,); proportions of trials."""
+        return proportions(response)
+
+    def moments(self, response: Response) -> ResponseMoments:
+        """Return the moments of `quantity`: over the rows, or over those that they stand for."""
+        if response.moments is not None:
+            return response.moments
+        values = self.quantity(response)
+        with np.errstate(all="ignore"):
+            sd = float(np.std(values, ddof=1)) if values.size > 1 else float("nan")
+        whole = bool(np.all(response.y == np.round(response.y)))
+        return ResponseMoments(values.size, float(np.mean(values)), sd, whole, not np.any(values))
 
     def residual_variance(self, parameters: Mapping[str, Any]) -> tuple[Any, str] | None:
         """Return the variance of a residual, and how it is computed; None where no parameter is its scale.

@@ -51,11 +51,11 @@ class LogNormal(Family):
         return xp.exp(parameters["mu"].value + 0.5 * parameters["sigma"].value ** 2)
 
     def scale(self, response: Response, link: Link) -> ResponseScale:
-        log_y = np.log(response.y)
-        return ResponseScale(float(np.mean(log_y)), float(np.std(log_y, ddof=1)) or 1.0)
+        moments = self.moments(response)
+        return ResponseScale(moments.mean, moments.sd or 1.0)
 
-    def residual_scale(self, response: Response) -> float:
-        return float(np.std(np.log(response.y), ddof=1)) or 1.0
+    def quantity(self, response: Response) -> Floats:
+        return np.asarray(np.log(response.y))
 
     def derivatives(
         self, y: Floats, eta: Floats, phi: Mapping[str, Any], data: ResponseData, link: Link, order: int

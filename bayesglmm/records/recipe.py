@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesglmm.arraymath import NUMPY
-from bayesglmm.design import Design
+from bayesglmm.design import Design, LearnedRows
 from bayesglmm.design.frame import as_frame
 from bayesglmm.design.nonlinear import NonlinearPart
 from bayesglmm.errors import StorageError, UnknownNameError
@@ -24,6 +24,7 @@ from bayesglmm.records.frame import frame_hash, listed_columns, pack_frame, same
 from bayesglmm.records.learned import check_summary, learned, summary, with_learned
 from bayesglmm.records.matrices import pack_matrices, unpack_matrices
 from bayesglmm.records.priors import pack_given, pack_table, restore_table, unpack_given
+from bayesglmm.records.tables import pack_table_facts, unpack_table_facts
 from bayesglmm.storage import Variable
 
 DATA, STATE = "model_data", "model_state"
@@ -58,7 +59,7 @@ class Arguments:
     """What `Model` is called with to make a model again."""
 
     formula: Any
-    data: pd.DataFrame
+    data: pd.DataFrame | LearnedRows
     family: Family
     keywords: Mapping[str, Any]
 
@@ -93,6 +94,11 @@ def packed(model: Recorded, data: bool = True) -> Packed:
             "data=False leaves the weights out, and as an array they could not be given again: make them a column "
             "of the data and name it."
         )
+    if not data and design.stored is not None:
+        raise StorageError(
+            "The rows were read piece by piece, and data=False would leave out the few from which levels and columns "
+            "were learned: the model could not be made again. Save with data=True; other rows are not in the file."
+        )
     matrices, entries = pack_matrices(model.given.get("cov"))
     variables |= entries
     document = {
@@ -105,7 +111,7 @@ def packed(model: Recorded, data: bool = True) -> Packed:
         "cov": matrices,
         "residual": model.given.get("residual"),
         **weights,
-        "data": {**frame, "sha256": frame_hash(design.data), "included": data},
+        "data": {**frame, "sha256": frame_hash(design.data), "included": data, "table": pack_table_facts(design)},
         "learned": summary(numbers),
     }
     return Packed(document, variables if data else entries)
@@ -206,7 +212,8 @@ def arguments(
         **{key: _unpack_weights(document.get(key), variables) for key in ("weights", "likelihood_weights")},
     }
     _check_link_names(keywords["link"])
-    return Arguments(_unpack_formula(document.get("formula")), frame, chosen, keywords)
+    table = unpack_table_facts(described.get("table"), frame)
+    return Arguments(_unpack_formula(document.get("formula")), frame if table is None else table, chosen, keywords)
 
 
 def _unpack_residual(value: Any) -> str | None:

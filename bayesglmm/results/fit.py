@@ -19,6 +19,7 @@ from bayesglmm.results.missing_answers import MissingAnswers
 from bayesglmm.results.prediction_answers import PredictionAnswers
 from bayesglmm.results.protocols import EngineRun, EngineSettings, FittedModel, Rebindable
 from bayesglmm.results.report_answer import ReportAnswer
+from bayesglmm.results.rows_elsewhere import refuses_rows_elsewhere
 from bayesglmm.results.schema import ESTIMATES, POSTERIOR, Meta, assemble, now
 from bayesglmm.results.smooth_answers import SmoothAnswers
 from bayesglmm.results.text import fit_html, fit_text
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from bayesglmm.graph.problem import Problem
 
 
+@refuses_rows_elsewhere
 class Fit(
     EvaluationAnswers,
     PredictionAnswers,

@@ -17,6 +17,7 @@ from bayesglmm.results.fit import Fit
 from bayesglmm.results.likelihood_quality import good_words, likelihood_check
 from bayesglmm.results.optimum import has_maximum
 from bayesglmm.results.protocols import Rebindable
+from bayesglmm.results.rows_elsewhere import refuses_rows_elsewhere
 from bayesglmm.results.schema import ASYMPTOTIC, ESTIMATES, asymptotic
 from bayesglmm.results.wald import Wald, normal_quantile
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _RENAMED = {"mean": "estimate", "sd": "se"}
 
 
+@refuses_rows_elsewhere
 class LikelihoodFit(Fit):
     """A model fitted by (restricted) maximum likelihood: no priors, estimates with standard errors.
 

@@ -36,8 +36,10 @@ def likelihood_check(problem: Problem, estimation: Estimation) -> Check | None:
     from bayesglmm.engines.modes import latent_view
     from bayesglmm.engines.threads import suitable_threads
 
-    view = latent_view(problem)
     name = estimation.name
+    if problem.parts is not None:
+        return _unjudged(name, "The rows are read piece by piece: comparing it with quadrature needs them in memory.")
+    view = latent_view(problem)
     if estimation.kind != "ml" or not factorises(view):
         return _unjudged(name, "It can be where there is one grouping factor and no smooth, by maximum likelihood.")
     parameters = view.theta_size + sum(len(part.predictor.columns) for part in problem.predictors)

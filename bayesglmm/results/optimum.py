@@ -171,6 +171,6 @@ def beside_residual(problem: Problem) -> list[str]:
         for part in main.blocks
         if part.block.kind == "group"
         and not part.covariance.new_levels  # effects that are related differ from a residual
-        and len(part.block.levels) == len(response.y)
+        and len(part.block.levels) == response.n
         and any(np.ptp(column) == 0.0 for column in part.block.X.T)
     ]

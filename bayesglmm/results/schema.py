@@ -75,13 +75,16 @@ def assemble(problem: Problem, run: EngineRun, meta: Meta, created: str | None =
     -------
     xarray.DataTree
         Groups ``posterior``, ``sample_stats``, ``observed_data``, ``constant_data``; for maximum likelihood
-        ``estimates`` instead of the first two (the draws around them are `asymptotic`, on request). The provenance
-        is in its attrs, as strings and numbers only, so that netCDF takes them.
+        ``estimates`` instead of the first two (the draws around them are `asymptotic`, on request). Rows that are
+        read in parts are not in it. The provenance is in its attrs, as strings and numbers only, so that netCDF takes
+        them.
     """
     import xarray as xr
 
     created = now() if created is None else created
-    groups = _inferred(problem, run) | {"observed_data": observed(problem), "constant_data": constant(problem)}
+    groups = _inferred(problem, run)
+    if problem.parts is None:
+        groups |= {"observed_data": observed(problem), "constant_data": constant(problem)}
     for dataset in groups.values():
         dataset.attrs |= _origin(created)
     tree = xr.DataTree.from_dict(groups, name="bayesglmm")

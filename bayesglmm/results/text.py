@@ -80,7 +80,7 @@ def facts(fit: Fit) -> list[tuple[str, str]]:
     found.append(("Family", family_text(problem)))
     found.append(("Engine", f"{attrs['engine']}, {_work(fit)}"))
     found.append(("Seconds", f"{total:.1f} ({stages})" if stages else f"{total:.1f}"))
-    found.append(("Rows", str(len(problem.response.y))))
+    found.append(("Rows", str(problem.response.n)))
     groups = group_sizes((p.block.group, p.block.levels) for p in problem.blocks if p.block.kind == "group")
     if problem.residual is not None:
         found.append(("Residual", problem.residual.block.label))

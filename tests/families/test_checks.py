@@ -12,7 +12,6 @@ from scipy import special
 from bayesglmm.blocks import Response
 from bayesglmm.errors import DataError
 from bayesglmm.families import FAMILIES
-from bayesglmm.families.base import default_scale
 from bayesglmm.links import LINKS
 
 COUNTS = (
@@ -178,12 +177,12 @@ def test_default_scales_follow_the_unit_of_the_response(link: str, size: float) 
 
 def test_default_scales_of_rare_events() -> None:
     none, one = np.zeros(99), np.eye(1, 1000)[0]
-    log, logit = LINKS.get("log"), LINKS.get("logit")
-    assert default_scale(Response("y", none), log).centre == pytest.approx(np.log(0.005))
-    assert default_scale(Response("y", one), log).centre == pytest.approx(np.log(0.001))
-    assert default_scale(Response("y", none), logit).centre == pytest.approx(special.logit(0.005))
+    log, logit, scale = LINKS.get("log"), LINKS.get("logit"), FAMILIES.get("poisson").scale
+    assert scale(Response("y", none), log).centre == pytest.approx(np.log(0.005))
+    assert scale(Response("y", one), log).centre == pytest.approx(np.log(0.001))
+    assert scale(Response("y", none), logit).centre == pytest.approx(special.logit(0.005))
     small = np.array([1e-5, 3e-5])
-    assert default_scale(Response("y", small), logit).centre == pytest.approx(special.logit(2e-5))
+    assert scale(Response("y", small), logit).centre == pytest.approx(special.logit(2e-5))
 
 
 @pytest.mark.parametrize(("link", "mean"), [("logit", 3.0), ("log", -3.0), ("probit", -1.0), ("cloglog", 2.0)])

@@ -70,12 +70,15 @@ def findings(structure: Structure, coefficients: Mapping[str, Mapping[str, Any]]
         By family parameter, estimated coefficients of every smooth by its label, where the model has been fitted:
         concurvity is then that of the estimated curve.
     """
-    found = [*_separated(structure)]
+    whole = (
+        structure.response.moments is None
+    )  # else a few rows stand for all: their columns do, row by row they do not
+    found = [*_separated(structure)] if whole else []
     main = structure.family.main_predictors(structure.response)[1:]  # that share the blocks of the first
     for name, predictor in structure.predictors.items():
         if name not in main:
             prefix = structure.prefix(name)
-            found += [*_collinear(predictor, prefix), *_aliased_groups(predictor, prefix)]
+            found += [*_collinear(predictor, prefix), *(_aliased_groups(predictor, prefix) if whole else ())]
             found += _levels(structure, name, predictor)
             found += [*_drawn_by_others(predictor, prefix, (coefficients or {}).get(name))]
     return found
