@@ -14,7 +14,7 @@ import threading
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from typing import Any
 from uuid import uuid4
@@ -25,6 +25,7 @@ from bayesglmm.errors import WorkerLostError
 
 RETRIES = 3
 _KEPT = 2  # functions that a thread of a worker keeps: one that is being used, and one for a map within a loop
+_SMALL = 100_000  # bytes that are sent with every item rather than asked for
 _PAUSE = 0.2  # seconds before the first retry; doubled for each further one
 
 # How backends say that a worker is gone; by name, because some of their packages are optional.
@@ -40,7 +41,7 @@ _LOST = {
 
 
 class Shipped[Item, Result]:
-    """A function that is pickled once for any number of maps; workers that have it do not load it again.
+    """A function that is pickled once for any number of maps; workers that have it do not receive it again.
 
     Parameters
     ----------
@@ -53,6 +54,7 @@ class Shipped[Item, Result]:
 
     def __init__(self, function: Callable[[Item], Result], threadsafe: bool = False) -> None:
         self.function, self.threadsafe, self.token = function, threadsafe, uuid4().hex
+        self.known = False  # to some workers, by a map before
         self._sent: Any = None
 
     @property
@@ -151,17 +153,24 @@ def _map_there[Item, Result](
     waiting: dict[int, Result] = {}  # finished before an earlier item
     first = losses = 0
     stuck = -1  # the first unfinished item when a worker was last lost
+    # Items that the function travels with; workers that have it from a map before are spared it.
+    bare = shipped.known and len(shipped.sent) > _SMALL
+    laden = set[int]() if bare else set(range(len(items)))
     while first < len(items):
         todo = [(index, items[index]) for index in range(first, len(items)) if index not in waiting]
         try:
-            with closing(_attempt(shipped, todo, n_jobs)) as outcomes:
+            with closing(_attempt(shipped, todo, laden, n_jobs)) as outcomes:
                 for index, result in outcomes:
+                    if isinstance(result, _Unknown):
+                        laden.add(index)
+                        continue
                     waiting[index] = result
                     if progress is not None:
                         progress(first + len(waiting), len(items))
                     while first in waiting:
                         yield waiting.pop(first)
                         first += 1
+            shipped.known = True
         except BaseException as error:
             if not _is_loss(error):
                 raise
@@ -172,9 +181,9 @@ def _map_there[Item, Result](
 
 
 def _attempt[Item, Result](
-    shipped: Shipped[Item, Result], todo: Sequence[tuple[int, Item]], n_jobs: int | None
-) -> Generator[tuple[int, Result], None, None]:
-    """Yield (index, result) in the order of completion."""
+    shipped: Shipped[Item, Result], todo: Sequence[tuple[int, Item]], laden: Set[int], n_jobs: int | None
+) -> Generator[tuple[int, Any], None, None]:
+    """Yield (index, result), or that the worker lacks the function, in the order of completion."""
     from joblib import Parallel, delayed
     from joblib.parallel import get_active_backend
 
@@ -185,7 +194,8 @@ def _attempt[Item, Result](
     if shipped.threadsafe and getattr(active, "supports_sharedmem", False):
         tasks = (delayed(_call)(shipped.function, index, item) for index, item in todo)
     else:
-        tasks = (delayed(_load_and_call)(shipped.sent, shipped.token, index, item) for index, item in todo)
+        call, sent = delayed(_load_and_call), shipped.sent
+        tasks = (call(sent if index in laden else None, shipped.token, index, item) for index, item in todo)
     results = parallel(tasks)
     try:
         # Not `yield from`, which would close it first, and outside of the filter below.
@@ -217,10 +227,16 @@ def alone() -> Iterator[None]:
         yield
 
 
+class _Unknown:
+    """What a worker answers that lacks the function."""
+
+
 def _load_and_call[Item](sent: Any, token: str, index: int, item: Item) -> tuple[int, Any]:
     """Call a function that this thread of this process may have kept from an item before."""
     kept: OrderedDict[str, Any] = _OWN.__dict__.setdefault("functions", OrderedDict())
     if token not in kept:
+        if sent is None:
+            return index, _Unknown()
         with alone():
             kept[token] = pickle.loads(sent)
         while len(kept) > _KEPT:

@@ -1,7 +1,7 @@
 """Registries of open sets: families, links, covariances, bases, terms, engines.
 
-A new member is one new file in its room: the first look-up imports every module of that room, and each
-module registers what it defines. Nothing else has to change. A leaf but for `errors`.
+A new member is one new file in its room: a look-up imports the module of that name, and if that does not register it
+every module of the room; each registers what it defines. Nothing else has to change. A leaf but for `errors`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,10 @@ class Registry[T: Named]:
                     f"A {self.kind} is given by name or as a {self.member.__name__}, not {name!r}."
                 )
             return name
-        self._discover()
+        if name not in self._members and not self._discovered:
+            self._import(name)
+        if name not in self._members:
+            self._discover()
         try:
             return self._members[name]
         except KeyError:
@@ -95,6 +98,12 @@ class Registry[T: Named]:
     def __iter__(self) -> Iterator[T]:
         self._discover()
         return iter([self._members[name] for name in sorted(self._names)])
+
+    def _import(self, name: str) -> None:
+        """Import the module of that name alone, where there is one: the others of its room may import far more."""
+        package = import_module(self.room)
+        if name in {module.name for module in pkgutil.iter_modules(getattr(package, "__path__", ()))}:
+            import_module(f"{self.room}.{name}")
 
     def _discover(self) -> None:
         if self._discovered:

@@ -166,6 +166,7 @@ def test_who_kills_every_worker_of_a_cluster_is_given_up(tmp_path: Path, cluster
             list(found)
 
 
+@pytest.mark.slow
 def test_workers_keep_a_function_from_map_to_map() -> None:
     class Counting:
         def __init__(self) -> None:
@@ -180,6 +181,40 @@ def test_workers_keep_a_function_from_map_to_map() -> None:
         first, second = (max(n for _, n in parallel_map(shipped, range(10))) for _ in range(2))
     assert 5 <= first <= 10 < 10 + second / 2 <= 20
     assert shipped.function.calls == 0  # theirs were copies
+
+
+@pytest.mark.parametrize("backend", ["loky", "dask"])
+def test_a_large_function_travels_to_a_worker_once(
+    backend: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if backend == "dask":
+        request.getfixturevalue("cluster")
+
+    marker = tmp_path / "killed"
+
+    class Heavy:
+        def __init__(self) -> None:
+            self.data = np.arange(50_000.0)
+
+        def __setstate__(self, state: dict[str, Any]) -> None:
+            with open(tmp_path / "loaded", "a") as log:
+                log.write(".")
+            self.__dict__.update(state)
+
+        def __call__(self, item: int) -> float:
+            if item < 0 and not marker.exists():
+                marker.touch()
+                os._exit(1)
+            return float(self.data[item])
+
+    shipped = Shipped(Heavy())
+    with joblib.parallel_config(backend, n_jobs=2):
+        for _ in range(3):
+            assert list(parallel_map(shipped, range(8))) == list(range(8))
+        assert 1 <= (tmp_path / "loaded").stat().st_size <= 2
+        # A new worker asks for it.
+        assert list(parallel_map(shipped, [1, 2, -1, 3])) == [1.0, 2.0, 49_999.0, 3.0]
+    assert marker.exists()
 
 
 def test_threads_work_on_copies_unless_told_otherwise() -> None:

@@ -1,4 +1,4 @@
-"""Inference engines, one file each; the first look-up in `ENGINES` imports them all."""
+"""Inference engines, one file each; a look-up in `ENGINES` imports them."""
 
 from bayesglmm.engines.base import ENGINES, Engine, Run, Settings
 

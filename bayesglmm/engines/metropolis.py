@@ -130,7 +130,7 @@ class Metropolis(Engine):
         NotPositiveDefiniteError
             If no start with a positive density was found.
         """
-        if not problem.model.free_RVs:
+        if not problem.roles:
             raise SettingsError("There is nothing to sample: every parameter of the model is held.")
         require_independent_rows(problem, "The Metropolis engine")
         view = latent_view(problem)

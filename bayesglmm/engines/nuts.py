@@ -141,7 +141,7 @@ class Nuts(Engine):
         SettingsError
             If the model has no free parameter, or PyMC's sampler shall do what only nutpie's can.
         """
-        if not problem.model.free_RVs:
+        if not problem.roles:
             raise SettingsError("There is nothing to sample: every parameter of the model is held.")
         if settings.sampler != "nutpie" and sink is not None:
             raise SettingsError('Draws are stored during a run by sampler="nutpie" alone.')
@@ -232,7 +232,7 @@ def _sample_nutpie(
 
 def _started(compiled: Any, prepared: Prepared, settings: NutsSettings, seed: int, **options: Any) -> Any:
     """Return a sampler of nutpie that has begun."""
-    import nutpie
+    from bayesglmm.engines.nutpie_alone import nutpie
 
     tune, accept = settings.chosen(prepared)
     return nutpie.sample(

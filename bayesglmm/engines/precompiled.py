@@ -13,14 +13,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import nutpie
 import pandas as pd
-from nutpie import _lib
-from nutpie.sample import CompiledModel
 
 from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.aggregated import Rows, density_rows
 from bayesglmm.engines.kernels import callbacks, packed, positive_priors, row_densities
+from bayesglmm.engines.nutpie_alone import CompiledModel, library, nutpie
 from bayesglmm.graph.conditioned import ConditionedModel
 from bayesglmm.graph.observation import response_extras
 from bayesglmm.graph.problem import BlockParts, Problem
@@ -299,7 +297,7 @@ class PackedModel(CompiledModel):  # type: ignore[misc]
         return float(value[0]), gradient
 
     def _make_sampler(self, settings: Any, init_mean: Any, cores: int, *others: Any) -> Any:
-        return _lib.PySampler.from_pymc(settings, cores, self._make_model(init_mean), *others)
+        return library.PySampler.from_pymc(settings, cores, self._make_model(init_mean), *others)
 
     def _make_model(self, init_mean: Any) -> Any:
         size, data = self.n_dim, self._where.ctypes.data
@@ -307,10 +305,10 @@ class PackedModel(CompiledModel):  # type: ignore[misc]
         names, shapes = list(self.variables), [list(shape) for shape in self.variables.values()]
         coords = {name: pd.Index(values) for name, values in self.coords.items()}
         sizes = {name: len(values) for name, values in coords.items()}
-        variables = _lib.PyVariable.new_variables(names, ["float64"] * len(names), shapes, sizes, {})
-        return _lib.PyMcModel(
-            _lib.LogpFunc(log_density, data, self),
-            _lib.ExpandFunc(size, size, expanded, data, self),
+        variables = library.PyVariable.new_variables(names, ["float64"] * len(names), shapes, sizes, {})
+        return library.PyMcModel(
+            library.LogpFunc(log_density, data, self),
+            library.ExpandFunc(size, size, expanded, data, self),
             variables, size, sizes, coords, self.initial_point_func, None,
         )  # fmt: skip
 

@@ -15,6 +15,7 @@ from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.optimum import laplace_mode
 from bayesglmm.errors import NoDerivativeError, SettingsError
+from bayesglmm.graph.compiler import without_c
 from bayesglmm.graph.conditioned import ConditionedModel, coupled_parts, crossed_part, level_blocks, main_part
 from bayesglmm.graph.crossed import axes_at_mode
 from bayesglmm.graph.hyper_coordinates import hyper_coordinates
@@ -77,7 +78,7 @@ class Prepared:
 
             assert self.conditioned is not None
             return packed_model(self.conditioned)
-        import nutpie
+        from bayesglmm.engines.nutpie_alone import nutpie
 
         shared, key = self.problem.shared, f"nutpie, conditioned={self.conditioned is not None}"
         if key not in shared:
@@ -142,7 +143,8 @@ def _prepare(problem: Problem) -> Prepared:
     view = LatentView(problem)
     if not level_blocks(view) and not related_blocks(view) and not coupled_parts(view):
         return Prepared(problem, None)
-    start = problem.model.initial_point()
+    with without_c():
+        start = problem.model.initial_point()
     theta = np.concatenate([np.ravel(start[value.name]) for value in view.theta_values] or [np.zeros(0)])
     try:
         mode, spread = laplace_mode(view, theta)

@@ -17,7 +17,7 @@ from bayesglmm.engines.kernels.newton import structure_of
 from bayesglmm.engines.kernels.target import conditional
 from bayesglmm.engines.metropolis import MetropolisSettings, kernel_for
 from bayesglmm.errors import SettingsError
-from bayesglmm.graph.compiler import INTERPRETED
+from bayesglmm.graph.compiler import interpreted
 from bayesglmm.graph.latent import LatentView
 from bayesglmm.graph.problem import Problem
 
@@ -57,8 +57,7 @@ class Points:
             inputs = variable.owner.inputs
             backward.append(value if transform is None else transform.backward(value, *inputs))
             forward.append(natural if transform is None else transform.forward(natural, *inputs))
-        options: dict[str, Any] = {"mode": INTERPRETED, "on_unused_input": "ignore"}
-        return pm.compile(values, backward, **options), pm.compile(coefficients, forward, **options)
+        return interpreted(values, backward), interpreted(coefficients, forward)
 
     def read(self, point: Mapping[str, Any]) -> tuple[Floats, Floats]:
         """Return theta and x of a point."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from bayesglmm.blocks import Floats
 from bayesglmm.engines.prepared import Prepared
 from bayesglmm.errors import SettingsError
+from bayesglmm.graph.compiler import without_c
 
 EVERY = 20.0
 """Seconds between two hand-overs; more where handing over takes more than a twentieth of the time."""
@@ -220,7 +222,12 @@ def beginning_at(prepared: Prepared, position: Mapping[str, Any] | None) -> Any:
                 raise SettingsError(f"The position to begin at does not fit the variable {name!r}.")
             pieces.append(piece.ravel())
         return prepared.compiled.starting_at(np.concatenate(pieces))
-    flat = []
+    with without_c():
+        point = np.concatenate(list(_flat_position(prepared, position)))
+    return replace(prepared.compiled, initial_point_func=lambda seed: point)
+
+
+def _flat_position(prepared: Prepared, position: Mapping[str, Any]) -> Iterator[Floats]:
     for variable in prepared.model.free_RVs:
         value: Any = np.asarray(position.get(variable.name), dtype=float)
         if value.shape != tuple(variable.shape.eval()) or not np.isfinite(value).all():
@@ -228,6 +235,4 @@ def beginning_at(prepared: Prepared, position: Mapping[str, Any] | None) -> Any:
         transform = prepared.model.rvs_to_transforms[variable]
         if transform is not None:
             value = np.asarray(transform.forward(value, *variable.owner.inputs).eval())
-        flat.append(value.ravel())
-    point = np.concatenate(flat)
-    return replace(prepared.compiled, initial_point_func=lambda seed: point)
+        yield value.ravel()

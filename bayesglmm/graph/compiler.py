@@ -1,16 +1,21 @@
 """How expressions are compiled here: for numpy, in a fraction of a second, without a C compiler or numba.
 
 PyTensor searches for a BLAS to link C code with when it first compiles such code, which costs most of a second, and
-warns if it finds none. Nothing here compiles C code, so neither happens unless a user does.
+warns if it finds none. Nothing here compiles C code, so neither happens unless a user does. A linker for Python is
+not enough for that: operations with an inner graph (`pt.pad`, part of the transform of correlations) link it for C
+where there is a compiler, which took 15 s for one model with slopes. So compilers are out of sight meanwhile.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import pymc as pm
 from pytensor.compile.mode import Mode
+from pytensor.configdefaults import config
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 
 # local_greedy_distributor fails on comparisons that are multiplied, and says so at length on stderr.
@@ -30,6 +35,32 @@ SMALL = Mode(linker="py", optimizer=RewriteDatabaseQuery(include=["canonicalize"
 
 
 _COMPILING = threading.RLock()  # PyTensor does not promise to compile in several threads at once
+
+
+@contextmanager
+def without_c() -> Iterator[None]:
+    """Let PyTensor see no C compiler. The setting belongs to the process, so one thread at a time changes it."""
+    with _COMPILING, config.change_flags(cxx=""):
+        yield
+
+
+def interpreted(inputs: Sequence[Any], outputs: Any, mode: Mode = INTERPRETED) -> Any:
+    """Compile a function for numpy.
+
+    Parameters
+    ----------
+    inputs : sequence of variable
+        Those that no output needs are ignored.
+    outputs : variable or sequence of variable
+    mode : Mode
+        One of this file.
+
+    Returns
+    -------
+    callable
+    """
+    with without_c():
+        return pm.compile(list(inputs), outputs, mode=mode, on_unused_input="ignore")
 
 
 class compiled_once:

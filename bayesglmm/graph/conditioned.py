@@ -18,7 +18,7 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from bayesglmm.arraymath import NUMPY, ArrayMath, pytensor_math
 from bayesglmm.blocks import Floats
-from bayesglmm.graph.compiler import INTERPRETED, compiled_once
+from bayesglmm.graph.compiler import compiled_once, interpreted
 from bayesglmm.graph.coordinates import (
     LevelBlock,
     Working,
@@ -296,9 +296,7 @@ class ConditionedModel:
         view, graph = self.view, self.view.problem.model
         outputs = graph.replace_rvs_by_values([graph[name] for name in view.problem.names("theta")])
         many = {value: pt.TensorType("float64", (None, *value.type.shape))() for value in view.theta_values}
-        return pm.compile(
-            list(many.values()), vectorize_graph(outputs, many), mode=INTERPRETED, on_unused_input="ignore"
-        )
+        return interpreted(list(many.values()), vectorize_graph(outputs, many))
 
     def draws(self, draws: Mapping[str, Floats]) -> dict[str, Floats]:
         """Return draws of the graph's free variables.

@@ -11,7 +11,7 @@ import numpy as np
 from bayesglmm.arraymath import SEMIDEFINITE
 from bayesglmm.covariances import CovarianceParameter
 from bayesglmm.graph.declare import Declared
-from bayesglmm.graph.names import BlockNames
+from bayesglmm.graph.names import BlockNames, cutpoint_labels
 from bayesglmm.graph.problem import BlockParts, Problem, ResidualParts
 from bayesglmm.graph.residual_slots import RESIDUAL
 
@@ -135,4 +135,5 @@ def _dispersion(
     if problem.cutpoint_shift is not None and main.beta is not None:
         beta = _complete(main.beta.complete(draws.get(main.names.beta)), shape)
         values = values + (beta @ problem.cutpoint_shift)[..., None]
-    return Variable(values, ("cutpoint",), {"cutpoint": tuple(problem.model.coords["cutpoint"])}, attrs)
+    labels = tuple(cutpoint_labels(problem.response.categories))
+    return Variable(values, ("cutpoint",), {"cutpoint": labels}, attrs)

@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pymc as pm
 import pytensor.tensor as pt
 from pytensor.graph.utils import MethodNotDefined
 
@@ -22,7 +21,7 @@ from bayesglmm.blocks import Floats
 from bayesglmm.errors import NoDerivativeError
 from bayesglmm.expressions import Taylor
 from bayesglmm.families.base import Derivatives, JointDerivatives, ResponseData, TiltedMoments
-from bayesglmm.graph.compiler import UNREWRITTEN, compiled_once
+from bayesglmm.graph.compiler import UNREWRITTEN, compiled_once, interpreted
 from bayesglmm.graph.composition import composed
 from bayesglmm.graph.observation import extended_logp, observed_values, response_extras
 from bayesglmm.graph.problem import Problem
@@ -262,7 +261,7 @@ class Elementwise:
 
     @staticmethod
     def _compile(inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
-        return pm.compile(inputs, list(outputs), mode=UNREWRITTEN, on_unused_input="ignore")
+        return interpreted(inputs, list(outputs), UNREWRITTEN)
 
 
 def _joint(found: Derivatives | None) -> JointDerivatives | None:

@@ -13,14 +13,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pymc as pm
 import pytensor.tensor as pt
 
 from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats, Predictor, Response
 from bayesglmm.errors import BayesglmmError
 from bayesglmm.families.base import ResponseData
-from bayesglmm.graph.compiler import INTERPRETED
+from bayesglmm.graph.compiler import interpreted
 from bayesglmm.graph.observation import extended_logp, observed_values, response_extras
 from bayesglmm.graph.predictor import PredictorArrays, linear_predictor, predictor_arrays
 from bayesglmm.graph.problem import Problem, ResidualParts
@@ -224,7 +223,7 @@ class Evaluator:
     def _simulator(self) -> tuple[Any, list[Any]]:
         symbols = self._symbols()
         variable = self.problem.likelihood.dist(symbols)
-        function = pm.compile(symbols, variable, mode=INTERPRETED, on_unused_input="ignore")
+        function = interpreted(symbols, variable)
         generators = [
             shared for shared in function.get_shared() if isinstance(shared.get_value(), np.random.Generator)
         ]
@@ -237,4 +236,4 @@ class Evaluator:
         rows = [pt.TensorType("float64", (None,))() for _ in extras]
         value = pt.TensorType("int64" if self.problem.family.discrete else "float64", (None,))()
         logp = extended_logp(self.problem.likelihood, tuple(extras), value, [*symbols, *rows])
-        return pm.compile([value, *symbols, *rows], logp, mode=INTERPRETED, on_unused_input="ignore")
+        return interpreted([value, *symbols, *rows], logp)

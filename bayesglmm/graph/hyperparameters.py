@@ -12,14 +12,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pymc as pm
 import pytensor.tensor as pt
 from pytensor.graph.replace import vectorize_graph
 
 from bayesglmm.arraymath import NUMPY, ArrayMath, pytensor_math
 from bayesglmm.blocks import Floats
 from bayesglmm.graph.bounds import BoundedTransform
-from bayesglmm.graph.compiler import SMALL, compiled_once
+from bayesglmm.graph.compiler import SMALL, compiled_once, interpreted, without_c
 from bayesglmm.graph.declare import bounded, vector_start
 from bayesglmm.graph.explicit import ExplicitTheta
 from bayesglmm.graph.observation import observed_values
@@ -134,7 +133,7 @@ class Hyperparameters:
     def _compile_batch(self, graphs: Sequence[Any]) -> Any:
         batch = [pt.TensorType("float64", (None, *value.type.shape))() for value in self.theta_values]
         outputs = vectorize_graph(list(graphs), dict(zip(self.theta_values, batch, strict=True)))
-        return pm.compile(batch, outputs, mode=SMALL, on_unused_input="ignore")
+        return interpreted(batch, outputs, SMALL)
 
     def factors(self, natural: Mapping[str, Any]) -> tuple[Floats, ...]:
         """Return Lambda of every random block, each (k, k), in the order of ``problem.blocks``.
@@ -304,7 +303,7 @@ class Hyperparameters:
         return self._compile([], [self._theta_terms(jacobian=False)])
 
     def _compile(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
-        return pm.compile([*self.theta_values, *inputs], list(outputs), mode=SMALL, on_unused_input="ignore")
+        return interpreted([*self.theta_values, *inputs], list(outputs), SMALL)
 
     def log_prior(self, theta: Floats, jacobian: bool = True) -> float:
         """Return log p(theta) on the unconstrained scale, with or without the Jacobian of the transforms."""
@@ -351,7 +350,8 @@ class Hyperparameters:
         starts = shared | ({} if self.explicit is None else self.explicit.start) | self._block_starts()
         names = self.problem.names("theta")
         known = all(name in starts for name in names)
-        start = {} if known else self.problem.model.initial_point(random_seed=0)
+        with without_c():
+            start = {} if known else self.problem.model.initial_point(random_seed=0)
         found = [np.zeros(0)]
         for j, (name, shape) in enumerate(zip(names, self.theta_shapes, strict=True)):
             own = starts[name] if name in starts else np.ravel(start[self.theta_values[j].name])

@@ -23,7 +23,7 @@ from scipy import sparse
 from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats
 from bayesglmm.graph.build import centring
-from bayesglmm.graph.compiler import INTERPRETED
+from bayesglmm.graph.compiler import interpreted
 from bayesglmm.graph.elementwise import Elementwise
 from bayesglmm.graph.hyperparameters import Hyperparameters
 from bayesglmm.graph.predictor import level_columns, predictor_arrays
@@ -268,7 +268,9 @@ class LatentView(Hyperparameters):
             variable = model[part.name]
             transform = model.rvs_to_transforms[variable]
             natural = x[part.slice].reshape(part.shape)
-            value = natural if transform is None else transform.forward(pt.as_tensor(natural)).eval(mode=INTERPRETED)
+            value = natural
+            if transform is not None:
+                value = interpreted([], transform.forward(pt.as_tensor(natural)))()
             point[model.rvs_to_values[variable].name] = value
         return point
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from bayesglmm.blocks import RandomBlock
 
@@ -133,3 +134,8 @@ def predictor_names(parameter: str, main: bool, blocks: Sequence[RandomBlock]) -
         BlockNames(prefix, k, block.kind == "smooth") for k, block in zip(block_ids(blocks), blocks, strict=True)
     )
     return PredictorNames(parameter, prefix, named)
+
+
+def cutpoint_labels(categories: Sequence[str]) -> list[str]:
+    """Return what cutpoints are called: ``low|high``."""
+    return [f"{low}|{high}" for low, high in pairwise(categories)]

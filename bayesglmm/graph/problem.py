@@ -23,6 +23,8 @@ from bayesglmm.residuals import RESIDUALS, Residual
 if TYPE_CHECKING:
     import pymc as pm
 
+    from bayesglmm.graph.outline import Graph
+
 type Role = Literal["fixed", "spherical", "precision", "theta"]
 
 
@@ -148,8 +150,9 @@ class Problem:
 
     Attributes
     ----------
-    model : pm.Model
-        The one graph.
+    graph : Graph or None
+        What makes `model` when something first asks for it.
+    row_labels : ndarray, shape (n,)
     roles : mapping of str to {"fixed", "spherical", "precision", "theta"}
         Role of every free variable.
     family : Family
@@ -178,7 +181,8 @@ class Problem:
         values of the response alone, so that none compiles what another has.
     """
 
-    model: pm.Model
+    graph: Graph | None
+    row_labels: Any
     roles: Mapping[str, Role]
     family: Family
     links: Mapping[str, Link]
@@ -193,6 +197,12 @@ class Problem:
     parts: Parts | None = None
     workspace: dict[str, Any] = field(default_factory=dict, repr=False)
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def model(self) -> pm.Model:
+        """The one PyMC model, made when first asked for; copies of this problem with other parts share it."""
+        assert self.graph is not None
+        return self.graph.model
 
     @property
     def blocks(self) -> tuple[BlockParts, ...]:

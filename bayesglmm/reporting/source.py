@@ -55,7 +55,7 @@ def reproduce(subject: Subject) -> Section:
 
 
 def _plain(value: Any) -> str:
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return "left to the engine" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 # ------------------------------------------------------------------------------------------------------ the code

@@ -53,15 +53,17 @@ def estimates(problem: Problem, found: Likelihood) -> xr.Dataset:
     size = len(centre)
     dataset = table.isel(chain=0, draw=0).drop_vars(["chain", "draw"]).copy(deep=True)
     effects = {block.names.b for block in problem.blocks}
+    errors: dict[str, Any] = {}
     for name, variable in table.data_vars.items():
         if name in effects:
             continue
         values = variable.values[0]
         slopes = (values[1 : 1 + size] - values[1 + size :]) / (2.0 * steps.reshape(-1, *[1] * (values.ndim - 1)))
-        dataset[f"{name}{ERROR}"] = (variable.dims[2:], standard_errors(slopes, covariance, flat))
+        errors[f"{name}{ERROR}"] = (variable.dims[2:], standard_errors(slopes, covariance, flat))
     for block, spread in zip(problem.blocks, _conditional_sds(found), strict=True):
         dims = (block.names.level_dim, block.names.term_dim)
-        dataset[f"{block.names.b}{ERROR}"] = (dims, spread)
+        errors[f"{block.names.b}{ERROR}"] = (dims, spread)
+    dataset = dataset.assign(errors)
     _set_to_zero(problem, found, dataset)
     return dataset
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from bayesglmm.results import diagnose as diagnosis
@@ -20,7 +20,7 @@ from bayesglmm.results.prediction_answers import PredictionAnswers
 from bayesglmm.results.protocols import EngineRun, EngineSettings, FittedModel, Rebindable
 from bayesglmm.results.report_answer import ReportAnswer
 from bayesglmm.results.rows_elsewhere import refuses_rows_elsewhere
-from bayesglmm.results.schema import ESTIMATES, POSTERIOR, Meta, assemble
+from bayesglmm.results.schema import ESTIMATES, POSTERIOR, Meta, assemble, now
 from bayesglmm.results.smooth_answers import SmoothAnswers
 from bayesglmm.results.text import fit_html, fit_text
 from bayesglmm.results.variance_answers import VarianceAnswers
@@ -72,10 +72,20 @@ class Fit(
 
     model: FittedModel | None = None
 
-    def __init__(self, data: xr.DataTree, problem: Problem, design: Rebindable | None = None) -> None:
-        self.data = data
+    def __init__(
+        self, data: xr.DataTree | Callable[[], xr.DataTree], problem: Problem, design: Rebindable | None = None
+    ) -> None:
+        if callable(data):
+            self._assemble = data
+        else:
+            self.data = data
         self.problem = problem
         self.design = design
+
+    @cached_property
+    def data(self) -> xr.DataTree:  # type: ignore[override]  # it can be set, which mypy does not know
+        """Everything known, see the class; of a maximum likelihood fit made when first read."""
+        return self._assemble()
 
     @classmethod
     def from_run(
@@ -109,19 +119,23 @@ class Fit(
         formulas = (model.formula,) if isinstance(model.formula, str) else tuple(model.formula)
         plain = dict(settings) if isinstance(settings, Mapping) else settings.as_dict()
         meta = Meta(formulas, engine, plain, seed, dict(seconds or {}), tuple(notes))
-        fit = cls.from_tree(assemble(model.problem, run, meta), model.problem, model.design, run.draws)
+        if facts.likelihood_of(run) is None:
+            fit = cls.from_tree(assemble(model.problem, run, meta), model.problem, model.design)
+        else:
+            from bayesglmm.results.likelihood import LikelihoodFit
+
+            # The tree takes as long as the search for the estimates of a small model, and refits seldom need it.
+            tree = partial(assemble, model.problem, run, meta, now())
+            fit = LikelihoodFit(tree, model.problem, model.design, run.draws)
         fit.model = model
         return fit
 
     @classmethod
-    def from_tree(
-        cls, data: xr.DataTree, problem: Problem, design: Rebindable | None = None, draws: Any = None
-    ) -> Fit:
-        """Make the kind of fit that the groups of a tree call for; `draws` are those of a `LikelihoodFit`."""
+    def from_tree(cls, data: xr.DataTree, problem: Problem, design: Rebindable | None = None) -> Fit:
+        """Make the kind of fit that the groups of a tree call for."""
         from bayesglmm.results.likelihood import LikelihoodFit
 
-        of_likelihood = ESTIMATES in data.children
-        return LikelihoodFit(data, problem, design, draws) if of_likelihood else cls(data, problem, design)
+        return (LikelihoodFit if ESTIMATES in data.children else cls)(data, problem, design)
 
     @property
     def draws(self) -> xr.Dataset:

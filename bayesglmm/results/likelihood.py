@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ class LikelihoodFit(Fit):
 
     Parameters
     ----------
-    data : xarray.DataTree
+    data : xarray.DataTree, or callable that returns it
         As for `Fit`.
     problem : Problem
     design : Rebindable, optional
@@ -55,7 +55,7 @@ class LikelihoodFit(Fit):
 
     def __init__(
         self,
-        data: xr.DataTree,
+        data: xr.DataTree | Callable[[], xr.DataTree],
         problem: Problem,
         design: Rebindable | None = None,
         draws: Mapping[str, Any] | None = None,

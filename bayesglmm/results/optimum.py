@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _NAMED = 5  # coefficients
 NEARLY_ZERO = "nearly zero"
+SINGULAR = 1e-3
+"""Smallest eigenvalue of a correlation matrix, below which it has not full rank."""
 
 
 def optimum_checks(
@@ -32,22 +34,51 @@ def optimum_checks(
     estimates : xarray.Dataset, optional
         With standard errors, for what is nearly zero.
     """
-    boundary = convergence["boundary"]
     return [
         _maximum(convergence),
-        Check(
-            "boundary",
-            float(len(boundary)),
-            "reported only",
-            "good",
-            f"Estimated as zero: {', '.join(boundary)}." if boundary else "No standard deviation is zero.",
-            "That is a proper maximum; it says that the data show no such variation, not that there is none."
-            if boundary
-            else "",
-        ),
+        _boundary(convergence["boundary"], () if estimates is None else _singular(problem, estimates)),
         *(() if estimates is None or not has_maximum(convergence) else _nearly_zero(problem, estimates)),
         *_not_told_apart(problem),
     ]
+
+
+def _boundary(zero: Sequence[str], singular: Sequence[str]) -> Check:
+    """Say which standard deviations are zero, and which correlation matrices have not full rank."""
+    if singular:
+        return Check(
+            "boundary",
+            float(len(zero) + len(singular)),
+            "0",
+            "check",
+            f"Estimated at the edge of what they can be: {', '.join(singular)}.",
+            "The data cannot tell so many effects per level apart. It is a proper maximum, but what depends on the "
+            "edge has no standard error, and those of the others hold it fixed.",
+            'Leave out a term, write || for |, or use model.fit("laplace"), whose prior keeps correlations inside.',
+        )
+    return Check(
+        "boundary",
+        float(len(zero)),
+        "reported only",
+        "good",
+        f"Estimated as zero: {', '.join(zero)}." if zero else "No standard deviation is zero.",
+        "That is a proper maximum; it says that the data show no such variation, not that there is none."
+        if zero
+        else "",
+    )
+
+
+def _singular(problem: Problem, estimates: xr.Dataset) -> list[str]:
+    """Return what is to be said of every correlation matrix without full rank; those with a zero beside say it so."""
+    found = []
+    for part in problem.blocks:
+        if not part.of_kind("correlation"):
+            continue
+        matrix = np.asarray(estimates[part.names.variable("cor")].to_numpy(), dtype=float)
+        values = np.linalg.eigvalsh(matrix) if np.isfinite(matrix).all() else np.ones(1)
+        if values[0] < SINGULAR:
+            rank = int(np.sum(values >= SINGULAR))
+            found.append(f"the correlations of {part.block.group} (rank {rank} of {len(values)})")
+    return found
 
 
 def _nearly_zero(problem: Problem, estimates: xr.Dataset) -> Iterator[Check]:

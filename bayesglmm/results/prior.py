@@ -70,10 +70,11 @@ def _free_draws(problem: Problem, draws: int, seed: int) -> dict[str, Any]:
     """Return draws of every free variable, shape (1, draws, ...)."""
     import pymc as pm
 
-    from bayesglmm.graph.compiler import INTERPRETED
+    from bayesglmm.graph.compiler import INTERPRETED, without_c
 
     free = problem.model.free_RVs
-    values = pm.draw(free, draws=draws, random_seed=seed, mode=INTERPRETED)
+    with without_c():
+        values = pm.draw(free, draws=draws, random_seed=seed, mode=INTERPRETED)
     found = {}
     for variable, own in zip(free, values, strict=True):
         drawn = np.asarray(own, dtype=float).reshape(1, draws, *np.shape(own)[1 if draws > 1 else 0 :])

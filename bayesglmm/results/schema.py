@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,12 @@ class Meta:
     notes: tuple[str, ...] = ()
 
 
-def assemble(problem: Problem, run: EngineRun, meta: Meta) -> xr.DataTree:
+def now() -> str:
+    """Return the time as trees note it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def assemble(problem: Problem, run: EngineRun, meta: Meta, created: str | None = None) -> xr.DataTree:
     """Put draws, statistics, data and provenance into one tree.
 
     Parameters
@@ -62,6 +68,8 @@ def assemble(problem: Problem, run: EngineRun, meta: Meta) -> xr.DataTree:
     problem : Problem
     run : EngineRun
     meta : Meta
+    created : str, optional
+        When the fit was made; now if absent.
 
     Returns
     -------
@@ -73,7 +81,7 @@ def assemble(problem: Problem, run: EngineRun, meta: Meta) -> xr.DataTree:
     """
     import xarray as xr
 
-    created = datetime.now(UTC).isoformat(timespec="seconds")
+    created = now() if created is None else created
     groups = _inferred(problem, run)
     if problem.parts is None:
         groups |= {"observed_data": observed(problem), "constant_data": constant(problem)}
@@ -103,7 +111,7 @@ def asymptotic(problem: Problem, draws: Mapping[str, Any]) -> xr.Dataset:
         Of the free variables, around the estimates.
     """
     dataset = variables(problem, draws)
-    dataset.attrs |= _origin(datetime.now(UTC).isoformat(timespec="seconds"))
+    dataset.attrs |= _origin(now())
     return dataset
 
 
@@ -137,7 +145,7 @@ def sampled(
 
 def row_labels(problem: Problem) -> Any:
     """Return the labels of the rows used, shape (n,): numbers, or text where they are anything else."""
-    labels = np.asarray(problem.model.coords[ROWS])
+    labels = np.asarray(problem.row_labels)
     return labels if labels.dtype.kind in "iuf" else np.array([str(label) for label in labels], dtype=object)
 
 
@@ -260,6 +268,7 @@ def _versions() -> dict[str, str]:
     return {"bayesglmm": __version__} | {package: _installed(package) for package in _PACKAGES}
 
 
+@cache
 def _installed(package: str) -> str:
     try:
         return version(package)

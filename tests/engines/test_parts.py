@@ -205,7 +205,7 @@ def test_what_workers_are_sent_is_small(models: dict[str, bg.Model]) -> None:
     work = parted.structure._work.function
     work.structure(0)
     again = pickle.loads(pickle.dumps(work))
-    assert again.problem.model is None
+    assert again.problem.graph is None
     assert not again._structures
     empty = replace(again.parts, parts=())
     again.parts = empty

@@ -68,7 +68,7 @@ def test_a_variable_that_reaches_nothing_is_reported(make: Any) -> None:
     with problem.model:
         pm.Normal("idle")
     with pytest.raises(RuntimeError, match=r"do not reach the likelihood: \['idle'\]; without a role: \['idle'\]"):
-        check_reach(problem)
+        check_reach(problem.model, problem.roles)
 
 
 def test_the_graph_prints(large: Any) -> None:

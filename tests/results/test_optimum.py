@@ -178,3 +178,12 @@ def test_a_standard_deviation_that_is_nearly_zero_is_remarked_on() -> None:
     assert "nearly zero, with a standard error of" in " ".join(str(found).split())
     assert found.verdict == "good"
     assert found.profile("sd[g, Intercept]").intervals(0.95)["lower"].iloc[0] < 0.05
+
+
+def test_a_singular_correlation_matrix_is_named() -> None:
+    """Three effects of period for each of 15 herds of cbpp: glmer calls the fit singular, too."""
+    fit = fitted("incidence | trials(size) ~ 1 + (1 + period | herd)", bg.load_dataset("cbpp"), "binomial")
+    found = fit.diagnose().set_index("check").loc["boundary"]
+    assert found["verdict"] == "check"
+    assert "the correlations of herd (rank 2 of 4)" in found["meaning"]
+    assert "||" in found["advice"]

@@ -21,8 +21,6 @@ from itertools import repeat
 from typing import Any
 
 import numpy as np
-from scipy import interpolate, spatial
-from scipy.stats import qmc
 
 from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels.adjoint import NaturalJacobian
@@ -245,6 +243,8 @@ class Exploration:
         size = self.objective.size
         if size == 0:
             return np.zeros((1, 0))
+        from scipy.stats import qmc  # takes as long as a first maximum likelihood fit, which does not need it
+
         power = max(0, int(np.ceil(np.log2(points))))
         uniform = qmc.Sobol(size, scramble=True, rng=self.random).random_base2(power)
         # The very mode is a support point, too: most of the mass is around it.
@@ -252,7 +252,9 @@ class Exploration:
 
     def _fit(self, heights: Floats) -> None:
         """Interpolate log p~ - log q between the support points by radial cubics."""
-        self.interpolant: interpolate.RBFInterpolator | None = None
+        from scipy import interpolate
+
+        self.interpolant: Any = None
         target = self.log_ratio - self.log_ratio.max()
         self.bounds = float(target.min()), 0.0
         size = self.objective.size
@@ -267,7 +269,8 @@ class Exploration:
         """Return log q~ - log q up to its constant."""
         if self.interpolant is None:
             return np.zeros(len(psi))
-        return np.clip(self.interpolant(np.clip(self.density.standardise(psi), -_REACH, _REACH)), *self.bounds)
+        found = self.interpolant(np.clip(self.density.standardise(psi), -_REACH, _REACH))
+        return np.asarray(np.clip(found, *self.bounds))
 
     @property
     def log_evidence(self) -> float:
@@ -314,6 +317,8 @@ class Exploration:
 
     @cached_property
     def _places(self) -> Any:
+        from scipy import spatial
+
         return spatial.cKDTree(self.density.standardise(self.points))
 
 

@@ -121,7 +121,7 @@ class PartWork:
     """
 
     def __init__(self, problem: Problem, parts: Parts, outer: bool, flat: bool) -> None:
-        self.problem: Problem = replace(problem, model=None, workspace={}, shared={}, parts=None)
+        self.problem: Problem = replace(problem, graph=None, workspace={}, shared={}, parts=None)
         self.parts, self.outer, self.flat = parts, outer, flat
         self._structures: dict[int, Structure] = {}
         self._compiled: dict[int, dict[str, Any]] = {}

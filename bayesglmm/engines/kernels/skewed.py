@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from bayesglmm.blocks import Floats
 
@@ -51,11 +51,15 @@ class SkewedDensity:
 
     def _below(self) -> Floats:
         """Return the mass below the centre on each axis: such that the density is continuous there."""
+        from scipy import stats
+
         mass = self.scale / stats.t.pdf(0.0, self.freedom)
         return np.asarray(mass[0] / mass.sum(axis=0))
 
     def logpdf(self, theta: Floats) -> Floats:
         """Return log q, shape (draws,)."""
+        from scipy import stats
+
         t = self.standardise(theta)
         low, below = t < 0, self._below()
         own = stats.t.logpdf(t, np.where(low, self.freedom[0], self.freedom[1]))

@@ -111,12 +111,11 @@ def log_prior(problem: Problem, draws: Mapping[str, Floats]) -> Floats:
     problem : Problem
     draws : mapping of str to ndarray, shape (S, ...)
     """
-    import pymc as pm
     import pytensor.tensor as pt
     from pymc.logprob.basic import conditional_logp
     from pytensor.graph.replace import vectorize_graph
 
-    from bayesglmm.graph.compiler import SMALL
+    from bayesglmm.graph.compiler import SMALL, interpreted
 
     values = dict(_free_values(problem, draws))
     total = np.zeros(len(next(iter(draws.values()))))
@@ -134,7 +133,7 @@ def log_prior(problem: Problem, draws: Mapping[str, Floats]) -> Floats:
     logps = conditional_logp({model[name]: symbol for name, symbol in symbols.items()}).values()
     ones = [pt.sum(each) for each in logps]
     batch = {symbol: pt.TensorType(symbol.dtype, (None, *symbol.type.shape))() for symbol in symbols.values()}
-    function = pm.compile(list(batch.values()), vectorize_graph(ones, batch), mode=SMALL, on_unused_input="ignore")
+    function = interpreted(list(batch.values()), vectorize_graph(ones, batch), SMALL)
     for value in function(*(np.asarray(values[name], dtype=float) for name in symbols)):
         total += np.asarray(value)
     return total

@@ -114,9 +114,7 @@ def _dispersion(view: LatentView, name: str, draws: Mapping[str, Floats]) -> Flo
 
 def _unconstrained(view: LatentView, natural: Mapping[str, Floats], size: int) -> Floats:
     """Return theta, shape (size, t), through the transforms of the graph."""
-    import pymc as pm
-
-    from bayesglmm.graph.compiler import INTERPRETED
+    from bayesglmm.graph.compiler import interpreted
 
     model, names = view.problem.model, view.problem.names("theta")
     if not names:
@@ -127,7 +125,7 @@ def _unconstrained(view: LatentView, natural: Mapping[str, Floats], size: int) -
         symbol, transform = variable.type(), model.rvs_to_transforms[variable]
         inputs.append(symbol)
         outputs.append(symbol if transform is None else transform.forward(symbol, *variable.owner.inputs))
-    function = pm.compile(inputs, outputs, mode=INTERPRETED, on_unused_input="ignore")
+    function = interpreted(inputs, outputs)
     found = np.empty((size, view.theta_size))
     for s in range(size):
         values: Any = function(*(np.asarray(natural[name][s], dtype=float) for name in names))
