@@ -167,3 +167,15 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
     assert main.chosen("", ["cbpp"], "problem") == {"cbpp"}
     with pytest.raises(SystemExit, match=r"no problem 'cbp'\. Did you mean 'cbpp'"):
         main.chosen("cbp", ["cbpp"], "problem")
+
+
+def test_a_run_keeps_results_of_other_modes() -> None:
+    runs = {name: [run(1.0)] for name in ("bayesglmm nuts", "bayesglmm nuts compiled", "bayesglmm ml", "lme4 ml")}
+    found = {"runs": runs, "absent": {"mgcv ml": "smooths only", "bambi nuts": "has no such term"}}
+    kept = suite("__main__").others(found, {"ml", "nuts"})
+    assert list(kept["runs"]) == ["bayesglmm nuts compiled"]
+    assert kept["absent"] == {}
+    kept = suite("__main__").others(found, {"nuts"})
+    assert list(kept["runs"]) == ["bayesglmm nuts compiled", "bayesglmm ml", "lme4 ml"]
+    assert list(kept["absent"]) == ["mgcv ml"]
+    assert suite("__main__").others({}, {"nuts"}) == {"runs": {}, "absent": {}}
