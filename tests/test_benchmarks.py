@@ -76,7 +76,8 @@ def test_bars_say_met_or_missed_and_where_they_are_bounds() -> None:
     assert bars["maximum likelihood fit: lme4 ml"].verdict == "met"
     less = suite("bars").bars_of("cbpp", suite("table").rows_of(RECORDS | {"imports import": [run(1e3)] * 2}))
     words = [bar.cells()[2:] for bar in less if "less imports" in bar.what]
-    assert words and all(cells == ["all of it in less than the imports", "", "met"] for cells in words)
+    assert words
+    assert all(cells == ["all of it in less than the imports", "", "met"] for cells in words)
     assert not suite("bars").bars_of("spam", suite("table").rows_of({"imports import": [run(4.0)]}))
 
 
