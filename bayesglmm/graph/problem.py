@@ -209,12 +209,17 @@ class Problem:
         """All random blocks of all predictors."""
         return tuple(part for predictor in self.predictors for part in predictor.blocks)
 
-    @cached_property
+    @property
     def latent(self) -> Problem:
         """The problem as engines see it: the same for most, see `Covariance.columns`."""
+        return self._reduced or self
+
+    @cached_property
+    def _reduced(self) -> Problem | None:
+        # Not the problem itself, which would then stay, with its rows, until Python looks for circles.
         parts = tuple(part.latent for part in self.predictors)
         same = all(new is old for new, old in zip(parts, self.predictors, strict=True))
-        return self if same else replace(self, predictors=parts)
+        return None if same else replace(self, predictors=parts)
 
     @property
     def structured(self) -> tuple[BlockParts | ResidualParts, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+import weakref
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 
 import bayesglmm as bg
 from bayesglmm.engines.kernels.objective import LaplaceObjective
+from bayesglmm.engines.kernels.part_work import PartWork
 from bayesglmm.engines.kernels.parted import PartedObjective
 from bayesglmm.engines.kernels.spectral import normal_objective
 from bayesglmm.engines.modes import latent_view
@@ -262,3 +265,37 @@ def test_a_million_rows_are_split_unasked() -> None:
     one = model.fit("laplace", objective="ml", parts=1)
     np.testing.assert_allclose(fit.loglik, one.loglik, rtol=1e-12)
     np.testing.assert_allclose(estimate, one.fixed()["estimate"], rtol=1e-9)
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """A part whose rows come anew whenever they are used."""
+
+    levels: Any
+    held: Any
+
+    @property
+    def rows(self) -> int:
+        return len(self.held.response.y)
+
+    def load(self) -> Any:
+        return self.held
+
+
+def test_rows_that_are_loaded_go_with_their_last_use(models: dict[str, bg.Model]) -> None:
+    """Otherwise those of many calls are in memory at once, until Python looks for circles."""
+    problem = models["slopes, and a factor that crosses"].problem
+    parts = split(problem, 3)
+    view = latent_view(replace(problem, parts=parts, workspace={}))
+    loaded = replace(parts, parts=tuple(_Loaded(part.levels, part.held) for part in parts.parts))
+    work = PartWork(view.problem, loaded, False, False)
+    gc.disable()
+    try:
+        structure = work.structure(0)
+        factors = structure.view.factors(structure.view.natural(view.initial_theta))
+        assert structure.rows(factors).pattern.n == loaded.parts[0].rows
+        kept = [weakref.ref(own) for own in (structure, structure.view, structure.view.problem)]
+        del structure
+        assert [own() for own in kept] == [None, None, None]
+    finally:
+        gc.enable()
