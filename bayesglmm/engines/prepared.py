@@ -15,7 +15,6 @@ from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.optimum import laplace_mode
 from bayesglmm.errors import NoDerivativeError, SettingsError
-from bayesglmm.graph.compiler import without_c
 from bayesglmm.graph.conditioned import ConditionedModel, coupled_parts, crossed_part, level_blocks, main_part
 from bayesglmm.graph.crossed import axes_at_mode
 from bayesglmm.graph.hyper_coordinates import hyper_coordinates
@@ -143,11 +142,8 @@ def _prepare(problem: Problem) -> Prepared:
     view = LatentView(problem)
     if not level_blocks(view) and not related_blocks(view) and not coupled_parts(view):
         return Prepared(problem, None)
-    with without_c():
-        start = problem.model.initial_point()
-    theta = np.concatenate([np.ravel(start[value.name]) for value in view.theta_values] or [np.zeros(0)])
     try:
-        mode, spread = laplace_mode(view, theta)
+        mode, spread = laplace_mode(view, view.initial_theta)
     except (
         NotPositiveDefiniteError,
         NoDerivativeError,

@@ -300,7 +300,7 @@ class ConditionedModel:
         chains, length = draws[next(iter(draws))].shape[:2]
         stacked = {name: values.reshape(chains * length, *values.shape[2:]) for name, values in draws.items()}
         natural: dict[str, Any] = {}
-        if view.theta_values:
+        if view.theta_size:
             moving = [stacked[f"t_{j}"] for j in range(len(self.start))]
             thetas, _ = self._thetas(self.hyper, moving, (chains * length,), NUMPY)
             natural = view.natural_draws(np.concatenate([t.reshape(chains * length, -1) for t in thetas], axis=1))
