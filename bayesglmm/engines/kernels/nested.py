@@ -25,7 +25,7 @@ import numpy as np
 from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels.adjoint import NaturalJacobian
 from bayesglmm.engines.kernels.grouped import GroupedRatio
-from bayesglmm.engines.kernels.newton import ConditionalMode
+from bayesglmm.engines.kernels.newton import CLOSE, ConditionalMode
 from bayesglmm.engines.kernels.objective import MarginalObjective
 from bayesglmm.engines.kernels.optimum import Optimum, safe_inverse
 from bayesglmm.engines.kernels.pareto import smoothed
@@ -170,7 +170,7 @@ class Exploration:
                 near = known[int(np.argmin(distance))]
                 start = objective.moved(near.mode, near.moves @ (psi[i] - near.psi))
             try:
-                mode = objective.mode(psi[i], start, float(prior[i]))
+                mode = objective.mode(psi[i], start, float(prior[i]), enough=CLOSE)
             except NotPositiveDefiniteError:
                 continue
             if np.isfinite(mode.log_marginal):
@@ -233,7 +233,7 @@ class Exploration:
     def _scale(self, direction: Floats, distance: float) -> float:
         """Return the scale, in units of `direction`, of a normal that falls as the objective does at a distance."""
         try:
-            mode = self.objective.mode(self.optimum.psi + distance * direction, self.optimum.mode)
+            mode = self.objective.mode(self.optimum.psi + distance * direction, self.optimum.mode, enough=CLOSE)
         except NotPositiveDefiniteError:
             return 0.5 * distance
         fall = self.optimum.value - mode.log_marginal

@@ -25,7 +25,7 @@ from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels import part_work
 from bayesglmm.engines.kernels.adjoint import Expansion, NaturalJacobian, Pull
 from bayesglmm.engines.kernels.correction import Mean, solved_mean
-from bayesglmm.engines.kernels.newton import ConditionalMode, NewtonSearch, Work, find_mode
+from bayesglmm.engines.kernels.newton import EXACT, ConditionalMode, NewtonSearch, Work, find_mode
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.part_structure import PartedStructure
 from bayesglmm.engines.kernels.part_work import Climbed, Operation, PartInverse
@@ -114,6 +114,10 @@ class PartedSearch(NewtonSearch):
             pieces = [piece.eliminated for piece in self._climbed(derivatives.x, True)]
             return self.whole.factor(pieces, self.prior.Q).solve(gradient)
 
+    def quadratic(self, before: RowDerivatives, after: RowDerivatives) -> bool:
+        """Curvature by rows stays with the parts."""
+        return False
+
     def work(self, x: Floats, derivatives: RowDerivatives) -> Work:
         """Return what derivatives at x start from."""
         assert isinstance(derivatives, _Parted)
@@ -141,6 +145,7 @@ class PartedObjective(LaplaceObjective):
         start: ConditionalMode | Floats | None = None,
         log_prior: float | None = None,
         predicted: bool = False,
+        enough: float = EXACT,
     ) -> ConditionalMode:
         """Return the conditional mode; arguments as in `MarginalObjective.mode`."""
         theta, coefficients, log_prior = self._read(psi, log_prior)
@@ -148,7 +153,7 @@ class PartedObjective(LaplaceObjective):
         def search(structure: Structure, *given: Any) -> NewtonSearch:
             return PartedSearch(self.structure, *given)
 
-        return find_mode(self.structure, theta, coefficients, start, log_prior, predicted, search)
+        return find_mode(self.structure, theta, coefficients, start, log_prior, predicted, search, enough)
 
     def expansion(self, mode: ConditionalMode) -> Expansion:
         """Refuse: derivatives by rows stay with the parts."""
