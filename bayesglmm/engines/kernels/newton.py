@@ -302,7 +302,7 @@ def curves_upwards(d2: Floats) -> bool:
 type MakeSearch = Callable[[Structure, tuple[Floats, ...], Floats, Mapping[str, Any]], NewtonSearch]
 
 
-def _arrived(gain: float, before: float, kept: bool, enough: float) -> bool:
+def _arrived(gain: float, before: float, kept: bool, enough: float = EXACT) -> bool:
     """Return whether so little is left after steps with these gains, the last with a factor that was kept or not."""
     if kept:
         # Gains fall geometrically.
