@@ -20,7 +20,7 @@ _ITERATIONS = 100
 # Stop once a Newton step would gain less, in units of log density; that step is still taken, so that the error left
 # is of the order of its square: in the mode about this number times the standard deviation of all of x.
 EXACT = 1e-7  # where differences of log marginal densities are taken
-CLOSE = 1e-3  # where they are weighed against each other
+CLOSE = 1e-5  # where they are weighed against each other
 _QUADRATIC = 1e-3
 _HALVINGS = 40
 _CONVEX = 1e-9  # second derivatives above this say that the likelihood is not log-concave there
@@ -184,6 +184,7 @@ class NewtonSearch:
         self.phi = structure.view.dispersions(natural)
         self.prior = structure.prior(natural, self.whitening)
         self._last: tuple[Floats, Factor] | None = None
+        self._at: tuple[Floats, Floats] | None = None
         self.keeps = structure.pattern.heavy  # whether a factor serves for several steps
 
     def etas(self, x: Floats) -> Floats:
@@ -192,7 +193,8 @@ class NewtonSearch:
     def evaluate(self, x: Floats) -> tuple[float, RowDerivatives]:
         """Return the objective and the likelihood's derivatives."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            derivatives = self.structure.view.elementwise(list(self.etas(x)), self.phi, 1)
+            self._at = x, self.etas(x)
+            derivatives = self.structure.view.elementwise(list(self._at[1]), self.phi, 1)
         return self.value(x, derivatives), derivatives
 
     def value(self, x: Floats, derivatives: RowDerivatives) -> float:
@@ -223,7 +225,8 @@ class NewtonSearch:
 
     def work(self, x: Floats, derivatives: RowDerivatives) -> Work:
         """Return what derivatives at x start from."""
-        d2, etas = self.observed(derivatives), self.etas(x)
+        etas = self._at[1] if self._at is not None and self._at[0] is x else self.etas(x)
+        d2 = self.observed(derivatives)
         return Work(x, self.rows, etas, self.phi, d2, self.prior, self.factors, self.whitening)
 
     def run(
