@@ -52,7 +52,7 @@ docs-links: venv
 	BAYESGLMM_DOCS_EXECUTE=off $(PYTHON) -m sphinx -q -b linkcheck docs build/links
 
 # ONLY: problems; WITH: contestants; MODES; ROUNDS: runs of each; LIMIT: seconds per run; PAGE=1 writes docs/benchmarks.md.
-# A run replaces what was kept of its problems: ratios are of one run.
+# A run replaces what was kept of its problems in its modes: ratios are of one run.
 bench: venv
 	$(SUITE) --only "$(ONLY)" --with "$(WITH)" --modes "$(MODES)" --rounds $(or $(ROUNDS),3) --limit $(or $(LIMIT),0) $(if $(PAGE),--write-page)
 

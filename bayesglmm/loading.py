@@ -32,6 +32,7 @@ from bayesglmm.model import Model
 from bayesglmm.records import arguments, restored
 from bayesglmm.records.fields import take
 from bayesglmm.results import Fit
+from bayesglmm.results.facts import settings_given
 from bayesglmm.results.schema import POSTERIOR
 from bayesglmm.results.store import FACTS_OF_RUNS, check_draws, check_format, free_shapes, restore, tree_of
 from bayesglmm.seeds import checked_seed
@@ -224,7 +225,7 @@ def _stored(path: str | os.PathLike[str], found: Record, model: Model) -> _Store
     else:
         base, positions = fit_of(found, model), positions_of(found)
         attrs = base.data.attrs
-        settings, engine, seed = json.loads(attrs["settings"]), attrs["engine"], int(attrs.get("seed", 0))
+        settings, engine, seed = settings_given(attrs), attrs["engine"], int(attrs.get("seed", 0))
         seeds = {0: seed} | {own["run"]: own["seed"] for own in json.loads(attrs.get(FACTS_OF_RUNS, "[]"))}
         chains, wanted = settings.get("chains", 1), settings.get("draws", 0)
     parts = parts_of(path)

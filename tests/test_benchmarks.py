@@ -74,6 +74,10 @@ def test_bars_say_met_or_missed_and_where_they_are_bounds() -> None:
     assert bars["cold, empty caches: brms nuts"].verdict == "MISSED"
     assert bars["cold, empty caches: brms nuts"].cells()[2] == "at least 4.5x"
     assert bars["maximum likelihood fit: lme4 ml"].verdict == "met"
+    less = suite("bars").bars_of("cbpp", suite("table").rows_of(RECORDS | {"imports import": [run(1e3)] * 2}))
+    words = [bar.cells()[2:] for bar in less if "less imports" in bar.what]
+    assert words
+    assert all(cells == ["all of it in less than the imports", "", "met"] for cells in words)
     assert not suite("bars").bars_of("spam", suite("table").rows_of({"imports import": [run(4.0)]}))
 
 
@@ -167,3 +171,15 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
     assert main.chosen("", ["cbpp"], "problem") == {"cbpp"}
     with pytest.raises(SystemExit, match=r"no problem 'cbp'\. Did you mean 'cbpp'"):
         main.chosen("cbp", ["cbpp"], "problem")
+
+
+def test_a_run_keeps_results_of_other_modes() -> None:
+    runs = {name: [run(1.0)] for name in ("bayesglmm nuts", "bayesglmm nuts compiled", "bayesglmm ml", "lme4 ml")}
+    found = {"runs": runs, "absent": {"mgcv ml": "smooths only", "bambi nuts": "has no such term"}}
+    kept = suite("__main__").others(found, {"ml", "nuts"})
+    assert list(kept["runs"]) == ["bayesglmm nuts compiled"]
+    assert kept["absent"] == {}
+    kept = suite("__main__").others(found, {"nuts"})
+    assert list(kept["runs"]) == ["bayesglmm nuts compiled", "bayesglmm ml", "lme4 ml"]
+    assert list(kept["absent"]) == ["mgcv ml"]
+    assert suite("__main__").others({}, {"nuts"}) == {"runs": {}, "absent": {}}

@@ -77,6 +77,7 @@ def child(how: str, warm: Path, folder: Path, formula: str, budget: float, rows:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_table_larger_than_the_limit_is_fitted_in_parts(tmp_path: Path) -> None:
     formula = write(tmp_path / "warm", 2_000, 100, 12, 2_000)
     write(tmp_path / "table", 200_000, 2_000, 12, 20_000)

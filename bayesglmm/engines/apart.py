@@ -61,6 +61,7 @@ def run_apart(engine: Engine, problem: Problem, settings: Any, seed: int) -> Run
         {name: np.concatenate([run.stats[name] for run in runs]) for name in runs[0].stats},
         {"sample": time.perf_counter() - start},
         tuple(notes),
+        runs[0].chosen,
     )
 
 

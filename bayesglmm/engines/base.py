@@ -50,12 +50,15 @@ class Run:
         Wall-clock time by stage: compile, sample.
     notes : tuple of str
         Sentences for the user: "interrupted after 312 of 1000 draws".
+    chosen : mapping of str to value
+        What the engine used for settings that were left to it.
     """
 
     draws: Mapping[str, Any]
     stats: Mapping[str, Any]
     seconds: Mapping[str, float]
     notes: tuple[str, ...] = field(default=())
+    chosen: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Engine(ABC):

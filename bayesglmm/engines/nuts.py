@@ -168,7 +168,9 @@ class Nuts(Engine):
         notes = (prepared.note,) if prepared.note else ()
         if interrupted:
             notes = (*notes, f"Interrupted: {length} of {settings.draws} draws per chain were kept.")
-        return Run(draws, stats, {"prepare": preparation, **seconds}, notes)
+        used = dict(zip(("tune", "target_accept"), settings.chosen(prepared), strict=True))
+        chosen = {name: value for name, value in used.items() if getattr(settings, name) is None}
+        return Run(draws, stats, {"prepare": preparation, **seconds}, notes, chosen)
 
     def resume(
         self,

@@ -13,12 +13,14 @@ from bayesglmm.records.frame import frame_hash
 from bayesglmm.reporting.markup import Content, code, html, listed, table, tag
 from bayesglmm.reporting.references import references
 from bayesglmm.reporting.section import Section, Subject, heading
+from bayesglmm.results.facts import LEFT, settings_given
 
 if TYPE_CHECKING:
     from bayesglmm.results.fit import Fit
 
 _ENDS = (float("inf"), float("-inf"))  # where a truncated distribution does not end
 _SILENT = ("progressbar",)
+_OURS = "left to the engine"
 
 
 def cite(subject: Subject) -> Section:
@@ -41,7 +43,11 @@ def reproduce(subject: Subject) -> Section:
     versions = json.loads(attrs["versions"])
     rows = [(name, version) for name, version in versions.items()]
     rows.append(("Python (of this report)", platform.python_version()))
-    settings = [(name, _plain(value)) for name, value in json.loads(attrs["settings"]).items()]
+    left = json.loads(attrs.get(LEFT, "[]"))
+    settings = [
+        (name, f"{_plain(value)} ({_OURS})" if name in left else _plain(value))
+        for name, value in json.loads(attrs["settings"]).items()
+    ]
     same = "The same code, data, seed and versions give the same numbers, bit for bit, on one machine."
     body: list[Content] = [tag("p", same), code(program(fit), "Code that makes this fit")]
     if "runs" in attrs:
@@ -55,7 +61,7 @@ def reproduce(subject: Subject) -> Section:
 
 
 def _plain(value: Any) -> str:
-    return "left to the engine" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return _OURS if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 # ------------------------------------------------------------------------------------------------------ the code
@@ -154,7 +160,7 @@ def _fitting(fit: Fit) -> list[str]:
 
     attrs = fit.data.attrs
     engine = str(attrs["engine"])
-    settings = json.loads(attrs["settings"])
+    settings = settings_given(attrs)
     defaults = json.loads(json.dumps(ENGINES.get(engine).configure().as_dict(), default=str))
     found = [repr(engine)]
     found += [f"seed={attrs['seed']}"] if "seed" in attrs else []

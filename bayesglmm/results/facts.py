@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from bayesglmm.engines.kernels.likelihood import Likelihood
 
 
+LEFT = "settings_left"
+"""Attribute with the names of settings that were left to the engine, as JSON; ``settings`` has what it used."""
+
+
 def quality_of(run: EngineRun) -> Quality | None:
     """Return how good the approximation of a run is, None for engines that do not approximate."""
     found: Quality | None = getattr(run, "quality", None)
@@ -28,6 +32,24 @@ def likelihood_of(run: EngineRun) -> Likelihood | None:
     """Return the maximum likelihood estimates of a run, None for engines that have none."""
     found: Likelihood | None = getattr(run, "likelihood", None)
     return found
+
+
+def chosen_of(run: EngineRun) -> Mapping[str, Any]:
+    """Return what the engine used for settings that were left to it."""
+    found: Mapping[str, Any] = getattr(run, "chosen", {})
+    return found
+
+
+def settings_given(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the settings of a fit as they were given: None for those left to the engine, to fit again with.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Of the result; its ``settings`` hold what was used.
+    """
+    settings = dict(json.loads(attrs["settings"]))
+    return settings | dict.fromkeys(json.loads(attrs.get(LEFT, "[]")))
 
 
 def attributes(run: EngineRun) -> dict[str, str | float | int]:

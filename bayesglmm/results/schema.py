@@ -245,19 +245,21 @@ def _attrs(problem: Problem, run: EngineRun, meta: Meta) -> dict[str, str | floa
     seconds = {name: float(value) for name, value in {**meta.seconds, **run.seconds}.items()}
     seconds.setdefault("total", sum(seconds.values()))
     priors = {slot.label: f"{slot.prior} [{slot.source}]" for slot in problem.priors}
-    said = facts.own_sentences(run)
+    said, chosen = facts.own_sentences(run), facts.chosen_of(run)
     attrs: dict[str, str | float | int] = {
         "formula": "; ".join(meta.formulas),
         "formulas": json.dumps(list(meta.formulas)),
         "family": problem.family.name,
         "links": json.dumps({name: link.name for name, link in problem.links.items()}),
         "engine": meta.engine,
-        "settings": json.dumps(dict(meta.settings), default=str),
+        "settings": json.dumps({**meta.settings, **chosen}, default=str),
         "seconds": json.dumps(seconds),
         "notes": json.dumps([*meta.notes, *(note for note in run.notes if note not in said)]),
         "priors": json.dumps(priors),
         "versions": json.dumps(_versions()),
     }
+    if chosen:
+        attrs[facts.LEFT] = json.dumps(list(chosen))
     if meta.seed is not None:
         attrs["seed"] = str(meta.seed)  # text: netCDF has no integer wide enough for every seed
     return attrs | facts.attributes(run)

@@ -15,6 +15,7 @@ from bayesglmm.errors import BayesglmmError, StorageError
 from bayesglmm.records import packed
 from bayesglmm.records.fields import take, texts
 from bayesglmm.results.checks import Check, verdict_of
+from bayesglmm.results.facts import LEFT
 from bayesglmm.results.schema import ESTIMATES, POSTERIOR, ROWS, variables
 from bayesglmm.storage import Record, Variable, kind_of, write
 
@@ -42,8 +43,9 @@ _FACTS: Mapping[str, type] = {
     "quality": dict,
     "convergence": dict,
     FACTS_OF_RUNS: list,
+    LEFT: list,
 }
-_OPTIONAL = ("quality", "convergence", FACTS_OF_RUNS)
+_OPTIONAL = ("quality", "convergence", FACTS_OF_RUNS, LEFT)
 
 
 def save(fit: Fit, path: str | os.PathLike[str], data: bool = True) -> None:

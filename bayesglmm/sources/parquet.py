@@ -68,7 +68,7 @@ class ParquetSource(Source):
 
     def __init__(self, path: str) -> None:
         self.name = path
-        folder, files = _files(path)
+        folder, files = _files(os.path.expanduser(path))
         self._pieces: list[_Stretch] = []
         self._kinds: dict[str, tuple[str, str]] = {}  # of each column: what it holds, and the type in the first file
         rows = 0
@@ -157,6 +157,8 @@ def _frames(stretch: _Stretch, names: tuple[str, ...]) -> Iterator[pd.DataFrame]
             if not batch.num_rows:
                 continue
             frame = batch.to_pandas(use_threads=False)
+            if any(name not in frame for name in stored):
+                frame = frame.reset_index()  # pandas writes a named index as columns, and makes it one again
             index = pd.RangeIndex(at, at + len(frame))
             columns = {name: frame[name].set_axis(index) if name not in keys else keys[name] for name in names}
             at += len(frame)
@@ -185,6 +187,11 @@ def _files(path: str) -> tuple[str, list[str]]:
         if not found:
             raise DataError(f"The folder {path!r} holds no parquet file (*.parquet, *.parq, *.pq).")
         return path, sorted(found)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
+        raise DataError(
+            f"{path!r} is an address, but files are read from folders of this machine alone. Copy them, or give the "
+            "data frame of dask.dataframe.read_parquet(...)."
+        )
     if not os.path.exists(path):
         raise DataError(
             f"There is no file or folder {path!r}: text as data is a path of parquet files. {_nearby(path)}".rstrip()
@@ -196,7 +203,10 @@ def _nearby(path: str) -> str:
     folder = os.path.dirname(path)
     while folder and not os.path.isdir(folder) and os.path.dirname(folder) != folder:
         folder = os.path.dirname(folder)
-    there = sorted(os.listdir(folder or "."))
+    try:
+        there = sorted(os.listdir(folder or "."))
+    except OSError:  # a folder that may not be read
+        return ""
     return did_you_mean(os.path.basename(path), there) if there else ""
 
 

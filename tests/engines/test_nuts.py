@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -15,6 +16,8 @@ from bayesglmm.engines import ENGINES
 from bayesglmm.engines.nuts import NutsSettings
 from bayesglmm.engines.streaming import Trace
 from bayesglmm.errors import InterruptedBeforeFirstDrawError, SettingsError
+from bayesglmm.reporting.section import Subject
+from bayesglmm.reporting.source import program, reproduce
 
 QUICK = {"draws": 200, "tune": 200, "chains": 2, "progressbar": False}
 
@@ -41,6 +44,16 @@ def test_settings_seed_and_versions_are_recorded(fit: Any) -> None:
     assert '"draws": 200' in attrs["settings"]
     assert "pymc" in attrs["versions"]
     assert attrs["engine"] == "nuts"
+
+
+def test_settings_left_to_the_engine_are_recorded_as_used_and_left_again(cbpp_model: bg.Model) -> None:
+    short = cbpp_model.fit("nuts", seed=3, draws=20, chains=1, target_accept=0.7, progressbar=False)
+    settings, left = json.loads(short.data.attrs["settings"]), json.loads(short.data.attrs["settings_left"])
+    assert (settings["tune"], settings["target_accept"], left) == (300, 0.7, ["tune"])
+    assert "300 (left to the engine)" in str(reproduce(Subject(short, 0.95, {})).body)
+    assert "tune" not in program(short)
+    again = short.update(engine="nuts", path="graph", draws=10)  # for which another number of draws is right
+    assert json.loads(again.data.attrs["settings"])["tune"] == 1000
 
 
 def test_draws_have_the_shape_asked_for(fit: Any) -> None:

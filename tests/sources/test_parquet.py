@@ -69,6 +69,28 @@ def test_nothing_to_read(tmp_path: Path) -> None:
     frame().to_csv(tmp_path / "visits.csv")
     with pytest.raises(DataError, match=r"cannot be read as parquet.*read_csv"):
         open_source(tmp_path / "visits.csv")
+    with pytest.raises(DataError, match="is an address"):
+        open_source("s3://bucket/visits.parquet")
+
+
+def test_paths_begin_at_home_where_they_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    frame().to_parquet(tmp_path / "visits.parquet")
+    source = open_source("~/visits.parquet")
+    assert source is not None
+    assert source.rows == 30
+
+
+@pytest.mark.parametrize("names", [["g"], ["g", "x"], ["y"]])
+def test_an_index_that_pandas_stored_is_columns(names: list[str], tmp_path: Path) -> None:
+    data = frame().assign(y=1.0)
+    data.set_index(["g", "x"]).to_parquet(tmp_path / "a.parquet")
+    source = open_source(tmp_path / "a.parquet")
+    assert source is not None
+    assert set(source.columns) == {"g", "x", "y"}
+    found = source.peek(names)
+    pd.testing.assert_frame_equal(found, data[names], check_dtype=False)
 
 
 def test_files_with_other_columns(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from bayesglmm.errors import BayesglmmError, ModelWarning
 from bayesglmm.priors import Prior
 from bayesglmm.results.checking.of_fit import labels_by_block
 from bayesglmm.results.checks import Check
+from bayesglmm.results.facts import settings_given
 
 if TYPE_CHECKING:
     from bayesglmm.results.fit import Fit
@@ -126,7 +127,7 @@ class _Doctor:
         """Fit with the settings of the first fit, changed; with an engine of their own settings alone."""
         name = repr((engine, key, sorted(changes.items())))
         if name not in self._remember:
-            settings = changes if engine is not None else self.settings | changes
+            settings = changes if engine is not None else settings_given(self.fit.data.attrs) | changes
             chosen = self.engine if engine is None else engine
             self._remember[name] = (model or self.model).fit(chosen, seed=self.seed, **settings)
         found: Fit = self._remember[name]

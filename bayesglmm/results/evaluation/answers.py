@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bayesglmm.errors import BayesglmmError
 from bayesglmm.results import facts
+from bayesglmm.results.facts import settings_given
 from bayesglmm.results.schema import ESTIMATES
 from bayesglmm.seeds import checked_seed
 
@@ -283,7 +284,7 @@ class EvaluationAnswers:
             raise BayesglmmError("This fit does not hold its model, so it cannot be fitted again.")
         given = {name: settings.pop(name) for name in list(settings) if name in _OF_MODEL}
         own = str(self.data.attrs["engine"])
-        kept = json.loads(self.data.attrs["settings"]) if engine in (None, own) else {}
+        kept = settings_given(self.data.attrs) if engine in (None, own) else {}
         if seed is None and "seed" in self.data.attrs:
             seed = int(self.data.attrs["seed"])
         changed = self.model.changed(formula, data, **given)
@@ -335,7 +336,7 @@ class EvaluationAnswers:
 
         own = self.data.attrs["engine"]
         chosen = ENGINES.get(own if engine is None else engine)
-        kept = dict(json.loads(self.data.attrs["settings"])) if chosen.name == own else {}
+        kept = settings_given(self.data.attrs) if chosen.name == own else {}
         merged = chosen.configure(**kept | settings).as_dict()
         if "progressbar" in merged:
             merged["progressbar"] = False

@@ -74,6 +74,18 @@ def tabulated(found: dict[str, Any]) -> dict[str, Any]:
     return found | {"rows": rows}
 
 
+def others(found: dict[str, Any], modes: set[str]) -> dict[str, dict[str, Any]]:
+    """Return what is known of the entries in other modes: these have ratios of their own."""
+
+    def is_other(entry: str) -> bool:
+        return not any(entry.endswith(f" {mode}") for mode in modes)
+
+    return {
+        part: {entry: value for entry, value in found.get(part, {}).items() if is_other(entry)}
+        for part in ("runs", "absent")
+    }
+
+
 def bench(only: set[str], entered: list[Contestant], modes: set[str], options: argparse.Namespace) -> dict[str, Any]:
     """Run the problems one after another; results are written after each of them."""
     results = before()
@@ -96,7 +108,9 @@ def bench(only: set[str], entered: list[Contestant], modes: set[str], options: a
             print(f"{problem.name}: no data: {error}", flush=True)
             continue
         found = {"date": time.strftime("%Y-%m-%d"), "machine": machine(), "load": load_before}
-        now[problem.name] = tabulated(found | {"absent": absent, "runs": records})
+        kept = others(results.get(problem.name, {}), {entry.mode for entry, _ in asked})
+        runs, gone = kept["runs"] | records, kept["absent"] | absent
+        now[problem.name] = tabulated(found | {"absent": gone, "runs": runs})
         merged = results | now
         results = {one.name: merged[one.name] for one in PROBLEMS if one.name in merged}
         save(results, options.write_page)

@@ -64,8 +64,11 @@ def _cold(problem: str, rows: Rows) -> Iterator[Bar]:
             yield Bar(problem, f"cold, {words}: {peer}", seconds / ours[when], demanded, bound)
             base = imports.get(when)
             if peer == "bambi nuts" and base is not None:
-                rest = max(ours[when] - base, 1e-2)
-                yield Bar(problem, f"cold, {words}, less imports: {peer}", (seconds - base) / rest, 3.0, bound)
+                what = f"cold, {words}, less imports: {peer}"
+                if ours[when] > base:
+                    yield Bar(problem, what, (seconds - base) / (ours[when] - base), 3.0, bound)
+                else:
+                    yield Bar(problem, what, float("inf"), 3.0, words="all of it in less than the imports")
 
 
 def _rates(problem: str, rows: Rows) -> Iterator[Bar]:
