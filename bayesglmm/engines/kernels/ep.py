@@ -17,7 +17,7 @@ from bayesglmm.engines.kernels.adjoint import Expansion
 from bayesglmm.engines.kernels.ep_cells import cells_of
 from bayesglmm.engines.kernels.ep_sites import Approximation, FixedPoint, Schedule
 from bayesglmm.engines.kernels.ep_tilted import tilted_means
-from bayesglmm.engines.kernels.newton import EXACT, ConditionalMode
+from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import MarginalObjective, Objective
 from bayesglmm.graph.latent import LatentView
 
@@ -49,7 +49,6 @@ class EPObjective(MarginalObjective):
         start: ConditionalMode | Floats | None = None,
         log_prior: float | None = None,
         predicted: bool = False,
-        enough: float = EXACT,
     ) -> Approximation:
         """Return the fixed point; arguments as in `MarginalObjective.mode`.
 

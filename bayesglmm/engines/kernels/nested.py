@@ -25,7 +25,7 @@ import numpy as np
 from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels.adjoint import NaturalJacobian
 from bayesglmm.engines.kernels.grouped import GroupedRatio
-from bayesglmm.engines.kernels.newton import CLOSE, ConditionalMode
+from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import MarginalObjective
 from bayesglmm.engines.kernels.optimum import Optimum, safe_inverse
 from bayesglmm.engines.kernels.pareto import smoothed
@@ -169,7 +169,7 @@ class Exploration:
                 here = known[near[i]]
                 start = objective.moved(here.mode, here.moves @ (psi[i] - here.psi))
             try:
-                mode = objective.mode(psi[i], start, float(prior[i]), enough=CLOSE)
+                mode = objective.mode(psi[i], start, float(prior[i]))
             except NotPositiveDefiniteError:
                 continue
             if np.isfinite(mode.log_marginal):
@@ -235,7 +235,7 @@ class Exploration:
     def _scale(self, direction: Floats, distance: float) -> float:
         """Return the scale, in units of `direction`, of a normal that falls as the objective does at a distance."""
         try:
-            mode = self.objective.mode(self.optimum.psi + distance * direction, self.optimum.mode, enough=CLOSE)
+            mode = self.objective.mode(self.optimum.psi + distance * direction, self.optimum.mode)
         except NotPositiveDefiniteError:
             return 0.5 * distance
         fall = self.optimum.value - mode.log_marginal

@@ -18,9 +18,8 @@ from bayesglmm.linalg.pattern import SMALLEST_CORNER
 
 _ITERATIONS = 100
 # Stop once a Newton step would gain less, in units of log density; that step is still taken, so that the error left
-# is of the order of its square: in the mode about this number times the standard deviation of all of x.
-EXACT = 1e-7  # where differences of log marginal densities are taken
-CLOSE = 1e-5  # where they are weighed against each other
+# is of the order of its square.
+_GAIN = 1e-7
 _QUADRATIC = 1e-3
 _HALVINGS = 40
 _CONVEX = 1e-9  # second derivatives above this say that the likelihood is not log-concave there
@@ -128,7 +127,6 @@ def find_mode(
     log_prior: float,
     predicted: bool = False,
     make: MakeSearch | None = None,
-    enough: float = EXACT,
 ) -> ConditionalMode:
     """Find the conditional mode within a structure.
 
@@ -146,8 +144,6 @@ def find_mode(
         Take the start for the mode, without a step of Newton's method.
     make : callable, optional
         Returns the search at theta; `NewtonSearch` if absent.
-    enough : float
-        A step that would gain less is the last one; `EXACT` or `CLOSE`.
     """
     view = structure.view
     natural = view.natural(theta)
@@ -157,7 +153,7 @@ def find_mode(
         x = structure.carried(start.work.inner, start.work.factors, factors)
     else:
         x = structure.start.copy() if start is None else start
-    x, derivatives, steps, converged = newton.run(x, 0 if predicted else _ITERATIONS, enough)
+    x, derivatives, steps, converged = newton.run(x, 0 if predicted else _ITERATIONS)
     factor = newton.precision(derivatives)
     log_marginal = (
         newton.value(x, derivatives)
@@ -229,9 +225,7 @@ class NewtonSearch:
         d2 = self.observed(derivatives)
         return Work(x, self.rows, etas, self.phi, d2, self.prior, self.factors, self.whitening)
 
-    def run(
-        self, x: Floats, iterations: int = _ITERATIONS, enough: float = EXACT
-    ) -> tuple[Floats, RowDerivatives, int, bool]:
+    def run(self, x: Floats, iterations: int = _ITERATIONS) -> tuple[Floats, RowDerivatives, int, bool]:
         """Climb to the mode; return it, the derivatives there, the number of steps and whether it converged.
 
         Where a factorisation takes much longer than an evaluation of the likelihood, it serves for several steps
@@ -257,15 +251,17 @@ class NewtonSearch:
                 continue
             if found is None:
                 return x, derivatives, step, gain < 1e-5 * (1.0 + abs(value))
-            exact = self.quadratic(derivatives, found[2])
+            # A gain that is not the predicted one tells kinks, between which the curvature is the same, too.
+            predicted = abs(found[1] - value - gain) <= 1e-10 * (1.0 + abs(value))
+            exact = predicted and self.quadratic(derivatives, found[2])
             x, value, derivatives = found
-            if exact or _arrived(gain, before, kept, enough):
+            if exact or _arrived(gain, before, kept):
                 return x, derivatives, step, True
             before, kept = gain, self.keeps
         return x, derivatives, iterations, False
 
     def quadratic(self, before: RowDerivatives, after: RowDerivatives) -> bool:
-        """Return whether the curvature did not change along a step, which then led to the mode itself."""
+        """Return whether the curvature is the same at both ends of a step, as where the density is normal."""
         return np.array_equal(self.observed(before), self.observed(after))
 
     def halve(
@@ -305,13 +301,13 @@ def curves_upwards(d2: Floats) -> bool:
 type MakeSearch = Callable[[Structure, tuple[Floats, ...], Floats, Mapping[str, Any]], NewtonSearch]
 
 
-def _arrived(gain: float, before: float, kept: bool, enough: float = EXACT) -> bool:
+def _arrived(gain: float, before: float, kept: bool) -> bool:
     """Return whether so little is left after steps with these gains, the last with a factor that was kept or not."""
     if kept:
         # Gains fall geometrically.
         return gain**2 < _LEFT * before
     # Gains g1, g2 of steps that converge quadratically let g2^3 / g1^2 follow.
-    return gain < enough or (gain < _QUADRATIC * before and gain * (gain / before) ** 2 < enough**2)
+    return gain < _GAIN or (gain < _QUADRATIC * before and gain * (gain / before) ** 2 < _GAIN**2)
 
 
 def positive_part(W: Floats) -> Floats:

@@ -32,7 +32,7 @@ from bayesglmm.engines.kernels.adjoint import (
 )
 from bayesglmm.engines.kernels.correction import conditional_mean
 from bayesglmm.engines.kernels.level_sums import sums_by_level
-from bayesglmm.engines.kernels.newton import EXACT, ConditionalMode, curves_upwards, find_mode, structure_of
+from bayesglmm.engines.kernels.newton import ConditionalMode, curves_upwards, find_mode, structure_of
 from bayesglmm.engines.kernels.rescaling import Rescaling
 from bayesglmm.engines.kernels.row_means import Averages, row_antithetic, row_averages
 from bayesglmm.engines.kernels.skewness import row_cumulants
@@ -135,7 +135,6 @@ class MarginalObjective(ABC):
         start: ConditionalMode | Floats | None = None,
         log_prior: float | None = None,
         predicted: bool = False,
-        enough: float = EXACT,
     ) -> ConditionalMode:
         """Return the normal approximation at psi.
 
@@ -148,8 +147,6 @@ class MarginalObjective(ABC):
             That of theta, where known.
         predicted : bool
             Take `start` for the mode, without a step towards it.
-        enough : float
-            What a last step may gain, `EXACT` or `CLOSE`; see `find_mode`.
 
         Raises
         ------
@@ -318,11 +315,10 @@ class LaplaceObjective(MarginalObjective):
         start: ConditionalMode | Floats | None = None,
         log_prior: float | None = None,
         predicted: bool = False,
-        enough: float = EXACT,
     ) -> ConditionalMode:
         """Return the conditional mode; arguments as in `MarginalObjective.mode`."""
         theta, coefficients, log_prior = self._read(psi, log_prior)
-        return find_mode(self.structure, theta, coefficients, start, log_prior, predicted, enough=enough)
+        return find_mode(self.structure, theta, coefficients, start, log_prior, predicted)
 
     def expansion(self, mode: ConditionalMode) -> Expansion:
         """Return the derivatives at the mode."""

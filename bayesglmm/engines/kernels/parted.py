@@ -25,7 +25,7 @@ from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels import part_work
 from bayesglmm.engines.kernels.adjoint import Expansion, NaturalJacobian, Pull
 from bayesglmm.engines.kernels.correction import Mean, solved_mean
-from bayesglmm.engines.kernels.newton import EXACT, ConditionalMode, NewtonSearch, Work, find_mode
+from bayesglmm.engines.kernels.newton import ConditionalMode, NewtonSearch, Work, find_mode
 from bayesglmm.engines.kernels.objective import LaplaceObjective
 from bayesglmm.engines.kernels.part_structure import PartedStructure
 from bayesglmm.engines.kernels.part_work import Climbed, Operation, PartInverse
@@ -145,7 +145,6 @@ class PartedObjective(LaplaceObjective):
         start: ConditionalMode | Floats | None = None,
         log_prior: float | None = None,
         predicted: bool = False,
-        enough: float = EXACT,
     ) -> ConditionalMode:
         """Return the conditional mode; arguments as in `MarginalObjective.mode`."""
         theta, coefficients, log_prior = self._read(psi, log_prior)
@@ -153,7 +152,7 @@ class PartedObjective(LaplaceObjective):
         def search(structure: Structure, *given: Any) -> NewtonSearch:
             return PartedSearch(self.structure, *given)
 
-        return find_mode(self.structure, theta, coefficients, start, log_prior, predicted, search, enough)
+        return find_mode(self.structure, theta, coefficients, start, log_prior, predicted, search)
 
     def expansion(self, mode: ConditionalMode) -> Expansion:
         """Refuse: derivatives by rows stay with the parts."""

@@ -15,7 +15,7 @@ import numpy as np
 from bayesglmm.arraymath import NUMPY
 from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.adjoint import NaturalJacobian
-from bayesglmm.engines.kernels.newton import EXACT, ConditionalMode, Work
+from bayesglmm.engines.kernels.newton import ConditionalMode, Work
 from bayesglmm.engines.kernels.objective import LaplaceObjective, MarginalObjective, Objective
 from bayesglmm.engines.kernels.parted import PartedObjective
 from bayesglmm.engines.kernels.structure import LatentPrior
@@ -57,7 +57,6 @@ class SpectralObjective(LaplaceObjective):
         start: ConditionalMode | Floats | None = None,
         log_prior: float | None = None,
         predicted: bool = False,
-        enough: float = EXACT,
     ) -> ConditionalMode:
         """Return the conditional normal distribution; there is nothing to search."""
         theta, coefficients, log_prior = self._read(psi, log_prior)

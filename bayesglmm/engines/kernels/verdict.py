@@ -20,7 +20,6 @@ from bayesglmm.blocks import Floats
 from bayesglmm.engines.kernels.blockwise import BlockRatio, Ratios
 from bayesglmm.engines.kernels.cumulants import correct
 from bayesglmm.engines.kernels.nested import Draws, Exploration
-from bayesglmm.engines.kernels.newton import CLOSE
 from bayesglmm.engines.kernels.pareto import TRUSTED, smoothed
 from bayesglmm.engines.kernels.resample import Resampled
 from bayesglmm.engines.kernels.skewness import conditional_skewness
@@ -179,8 +178,7 @@ def _between(exploration: Exploration, spread: Floats, random: np.random.Generat
         here = exploration.support[k]
         move = here.jacobian @ (psi[i] - here.psi)
         try:
-            start = exploration.objective.moved(here.mode, move)
-            mode = exploration.objective.mode(psi[i], start, float(prior[i]), enough=CLOSE)
+            mode = exploration.objective.mode(psi[i], exploration.objective.moved(here.mode, move), float(prior[i]))
         except NotPositiveDefiniteError:
             continue
         moved.append(here.centre + move)
