@@ -160,5 +160,8 @@ def natural_draws(view: LatentView, drawn: Draws, chains: int) -> dict[str, Any]
     """Return draws of the graph's free variables, each of shape (chains, draws, ...)."""
     found: dict[str, Floats] = dict(view.natural_draws(drawn.psi[:, : view.theta_size]))
     for part in view.parts:
-        found[part.name] = drawn.x[:, part.slice].reshape(-1, *part.shape)
+        values = drawn.x[:, part.slice]
+        # What results keep as it is must not keep the draws of everything else with it.
+        values = values.copy() if part.role == "fixed" else values
+        found[part.name] = values.reshape(-1, *part.shape)
     return {name: np.asarray(values).reshape(chains, -1, *values.shape[1:]) for name, values in found.items()}

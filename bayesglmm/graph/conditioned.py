@@ -13,12 +13,10 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
-import pytensor.tensor as pt
-from pytensor.graph.replace import graph_replace, vectorize_graph
+from pytensor.graph.replace import graph_replace
 
 from bayesglmm.arraymath import NUMPY, ArrayMath, pytensor_math
 from bayesglmm.blocks import Floats
-from bayesglmm.graph.compiler import compiled_once, interpreted
 from bayesglmm.graph.coordinates import (
     LevelBlock,
     Working,
@@ -290,14 +288,6 @@ class ConditionedModel:
         transform = graph.rvs_to_transforms[graph[name]]
         return natural if transform is None else transform.forward(natural)
 
-    @compiled_once
-    def _natural(self) -> Any:
-        """Theta's variables on their natural scales, for many draws at once."""
-        view, graph = self.view, self.view.problem.model
-        outputs = graph.replace_rvs_by_values([graph[name] for name in view.problem.names("theta")])
-        many = {value: pt.TensorType("float64", (None, *value.type.shape))() for value in view.theta_values}
-        return interpreted(list(many.values()), vectorize_graph(outputs, many))
-
     def draws(self, draws: Mapping[str, Floats]) -> dict[str, Floats]:
         """Return draws of the graph's free variables.
 
@@ -313,7 +303,7 @@ class ConditionedModel:
         if view.theta_values:
             moving = [stacked[f"t_{j}"] for j in range(len(self.start))]
             thetas, _ = self._thetas(self.hyper, moving, (chains * length,), NUMPY)
-            natural = dict(zip(view.problem.names("theta"), self._natural(*thetas), strict=True))
+            natural = view.natural_draws(np.concatenate([t.reshape(chains * length, -1) for t in thetas], axis=1))
         pieces: dict[str, list[Any]] = {part.name: [] for part in view.parts}
         size = max(1, _CHUNK // max(1, 4 * len(self.working.response)))
         for start in range(0, chains * length, size):

@@ -82,7 +82,9 @@ class LikelihoodFit(Fit):
                     "fit again, or read fit.draws before storing fit.data."
                 )
             self._add(ASYMPTOTIC, asymptotic(self.problem, self._requested))
+            # Both know the run, with draws of what users do not read; all that they make is in `data` by now.
             self._requested = None
+            self.__dict__.pop("_assemble", None)
         return self.data[ASYMPTOTIC].to_dataset()
 
     @cached_property

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayesglmm.errors import UnknownNameError, did_you_mean
 from bayesglmm.results.convergence import statistics
-from bayesglmm.results.draws import STATISTICS, stacked, summarise
+from bayesglmm.results.draws import STATISTICS, pieces, stacked, summarise
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -256,23 +256,39 @@ def coef(problem: Problem, posterior: xr.Dataset, prob: float, group: str | None
     frames, flat = [], stacked(posterior)
     for part in problem.predictors:
         prefix, columns = prefix_of(problem, part), part.predictor.columns
-        totals: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, ...], dict[str, Any]]] = {}
+        # By group, and by term what is added up: draws of shape (S, 1) or (S, levels).
+        totals: dict[tuple[str, tuple[str, ...]], dict[str, list[Any]]] = {}
         for block in part.blocks:
             own = block.block
             if own.kind != "group" or group not in (None, own.group):
                 continue
-            _, terms = totals.setdefault((own.group, own.levels), (own.levels, {}))
+            terms = totals.setdefault((own.group, own.levels), {})
             for j, term in enumerate(own.columns):
-                start = terms.get(term, flat[part.names.beta][:, [columns.index(term)]] if term in columns else 0.0)
-                terms[term] = start + flat[block.names.b][:, :, j]
-        for (name, _), (levels, terms) in totals.items():
-            values = np.stack(list(terms.values()), axis=-1)
-            frames.append(_effects(name, levels, [f"{prefix}{term}" for term in terms], summarise(values, prob)))
+                fixed = [flat[part.names.beta][:, [columns.index(term)]]] if term in columns else []
+                terms.setdefault(term, fixed).append(flat[block.names.b][:, :, j])
+        for (name, levels), terms in totals.items():
+            found = _summarised_sums(list(terms.values()), len(levels), prob)
+            frames.append(_effects(name, levels, [f"{prefix}{term}" for term in terms], found))
     return (
         pd.concat(frames, ignore_index=True)
         if frames
         else pd.DataFrame(columns=["group", "level", "term", *STATISTICS])
     )
+
+
+def _summarised_sums(terms: Sequence[Sequence[Any]], levels: int, prob: float) -> dict[str, Any]:
+    """Return statistics of sums of draws, each (levels, terms); of some levels at once, since draws may be many."""
+    found = {name: np.empty((levels, len(terms))) for name in STATISTICS}
+    for part in pieces(levels, 4 * len(terms) * len(terms[0][-1])):  # there are some arrays of that size at once
+        sums = []
+        for first, *others in terms:
+            total = first[:, part] if first.shape[1] == levels else first
+            for other in others:
+                total = total + other[:, part]
+            sums.append(total)
+        for name, values in summarise(np.stack(sums, axis=-1), prob).items():
+            found[name][part] = values
+    return found
 
 
 def _effects(group: str, levels: tuple[str, ...], terms: list[str], found: Mapping[str, Any]) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from bayesglmm.formula import parse
 from bayesglmm.graph.slots import prior_table
 from bayesglmm.links import LINKS
 from bayesglmm.sources import open_source
+from bayesglmm.sources.parquet import ParquetSource
 
 pytest.importorskip("pyarrow")
 
@@ -201,6 +202,32 @@ def test_the_division_does_not_depend_on_how_the_table_is_cut(frame: pd.DataFram
         np.testing.assert_array_equal(a.response.y, b.response.y)
         np.testing.assert_array_equal(a.fixed[0], b.fixed[0])
         np.testing.assert_array_equal(a.random[0].index, b.random[0].index)
+
+
+def test_work_that_is_done_again_since_a_worker_was_lost_changes_nothing(
+    frame: pd.DataFrame, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formula, path = "won ~ x + (1 | school) + (1 | id)", write(frame)  # pupils of a school are not consecutive
+    once = stored(formula, path, "bernoulli")
+    plain = ParquetSource.map
+
+    def twice(self: ParquetSource, work: Callable[[Any], Any], items: Any) -> list[Any]:
+        plain(self, work, items)
+        return plain(self, work, items)
+
+    monkeypatch.setattr(ParquetSource, "map", twice)
+    again = stored(formula, path, "bernoulli")
+    assert once.stored is not None
+    assert again.stored is not None
+    assert len(once.stored.parts.parts) > 2
+    for left, right in zip(once.stored.parts.parts, again.stored.parts.parts, strict=True):
+        assert all(map(np.array_equal, left.levels, right.levels))
+        a, b = left.load(), right.load()
+        np.testing.assert_array_equal(a.response.y, b.response.y)
+        for one, two in zip(a.random, b.random, strict=True):
+            np.testing.assert_array_equal(one.index, two.index)
+    kept = {Path(part.path).name for part in again.stored.parts.parts}
+    assert {file.name for file in Path(again.stored.parts.parts[0].path).parent.iterdir()} == kept
 
 
 def test_smooths_of_few_rows_are_those_of_memory_and_of_many_are_learned_from_a_sample(

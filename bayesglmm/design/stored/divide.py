@@ -145,6 +145,9 @@ def gathered(
             starts = np.searchsorted(division.part, starts)
         else:
             source.map(partial(_resort, folder, division.part), names)
+            for name in names:
+                (folder / name).unlink()
+            names = tuple(map(_resorted, names))
         jobs = [(p, int(starts[p]), int(starts[p + 1])) for p in range(division.parts)]
         counts = source.map(partial(_gather, folder, names), jobs)
     for name in names:
@@ -209,13 +212,17 @@ def _concatenate(folder: Path, job: tuple[int, tuple[str, ...]]) -> int:
 
 
 def _resort(folder: Path, part: Ints, name: str) -> None:
-    """Sort a chunk by part, then by level."""
+    """Write a chunk sorted by part, then by level; the chunk stays, since a task may be done again."""
     import pyarrow as pa
 
     table = read(folder / name)
     parts = part[table.column(ORDER).to_numpy()]
     sorted_ = table.set_column(0, ORDER, pa.array(parts)).take(np.argsort(parts, kind="stable"))
-    write(sorted_, folder / name)
+    write(sorted_, folder / _resorted(name))
+
+
+def _resorted(name: str) -> str:
+    return f"sorted-{name}"
 
 
 def _gather(folder: Path, names: Sequence[str], job: tuple[int, int, int]) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bayesglmm.graph.problem import BlockParts
 
 _STEP = 1e-5
-_TOGETHER = 2**23  # entries of Lambda that are computed at once
+_TOGETHER = 2**20  # effects, or entries of Lambda, that are computed at once
 _NOTHING = 1e-150
 
 
@@ -36,9 +36,9 @@ def normal_effects(view: LatentView, mode: Floats, centre: Floats, psi: Floats, 
     psi : ndarray, shape (draws, view.theta_size or more)
         Drawn around them.
     x : ndarray, shape (draws, view.size)
-        Linear in psi.
+        Linear in psi. It is written over.
     """
-    t, out = view.theta_size, x.copy()
+    t = view.theta_size
     theta, moves = np.asarray(centre[:t]), psi[:, :t] - centre[:t]
     here = view.factors(view.natural(theta))
     slopes = []
@@ -54,21 +54,20 @@ def normal_effects(view: LatentView, mode: Floats, centre: Floats, psi: Floats, 
             continue
         b = blocks[part.name]
         centre_u = mode[part.slice].reshape(part.shape)
-        effects = x[:, part.slice].reshape(-1, *part.shape) @ here[b].T
-        for j in range(t):
-            if np.any(slopes[j][b]):
-                effects += moves[:, j, None, None] * (centre_u @ slopes[j][b].T)
-        several = max(1, _TOGETHER // max(part.shape[-1] ** 2, 1))
+        several = max(1, _TOGETHER // max(part.shape[-1] ** 2, centre_u.size))
         for start in range(0, len(psi), several):
             at = slice(start, start + several)
-            some = effects[at]
+            some = x[at, part.slice].reshape(-1, *part.shape) @ here[b].T
+            for j in range(t):
+                if np.any(slopes[j][b]):
+                    some += moves[at, j, None, None] * (centre_u @ slopes[j][b].T)
             own = _factor(view.problem.blocks[b], {name: values[at] for name, values in drawn.items()}, len(some))
             some = some.reshape(len(some), -1, own.shape[-1])  # Lambda is copies of `own` along its diagonal
             # Where a draw lies on the boundary (a correlation of one) some effects are no longer those of any u.
             proper = np.min(np.diagonal(own, axis1=-2, axis2=-1), axis=-1, initial=1.0) > _NOTHING
-            found = out[at, part.slice]
+            found = x[at, part.slice]
             found[proper] = _solved(own[proper], some[proper]).reshape(-1, found.shape[1])
-    return out
+    return x
 
 
 def _solved(factor: Floats, effects: Floats) -> Floats:

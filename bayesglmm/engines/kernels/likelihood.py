@@ -13,7 +13,7 @@ from scipy import optimize
 from bayesglmm.blocks import Floats, Ints
 from bayesglmm.engines.kernels.asymptotic import normal_effects
 from bayesglmm.engines.kernels.identified import Directions, directions, standard_errors
-from bayesglmm.engines.kernels.nested import Draws, Support, latent_draws
+from bayesglmm.engines.kernels.nested import Draws, Support, latent_draws, standard_normals
 from bayesglmm.engines.kernels.newton import ConditionalMode
 from bayesglmm.engines.kernels.objective import LaplaceObjective, MarginalObjective, Objective
 from bayesglmm.engines.kernels.optimum import Make, Optimum, Report, Search, maximise
@@ -378,6 +378,5 @@ def likelihood_draws(view: LatentView, found: Likelihood, draws: int, seed: int)
     psi[:, inside] = np.clip(psi[:, inside], -_END, _END)
     support = Support(found.psi, found.mode, found.mode.x, objective.jacobian(found.mode), found.loglik)
     cell = np.zeros(draws, dtype=np.intp)
-    z = random.standard_normal((draws, len(objective.structure.inner)))
-    x = latent_draws(objective, [support], psi, cell, z, rescaled=False)
+    x = latent_draws(objective, [support], psi, cell, standard_normals(objective, draws, random), rescaled=False)
     return Draws(psi, normal_effects(view, found.mode.x, found.psi, psi, x))

@@ -36,6 +36,7 @@ _PROBES = (2.0, 6.0)  # scales out along each axis where the fall of the objecti
 _REACH = 12.0  # beyond so many scales the interpolant is held constant
 _CANDIDATES = 6  # per draw, for resampling
 _USEFUL = 0.25  # share of the support points that weights must leave effective
+_TOGETHER, _STRIDE = 2**20, 64  # numbers of x that are worked on at once; in multiples of so many draws
 MANY = 8  # hyperparameters; with more of them no set of points is dense enough to interpolate between
 
 
@@ -286,8 +287,8 @@ class Exploration:
     def draw(self, draws: int) -> Draws:
         """Draw hyperparameters from q~ and everything else given them."""
         psi = self.hyperparameters(draws, self.random)[0]
-        z = self.random.standard_normal((draws, len(self.objective.structure.inner)))
-        return Draws(psi, latent_draws(self.objective, self.support, psi, self.nearest(psi), z))
+        x = standard_normals(self.objective, draws, self.random)
+        return Draws(psi, latent_draws(self.objective, self.support, psi, self.nearest(psi), x))
 
     def hyperparameters(self, draws: int, random: np.random.Generator) -> tuple[Floats, Floats]:
         """Draw from q~; return psi, shape (draws, size), and its log density."""
@@ -324,15 +325,35 @@ class Exploration:
         return spatial.cKDTree(self.density.standardise(self.points))
 
 
+def standard_normals(objective: MarginalObjective, draws: int, random: np.random.Generator) -> Floats:
+    """Return what `latent_draws` starts from: standard normal numbers where x is drawn, shape (draws, view.size)."""
+    inner, x = objective.structure.inner, np.empty((draws, objective.view.size))
+    step = _step(len(inner))
+    for start in range(0, draws, step):
+        own = x[start : start + step]
+        own[:, inner] = random.standard_normal((len(own), len(inner)))
+    return x
+
+
+def _step(size: int) -> int:
+    """Return how many draws of x are worked on at once; a multiple of what matrix products take at once.
+
+    So it does not change their rounding.
+    """
+    return _STRIDE * max(1, _TOGETHER // (_STRIDE * max(size, 1)))
+
+
 def latent_draws(
     objective: MarginalObjective,
     support: Sequence[Support],
     psi: Floats,
     cell: Ints,
-    z: Floats,
+    x: Floats,
     rescaled: bool = True,
 ) -> Floats:
-    """Return x = m_k + J_k (psi - psi_k) + T L_k^-T z, shape (draws, view.size).
+    """Return x = m_k + J_k (psi - psi_k) + T L_k^-T z, shape (draws, view.size), written over z.
+
+    With thousands of levels draws are by far the largest array of a fit, so there is but one of them.
 
     Parameters
     ----------
@@ -341,21 +362,24 @@ def latent_draws(
     psi : ndarray, shape (draws, size)
     cell : ndarray of int, shape (draws,)
         k for each draw.
-    z : ndarray, shape (draws, inner)
-        Standard normal.
+    x : ndarray, shape (draws, view.size)
+        z, where x is drawn (`standard_normals`). It becomes x.
     rescaled : bool
         Whether deviations are scaled to psi (`Rescaling`); else T is the identity, and x is linear in psi and z.
     """
-    inner = objective.structure.inner
+    inner, step = objective.structure.inner, _step(objective.view.size)
     natural = objective.view.natural_draws(psi[:, : objective.theta_size]) if rescaled else {}
-    x = np.empty((len(psi), objective.view.size))
     for k in np.unique(cell):
-        here, own = support[k], np.flatnonzero(cell == k)
-        moved = here.centre + (psi[own] - here.psi) @ here.jacobian.T
-        deviation = here.mode.factor.half_solve(z[own].T).T
-        if rescaled and not np.all(psi[own] == here.psi):
-            drawn = {name: values[own] for name, values in natural.items()}
-            deviation = objective.rescaling(here.mode).times(drawn, deviation)
-        moved[:, inner] += deviation
-        x[own] = moved
+        here, members = support[k], np.flatnonzero(cell == k)
+        elsewhere = rescaled and not np.all(psi[members] == here.psi)
+        rescaling = objective.rescaling(here.mode) if elsewhere else None
+        for start in range(0, len(members), step):
+            own = members[start : start + step]
+            deviation = here.mode.factor.half_solve(np.take(x[own], inner, axis=1).T).T
+            if rescaling is not None:
+                drawn = {name: values[own] for name, values in natural.items()}
+                deviation = rescaling.times(drawn, deviation)
+            moved = here.centre + (psi[own] - here.psi) @ here.jacobian.T
+            moved[:, inner] += deviation
+            x[own] = moved
     return x
