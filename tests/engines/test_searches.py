@@ -49,6 +49,18 @@ def test_a_factor_that_serves_for_several_steps_leads_to_the_same_mode(monkeypat
     np.testing.assert_allclose(found.log_marginal, wanted.log_marginal, atol=1e-6)
 
 
+def test_constant_curvature_needs_one_step() -> None:
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"x": rng.normal(size=60), "g": np.tile(list("abcdef"), 10), "y": rng.normal(size=60)})
+    objective = LaplaceObjective(LatentView(bg.Model("y ~ x + (1 + x | g)", data).problem))
+    mode = objective.mode(objective.view.initial_theta, 10.0 * rng.normal(size=objective.view.size))
+    assert mode.converged
+    assert mode.iterations == 1
+    work = mode.work
+    slope = objective.expansion(mode).d1
+    np.testing.assert_allclose(work.rows.transpose(slope), work.prior.times(work.inner), atol=1e-8)
+
+
 def test_wide_dense_designs_are_heavy() -> None:
     rng = np.random.default_rng(0)
     data = pd.DataFrame(rng.normal(size=(1000, 4)), columns=["a", "b", "c", "y"])

@@ -72,6 +72,9 @@ def _mean(
     view: LatentView, phi: Mapping[str, Any], etas: Floats, shifts: list[Floats], weights: Floats, inner: int
 ) -> Floats:
     """Return the mean of the rows' log-likelihood over shifts of the predictors, so many of them at once."""
+    if len(shifts) == 1 and not np.any(shifts[0]):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return view.elementwise.many(etas, phi).value
     value = np.zeros(etas.shape[1:])
     for at in range(0, len(shifts), inner):
         moved = etas[:, None] + np.array(shifts[at : at + inner]).swapaxes(0, 1)[:, :, None]

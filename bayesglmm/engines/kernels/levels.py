@@ -158,10 +158,16 @@ class LevelModels:
             half_logdet -= np.bincount(self.owner[first][inside], log_det[inside], self.levels)
         if cell.conditional is not None:
             for corner, block in zip(self.structure.pattern.corners, cell.conditional.corner, strict=True):
-                # T C, and then T (T C)': column by column.
-                for _ in range(2):
-                    columns = np.zeros((block.shape[-1], len(variances)))
-                    columns[:, corner.columns] = np.moveaxis(block, -1, 0)
-                    block = np.swapaxes(np.moveaxis(scaling.times(columns)[:, corner.columns], 0, -1), 1, 2)
-                variances[corner.columns] = np.einsum("lkk->lk", block)
+                T = _corner(corner.columns, scaling)
+                variances[corner.columns] = ((T @ block) * T).sum(axis=2)
         return Density(logdet, half_logdet, variances)
+
+
+def _corner(columns: Ints, scaling: Scaling) -> Floats:
+    """Return T of the levels of a corner, shape (levels, k, k), from that of one draw; columns: (levels, k)."""
+    T = np.tile(np.eye(columns.shape[1]), (len(columns), 1, 1))
+    for start, own in scaling.matrices().items():
+        if len(at := np.flatnonzero(columns[0] == start)):
+            inside = slice(int(at[0]), int(at[0]) + own.shape[-1])
+            T[:, inside, inside] = own
+    return T

@@ -163,19 +163,21 @@ class Exploration:
         order = np.argsort((place**2).sum(axis=1), kind="stable")
         prior = objective.view.log_prior_draws(psi)
         changes = objective.natural_jacobians(psi[order]) if self.dense else repeat(None)
-        known: list[_Known] = []
+        far, near, known = np.full(len(psi), np.inf), np.zeros(len(psi), dtype=np.intp), list[_Known]()
         for i, change in zip(order, changes, strict=False):
             start: ConditionalMode | Floats = self.optimum.mode
             if known and self.dense:
-                distance = ((place[[one.number for one in known]] - place[i]) ** 2).sum(axis=1)
-                near = known[int(np.argmin(distance))]
-                start = objective.moved(near.mode, near.moves @ (psi[i] - near.psi))
+                here = known[near[i]]
+                start = objective.moved(here.mode, here.moves @ (psi[i] - here.psi))
             try:
                 mode = objective.mode(psi[i], start, float(prior[i]))
             except NotPositiveDefiniteError:
                 continue
             if np.isfinite(mode.log_marginal):
                 known.append(_Known(int(i), psi[i], mode, self._moves(mode, change)))
+                distance = ((place - place[i]) ** 2).sum(axis=1)
+                near[distance < far] = len(known) - 1
+                far = np.minimum(far, distance)
                 yield known[-1]
 
     def _moves(self, mode: ConditionalMode, change: NaturalJacobian | None = None) -> Floats:

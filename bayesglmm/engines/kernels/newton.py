@@ -180,6 +180,7 @@ class NewtonSearch:
         self.phi = structure.view.dispersions(natural)
         self.prior = structure.prior(natural, self.whitening)
         self._last: tuple[Floats, Factor] | None = None
+        self._at: tuple[Floats, Floats] | None = None
         self.keeps = structure.pattern.heavy  # whether a factor serves for several steps
 
     def etas(self, x: Floats) -> Floats:
@@ -188,7 +189,8 @@ class NewtonSearch:
     def evaluate(self, x: Floats) -> tuple[float, RowDerivatives]:
         """Return the objective and the likelihood's derivatives."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            derivatives = self.structure.view.elementwise(list(self.etas(x)), self.phi, 1)
+            self._at = x, self.etas(x)
+            derivatives = self.structure.view.elementwise(list(self._at[1]), self.phi, 1)
         return self.value(x, derivatives), derivatives
 
     def value(self, x: Floats, derivatives: RowDerivatives) -> float:
@@ -219,7 +221,8 @@ class NewtonSearch:
 
     def work(self, x: Floats, derivatives: RowDerivatives) -> Work:
         """Return what derivatives at x start from."""
-        d2, etas = self.observed(derivatives), self.etas(x)
+        etas = self._at[1] if self._at is not None and self._at[0] is x else self.etas(x)
+        d2 = self.observed(derivatives)
         return Work(x, self.rows, etas, self.phi, d2, self.prior, self.factors, self.whitening)
 
     def run(self, x: Floats, iterations: int = _ITERATIONS) -> tuple[Floats, RowDerivatives, int, bool]:
@@ -248,11 +251,18 @@ class NewtonSearch:
                 continue
             if found is None:
                 return x, derivatives, step, gain < 1e-5 * (1.0 + abs(value))
+            # A gain that is not the predicted one tells kinks, between which the curvature is the same, too.
+            predicted = abs(found[1] - value - gain) <= 1e-10 * (1.0 + abs(value))
+            exact = predicted and self.quadratic(derivatives, found[2])
             x, value, derivatives = found
-            if _arrived(gain, before, kept):
+            if exact or _arrived(gain, before, kept):
                 return x, derivatives, step, True
             before, kept = gain, self.keeps
         return x, derivatives, iterations, False
+
+    def quadratic(self, before: RowDerivatives, after: RowDerivatives) -> bool:
+        """Return whether the curvature is the same at both ends of a step, as where the density is normal."""
+        return np.array_equal(self.observed(before), self.observed(after))
 
     def halve(
         self, x: Floats, direction: Floats, value: float, gain: float

@@ -13,7 +13,7 @@ Skaug and Fournier 2006, Kristensen et al. 2016).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -258,37 +258,47 @@ class MarginalObjective(ABC):
         """
         view, count, t = self.view, len(theta), self.theta_size
         moves = DIFFERENCE * np.concatenate([np.zeros((1, t)), np.eye(t), -np.eye(t)])
-        many = view.natural_draws((theta[:, None] + moves).reshape(-1, t)) if t else {}
+        many, rows = view.natural_draws((theta[:, None] + moves).reshape(-1, t)) if t else {}, count * len(moves)
+        factors = [self._slopes(M, count) for M in view.factor_draws(many, rows)]
+        phi = self._slopes(self._flat(view.dispersions(many), many.keys(), rows), count)
         for i in range(count):
             near = range(i * len(moves), (i + 1) * len(moves))
-            yield self._natural_jacobian([{name: value[j] for name, value in many.items()} for j in near])
+            natural = [{name: value[j] for name, value in many.items()} for j in near]
+            yield self._natural_jacobian(natural, [own[i] for own in factors], phi[i])
 
-    def _natural_jacobian(self, near: list[dict[str, Floats]]) -> NaturalJacobian:
+    def _slopes(self, values: Floats, count: int) -> Floats:
+        """Return derivatives in psi, shape (count, size, ...), from values at every theta and on both sides of it."""
+        t, shape = self.theta_size, values.shape[1:]
+        near = values.reshape(count, 1 + 2 * t, *shape)
+        out = np.zeros((count, self.size, *shape))
+        out[:, :t] = (near[:, 1 : 1 + t] - near[:, 1 + t :]) / (2 * DIFFERENCE)
+        return out
+
+    def _natural_jacobian(self, near: list[dict[str, Floats]], factors: list[Floats], phi: Floats) -> NaturalJacobian:
         """Return the derivatives at the first of 1 + 2 t natural values, from those on both sides of it."""
         view, t, natural = self.view, self.theta_size, near[0]
         coupled, (_, coefficients) = self.structure.coupled, self.split(np.zeros(self.size))
-        factors = [np.zeros((self.size, *M.shape)) for M in view.factors(natural)]
-        phi, precisions, whitening = [], [], []
+        precisions, whitening = [], []
         ends: list[Ends | None] = []
         for j in range(self.size):
             up, down = (near[1 + j], near[1 + t + j]) if j < t else (natural, natural)
             beta = np.zeros(len(coefficients))
-            if j < t:
-                for own, high, low in zip(factors, view.factors(up), view.factors(down), strict=True):
-                    own[j] = (high - low) / (2 * DIFFERENCE)
-            else:
+            if j >= t:
                 beta[j - t] = DIFFERENCE
             pairs = [(view.block_precision(c.part, up)[0], view.block_precision(c.part, down)[0]) for c in coupled]
             precisions.append([(high - low) / (2 * DIFFERENCE) for high, low in pairs])
             whitening.append(whitening_slope(view, up, down, 2 * DIFFERENCE))
-            flat = [self._flat(view.dispersions(each)) for each in (up, down)]
-            phi.append((flat[0] - flat[1]) / (2 * DIFFERENCE))
             ends.append((up, beta, down, -beta) if j >= t or self.structure.moved_offset else None)
-        return NaturalJacobian(factors, np.array(phi), ends, precisions, whitening)
+        return NaturalJacobian(factors, phi, ends, precisions, whitening)
 
     @staticmethod
-    def _flat(phi: Mapping[str, Any]) -> Floats:
-        return np.concatenate([np.zeros(0), *(np.ravel(np.asarray(value, dtype=float)) for value in phi.values())])
+    def _flat(phi: Mapping[str, Any], free: Container[str], rows: int) -> Floats:
+        """Return dispersions one after the other, shape (rows, F); those that are held are the same in all rows."""
+        parts = [np.zeros((rows, 0))]
+        for name, value in phi.items():
+            own = np.asarray(value, dtype=float)
+            parts.append(own.reshape(rows, -1) if name in free else np.broadcast_to(own.ravel(), (rows, own.size)))
+        return np.concatenate(parts, axis=1)
 
 
 class LaplaceObjective(MarginalObjective):

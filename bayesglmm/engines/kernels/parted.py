@@ -114,6 +114,10 @@ class PartedSearch(NewtonSearch):
             pieces = [piece.eliminated for piece in self._climbed(derivatives.x, True)]
             return self.whole.factor(pieces, self.prior.Q).solve(gradient)
 
+    def quadratic(self, before: RowDerivatives, after: RowDerivatives) -> bool:
+        """Curvature by rows stays with the parts."""
+        return False
+
     def work(self, x: Floats, derivatives: RowDerivatives) -> Work:
         """Return what derivatives at x start from."""
         assert isinstance(derivatives, _Parted)

@@ -155,7 +155,7 @@ class _BlockScale:
 
 def _isotropic(Lambda: Floats) -> bool:
     """Return whether Lambda is a multiple of the identity."""
-    return bool(np.all(Lambda == Lambda[..., :1, :1] * np.eye(Lambda.shape[-1])))
+    return Lambda.shape[-1] == 1 or bool(np.all(Lambda == Lambda[..., :1, :1] * np.eye(Lambda.shape[-1])))
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,6 +184,10 @@ class Scaling:
 
     def matrices(self) -> dict[int, Floats]:
         """Return T of one draw for every block, by where it starts in x, each (levels, k, k)."""
+        return self._matrices
+
+    @cached_property
+    def _matrices(self) -> dict[int, Floats]:
         found = {}
         for columns, scale in self.blocks:
             units = np.eye(columns.shape[1])[:, None, :].repeat(len(columns), axis=1)

@@ -131,7 +131,7 @@ class SpectralObjective(LaplaceObjective):
         moves = _DIFFERENCE * np.concatenate([np.eye(t), -np.eye(t)])
         many = view.natural_draws(theta + moves) if t else {}
         near = [{name: value[j] for name, value in many.items()} for j in range(2 * t)]
-        values = [(*self._scales(natural), self._flat(view.dispersions(natural))) for natural in near]
+        values = [(*self._scales(natural), self._flat(view.dispersions(natural), (), 1)[0]) for natural in near]
         found = []
         for (w, m, phi), (w_low, m_low, phi_low) in zip(values[:t], values[t:], strict=True):
             step = 2.0 * _DIFFERENCE
