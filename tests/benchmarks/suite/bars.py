@@ -33,7 +33,8 @@ class Bar:
     def cells(self) -> list[str]:
         """Return the cells of its line."""
         least = "at least " if self.bound else ""
-        found, demanded = f"{least}{self.found:.2g}x", f"{self.demanded:g}x"
+        number = f"{self.found:.0f}" if self.found >= 100 else f"{self.found:.2g}"
+        found, demanded = f"{least}{number}x", f"{self.demanded:g}x"
         return [self.problem, self.what, self.words or found, "" if self.words else demanded, self.verdict]
 
 
