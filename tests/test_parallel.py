@@ -62,6 +62,7 @@ def test_one_worker_means_here_whatever_joblib_is_told() -> None:
         assert os.getpid() not in set(parallel_map(lambda _: os.getpid(), range(3)))
 
 
+@pytest.mark.filterwarnings("ignore:os.fork")  # jax warns at any fork once another test has imported it
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing", "sequential"])
 def test_backends_and_workers_change_no_bit(backend: str) -> None:
     alone = list(parallel_map(sums(), SEEDS))

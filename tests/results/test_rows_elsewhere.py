@@ -97,7 +97,19 @@ def test_what_needs_every_row_is_refused(name: str, fits: tuple[Fit, Fit]) -> No
 
 def test_every_method_is_known_to_need_rows_or_not() -> None:
     without = {
-        *("checks", "coef", "components", "confint", "diagnose", "draws", "evidence", "fixed", "flat", "from_run"),
+        *(
+            "checks",
+            "coef",
+            "components",
+            "confint",
+            "data",
+            "diagnose",
+            "draws",
+            "evidence",
+            "fixed",
+            "flat",
+            "from_run",
+        ),
         *("from_tree", "hypothesis", "khat", "kind", "log_evidence", "loglik", "aic", "bic", "model", "notes"),
         *("parameters", "point", "ranef", "save", "seconds", "summary", "update", "varcorr", "verdict"),
     }

@@ -46,19 +46,17 @@ def client() -> Iterator[Any]:
         yield made
 
 
-def _values(piece: Piece) -> list[int]:
-    return [value for part in piece.frames for value in part["id"].tolist()]
-
-
-def _joined(one: list[int], two: list[int]) -> list[int]:
-    return one + two
-
-
 def test_partitions_are_pieces_in_their_order(frame: pd.DataFrame) -> None:
+    def values(piece: Piece) -> list[int]:  # workers cannot import this file: what is local is sent as it is
+        return [value for part in piece.frames for value in part["id"].tolist()]
+
+    def joined(one: list[int], two: list[int]) -> list[int]:
+        return one + two
+
     source = open_source(dd.from_pandas(frame, npartitions=11))
     assert source is not None
     assert source.rows == 1500
-    assert source.fold(("id",), _values, _joined) == frame["id"].tolist()
+    assert source.fold(("id",), values, joined) == frame["id"].tolist()
     assert source.peek(("x",)).columns.tolist() == ["x"]
     with pytest.raises(DataError, match="no rows"):
         open_source(dd.from_pandas(frame.iloc[:0], npartitions=1)).peek(("x",))  # type: ignore[union-attr]
