@@ -155,8 +155,8 @@ def test_a_killed_worker_of_a_cluster_is_replaced(tmp_path: Path, cluster: Any) 
 
 def test_who_kills_every_worker_is_given_up(tmp_path: Path) -> None:
     found = parallel_map(deadly(tmp_path, victim=1, times=99), range(3), n_jobs=2, retries=1)
-    assert next(found) == (0, 0)
-    with pytest.raises(WorkerLostError, match=r"lost 2 times in a row before item 2 of 3 .*n_jobs"):
+    # The first item may or may not be done when the worker beside it dies.
+    with pytest.raises(WorkerLostError, match=r"lost 2 times in a row before item [12] of 3 .*n_jobs"):
         list(found)
 
 

@@ -110,7 +110,19 @@ def test_every_method_is_known_to_need_rows_or_not() -> None:
             "flat",
             "from_run",
         ),
-        *("from_tree", "hypothesis", "khat", "kind", "log_evidence", "loglik", "aic", "bic", "model", "notes"),
+        *(
+            "from_run",
+            "from_tree",
+            "hypothesis",
+            "khat",
+            "kind",
+            "log_evidence",
+            "loglik",
+            "aic",
+            "bic",
+            "model",
+            "notes",
+        ),
         *("parameters", "point", "ranef", "save", "seconds", "summary", "update", "varcorr", "verdict"),
     }
     for kind in (Fit, LikelihoodFit):
